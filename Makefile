@@ -1,0 +1,32 @@
+# make demo: set up .venv and run the main job into runs/demo.   make test: set up .venv and run all checks and tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-slow lint setup clean
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+demo: setup
+	rm -rf runs/demo
+	$(BIN)/rdc-dyn run scenarios/digits_iso_classification.yaml -o runs/demo
+	$(BIN)/rdc-dyn plot runs/demo -o runs/demo/trajectory.png
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf $(VENV) runs

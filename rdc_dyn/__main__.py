@@ -1,0 +1,5 @@
+"""`python -m rdc_dyn`."""
+
+from rdc_dyn.cli import main
+
+main(prog_name="rdc-dyn")

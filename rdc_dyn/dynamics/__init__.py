@@ -1,0 +1,34 @@
+"""How θ moves: response, process, vector field, integrator, corrector, step size."""
+
+from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector
+from rdc_dyn.dynamics.gradient import Gradient
+from rdc_dyn.dynamics.integrator import Integrator, IntegratorStep
+from rdc_dyn.dynamics.minimise import Minimiser, Minimum
+from rdc_dyn.dynamics.newton_krylov import NewtonKrylov
+from rdc_dyn.dynamics.no_corrector import NoCorrector
+from rdc_dyn.dynamics.process import IsoFunctional, Prescribed, Process
+from rdc_dyn.dynamics.response import Response, linear_response
+from rdc_dyn.dynamics.state import State
+from rdc_dyn.dynamics.step_size import StepSize
+from rdc_dyn.dynamics.vector_field import VectorField
+
+__all__ = [
+    "Constraint",
+    "Correction",
+    "Corrector",
+    "Gradient",
+    "Integrator",
+    "IntegratorStep",
+    "IsoFunctional",
+    "Minimiser",
+    "Minimum",
+    "NewtonKrylov",
+    "NoCorrector",
+    "Prescribed",
+    "Process",
+    "Response",
+    "State",
+    "StepSize",
+    "VectorField",
+    "linear_response",
+]

@@ -1,0 +1,54 @@
+"""θ ← Adam(∇J) with learning rate η_k ∝ (k/K)² (1 − k/K)⁵: the paper's equilibration (§5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from rdc_dyn.dynamics.corrector import Constraint, Correction
+from rdc_dyn.dynamics.state import State
+from rdc_dyn.objective.free_energy import FreeEnergy
+from rdc_dyn.status import NumericalFailure, Status
+
+
+def schedule(k: int, steps: int, peak: float) -> float:
+    """η_k = peak · u² (1−u)⁵ / max, u = k/K; the largest value is `peak`, at u = 2/7."""
+    u = k / steps
+    return peak * u**2 * (1 - u) ** 5 / ((2 / 7) ** 2 * (5 / 7) ** 5)
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """K full-batch Adam steps at fixed controls; holds no constraint and promises no residual.
+
+    Attributes:
+        steps: K.
+        peak_learning_rate: Largest η; the paper's is 1.5e-3.
+    """
+
+    steps: int
+    peak_learning_rate: float = 1.5e-3
+    holds_constraint: bool = False
+
+    def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
+        """Equilibrate at fixed (λ, γ); fails with NON_FINITE, or CORRECTOR_DIVERGED where J rose."""
+        theta = state.theta.clone()
+        optimiser = torch.optim.Adam([theta], lr=self.peak_learning_rate)
+        before = free_energy.value(theta, state.controls)
+        for k in range(1, self.steps + 1):
+            value, theta.grad = free_energy.gradient(theta, state.controls)
+            if not bool(torch.isfinite(theta.grad).all()):
+                return Correction(state, None, k, Status.NON_FINITE, f"J = {value:.6g}")
+            optimiser.param_groups[0]["lr"] = schedule(k, self.steps, self.peak_learning_rate)
+            optimiser.step()
+        corrected = State(theta.detach(), state.controls)
+        try:
+            at = free_energy.linearise(corrected.theta, corrected.controls)
+        except NumericalFailure as failure:
+            return Correction(state, None, self.steps, failure.status, failure.detail)
+        if at.value > before + 1e-3 * abs(before):
+            return Correction(
+                state, None, self.steps, Status.CORRECTOR_DIVERGED, f"J rose from {before:.6g} to {at.value:.6g}"
+            )
+        return Correction(corrected, at, self.steps, None)

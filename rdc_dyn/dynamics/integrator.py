@@ -1,0 +1,125 @@
+"""y(s₁) = y(s₀) + ∫ f ds: one segment of the path by a torchdiffeq method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torchdiffeq import odeint
+
+from rdc_dyn.dynamics.state import State
+from rdc_dyn.dynamics.vector_field import VectorField
+from rdc_dyn.status import NumericalFailure, Status
+
+#: Convergence order of each method.
+ORDERS = {
+    "euler": 1,
+    "midpoint": 2,
+    "heun2": 2,
+    "heun3": 3,
+    "rk4": 4,
+    "adaptive_heun": 2,
+    "fehlberg2": 2,
+    "bosh3": 3,
+    "dopri5": 5,
+    "dopri8": 8,
+}
+ADAPTIVE = frozenset({"adaptive_heun", "fehlberg2", "bosh3", "dopri5", "dopri8"})
+
+
+@dataclass(frozen=True)
+class IntegratorStep:
+    """Result of `Integrator.step`.
+
+    Attributes:
+        state: State at s₁, or None where the step failed.
+        next_step: Step size with which an adaptive method should begin the next segment, or None.
+        failure: None, or what went wrong.
+        detail: Numbers that belong to the failure.
+    """
+
+    state: State | None
+    next_step: float | None
+    failure: Status | None
+    detail: str = ""
+
+
+class _Monitored:
+    """The field with a note of the steps that an adaptive method accepted (torchdiffeq finds the hook by its name)."""
+
+    def __init__(self, field: VectorField, adaptive: bool) -> None:
+        self._field = field
+        self.accepted: list[float] = []
+        if adaptive:
+            self.callback_accept_step = lambda t0, y0, dt: self.accepted.append(float(dt))
+
+    def __call__(self, s: torch.Tensor, y: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._field(s, y)
+
+
+@dataclass(frozen=True)
+class Integrator:
+    """A torchdiffeq method.
+
+    Attributes:
+        method: Its name, a key of `ORDERS`.
+        rtol: Relative tolerance of an adaptive method; None makes it take one step of its tableau per segment.
+        atol: Absolute tolerance.
+    """
+
+    method: str
+    rtol: float | None = None
+    atol: float | None = None
+
+    @property
+    def controlled(self) -> bool:
+        """Whether the method controls its own error inside a segment."""
+        return self.method in ADAPTIVE and self.rtol is not None
+
+    def _options(self, s0: float, s1: float, first_step: float | None) -> dict[str, Any]:
+        if self.method not in ADAPTIVE:
+            return {}
+        # torchdiffeq turns time round for a decreasing span, so steps are positive; step_t makes it land on s1.
+        if not self.controlled:
+            first_step = abs(s1 - s0)
+        options: dict[str, Any] = {"step_t": torch.tensor([s1], dtype=torch.float64)}
+        if first_step is not None:
+            options["first_step"] = min(first_step, abs(s1 - s0))
+        return options
+
+    def step(self, field: VectorField, s0: float, s1: float, first_step: float | None = None) -> IntegratorStep:
+        """Integrate from s₀ to s₁, starting at `field.start`.
+
+        Args:
+            field: Right-hand side.
+            s0: Clock at the start.
+            s1: Clock at the end; may be smaller than s₀.
+            first_step: First step of an adaptive method, from the last segment.
+
+        Returns:
+            The state at s₁, or the failure.
+        """
+        y0 = (field.start.theta, field.start.controls)
+        times = torch.tensor([s0, s1], dtype=torch.float64, device=y0[0].device)
+        monitored = _Monitored(field, self.controlled)
+        huge = 1e30  # accept whatever the tableau gives
+        rtol, atol = (self.rtol, self.atol) if self.controlled else (huge, huge)
+        try:
+            with torch.no_grad():
+                theta, controls = odeint(
+                    monitored, y0, times, method=self.method, rtol=rtol, atol=atol,
+                    options=self._options(s0, s1, first_step),
+                )  # fmt: skip
+        except NumericalFailure as failure:
+            return IntegratorStep(None, None, failure.status, failure.detail)
+        except AssertionError as failure:
+            # torchdiffeq's only assertion that a finite field of bounded budget can reach is its step-size underflow.
+            return IntegratorStep(None, None, Status.STEP_UNDERFLOW, str(failure))
+        state = State(theta[-1], controls[-1])
+        given = field.process.prescribed(s1, state.controls)
+        state = state if given is None else State(state.theta, given)
+        if not state.finite:
+            return IntegratorStep(None, None, Status.NON_FINITE, f"state at time {s1:.6g}")
+        # The last step was cut to land on s1 and says little about the next.
+        return IntegratorStep(state, max(monitored.accepted[-2:], default=None), None)

@@ -1,0 +1,179 @@
+"""min_θ J at fixed controls by trust-region Newton-Krylov (Steihaug 1983), in the norm of the preconditioner."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from rdc_dyn.dynamics.state import State
+from rdc_dyn.linalg.base import Vector, project_out
+from rdc_dyn.linalg.preconditioner import Factorised, Preconditioner
+from rdc_dyn.objective.free_energy import FreeEnergy, Linearisation
+from rdc_dyn.status import NumericalFailure, Status
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """Result of `Minimiser.minimise`.
+
+    Attributes:
+        at: Linearisation at the last accepted point, which is never worse than the start.
+        steps: Trust-region steps taken.
+        failure: None where |∇J| reached the tolerance and no negative curvature was found, else NOT_AT_EQUILIBRIUM.
+        detail: Numbers that belong to the failure.
+    """
+
+    at: Linearisation
+    steps: int
+    failure: Status | None
+    detail: str = ""
+
+    @property
+    def state(self) -> State:
+        """The point as a state."""
+        return State(self.at.theta, self.at.controls)
+
+
+@dataclass(frozen=True)
+class Minimiser:
+    """Descends to a minimum of J, through regions where A is indefinite.
+
+    Attributes:
+        preconditioner: M ≈ |A|⁻¹; its norm shapes the trust region.
+        tolerance: On |∇J|.
+        max_steps: Most trust-region steps.
+        max_inner: Most products in one step.
+    """
+
+    preconditioner: Preconditioner
+    tolerance: float
+    max_steps: int = 500
+    max_inner: int = 200
+
+    def minimise(
+        self, free_energy: FreeEnergy, state: State, watch: Callable[[int, float, float], None] | None = None
+    ) -> Minimum:
+        """Descend from `state` at its controls.
+
+        Args:
+            free_energy: J.
+            state: Start.
+            watch: Told (step, J, |∇J|) before each step.
+
+        Returns:
+            The minimum, or the best point with NOT_AT_EQUILIBRIUM.
+
+        Raises:
+            NumericalFailure: NON_FINITE if J is not finite at the start.
+        """
+        at = free_energy.linearise(state.theta, state.controls)
+        radius, spent, escapes, rejected = math.inf, math.inf, 0, 0
+        steps = 0
+        while steps < self.max_steps:
+            if watch is not None:
+                watch(steps, at.value, at.residual)
+            if at.residual <= self.tolerance:
+                down = self._negative_curvature(at)
+                if down is None:
+                    return Minimum(at, steps, None)
+                escapes += 1
+                if escapes > 10:
+                    return Minimum(at, steps, Status.NOT_AT_EQUILIBRIUM, "a saddle that could not be left")
+                at, radius, spent = self._escape(free_energy, at, down), math.inf, math.inf
+            # Rent or buy: rebuild the preconditioner when as many products were spent as a rebuild costs.
+            if spent > at.size:
+                self.preconditioner.refresh(at)
+                spent = 0
+            self.preconditioner.prepare(at)
+            step, length, predicted, used = self._steihaug(at, radius)
+            spent += used
+            steps += 1
+            free_energy.work.corrector_iterations += 1
+            trial, ratio = self._try(free_energy, at, step, predicted)
+            if ratio < 0.25:
+                radius = 0.25 * length
+            elif ratio > 0.75:
+                radius = max(radius, 2 * length)
+            if trial is not None:
+                at, rejected = trial, 0
+            else:
+                rejected += 1
+                if rejected > 40:
+                    break
+        return Minimum(at, steps, Status.NOT_AT_EQUILIBRIUM, f"|grad J| = {at.residual:.3g} after {steps} steps")
+
+    def _try(
+        self, free_energy: FreeEnergy, at: Linearisation, step: Vector, predicted: float
+    ) -> tuple[Linearisation | None, float]:
+        """The linearisation at θ + step if it is no worse, and the ratio of actual to predicted decrease."""
+        try:
+            trial = free_energy.linearise(at.theta + step, at.controls)
+        except NumericalFailure:
+            return None, -math.inf
+        rounding = 1e2 * torch.finfo(at.theta.dtype).eps * max(1.0, abs(at.value))
+        if predicted <= rounding:
+            # J no longer resolves the decrease; its gradient still does.
+            better = trial.residual < at.residual and trial.value <= at.value + rounding
+            return (trial, 1.0) if better else (None, 0.0)
+        ratio = (at.value - trial.value) / predicted
+        return (trial if ratio > 1e-4 else None), ratio
+
+    def _steihaug(self, at: Linearisation, radius: float) -> tuple[Vector, float, float, int]:
+        """Minimise gᵀp + ½pᵀAp in |p|_M ≤ radius by preconditioned CG; to the edge along negative curvature.
+
+        Returns:
+            The step p, its length |p|_M, the predicted decrease, and the products used.
+        """
+        kernel = at.kernel
+        gradient = project_out(kernel, at.gradient)
+        p, r = torch.zeros_like(gradient), gradient
+        y = self.preconditioner.apply(r)
+        d, ry = -y, float(torch.dot(r, y))
+        pp, pd, dd = 0.0, 0.0, ry
+        predicted = 0.0
+        target = min(0.1, math.sqrt(at.residual)) * float(gradient.norm())
+        for used in range(1, self.max_inner + 1):
+            ad = project_out(kernel, at.mv(d))
+            curvature = float(torch.dot(d, ad))
+            slope = float(torch.dot(d, r))
+            alpha = ry / curvature if curvature > 0 else math.inf
+            beyond = curvature <= 0 or pp + 2 * alpha * pd + alpha**2 * dd >= radius**2
+            if beyond:
+                # A first step along negative curvature has no radius yet: go one M-length, the scale of the model.
+                edge = radius if math.isfinite(radius) else max(1.0, math.sqrt(pp) * 2)
+                tau = (-pd + math.sqrt(max(pd**2 + dd * (edge**2 - pp), 0.0))) / dd
+                predicted -= tau * slope + 0.5 * tau**2 * curvature
+                return p + tau * d, edge, predicted, used
+            p = p + alpha * d
+            predicted -= alpha * slope + 0.5 * alpha**2 * curvature
+            pp += 2 * alpha * pd + alpha**2 * dd
+            r = r + alpha * ad
+            if float(r.norm()) <= target:
+                break
+            y = self.preconditioner.apply(r)
+            ry, previous = float(torch.dot(r, y)), ry
+            beta = ry / previous
+            d = -y + beta * d
+            pd, dd = beta * (pd + alpha * dd), ry + beta**2 * dd
+        return p, math.sqrt(pp), predicted, used
+
+    def _negative_curvature(self, at: Linearisation) -> Vector | None:
+        """A direction of negative curvature at a stationary point, where a factor is at hand to show one."""
+        if not isinstance(self.preconditioner, Factorised):
+            return None
+        self.preconditioner.prepare(at)
+        self.preconditioner.refresh(at)
+        found = self.preconditioner.factor.most_negative
+        return None if found is None else found[1]
+
+    def _escape(self, free_energy: FreeEnergy, at: Linearisation, down: Vector) -> Linearisation:
+        """Go down from a saddle along ±`down`, as far as J keeps falling."""
+        best, best_value, size = at.theta, at.value, 1e-3
+        for sign in (1.0, -1.0):
+            length = size
+            while (value := free_energy.value(at.theta + sign * length * down, at.controls)) < best_value:
+                best, best_value, length = at.theta + sign * length * down, value, 2 * length
+        return free_energy.linearise(best, at.controls)

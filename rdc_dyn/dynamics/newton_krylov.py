@@ -1,0 +1,100 @@
+"""[A  −b_d; ∇hᵀ  h_d] [δθ; δ] = −[∇J; h − h₀]: Newton's method on the surface and, bordered, on a level set of h."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from rdc_dyn.dynamics.corrector import Constraint, Correction
+from rdc_dyn.dynamics.response import explicit_derivatives, functional_gradients
+from rdc_dyn.dynamics.state import State
+from rdc_dyn.linalg.base import LinearSolver
+from rdc_dyn.objective.free_energy import FreeEnergy, Linearisation
+from rdc_dyn.status import NumericalFailure, Status
+
+
+@dataclass(frozen=True)
+class NewtonKrylov:
+    """Newton steps for (θ, and one direction of the controls), by two solves with the same A.
+
+    Quadratic near the surface. Far from it Newton's method may go anywhere; a correction that does not contract fails,
+    and the step that needed it is taken shorter.
+
+    Attributes:
+        solver: How A⁻¹ is applied.
+        tolerance: On |∇J|.
+        constraint_tolerance: On |h − h₀| in nats.
+        max_iterations: Most Newton steps.
+        holds_constraint: Whether to restore the held functional too.
+    """
+
+    solver: LinearSolver
+    tolerance: float
+    constraint_tolerance: float = 1e-10
+    max_iterations: int = 12
+    holds_constraint: bool = True
+
+    def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
+        """Iterate until both residuals are below their tolerances.
+
+        Args:
+            free_energy: J.
+            state: Where the integrator arrived.
+            constraint: What to hold besides equilibrium, or None.
+
+        Returns:
+            The corrected state, or CORRECTOR_DIVERGED, BOUND_REACHED, or the failure of a solve.
+        """
+        if not self.holds_constraint:
+            constraint = None
+        iterations, last = 0, math.inf
+        current = state
+        try:
+            while True:
+                at = free_energy.linearise(current.theta, current.controls)
+                deviation = 0.0 if constraint is None else abs(constraint.residual(at))
+                merit = max(at.residual / self.tolerance, deviation / self.constraint_tolerance)
+                if merit <= 1.0:
+                    return Correction(current, at, iterations, None)
+                if iterations == self.max_iterations or merit > 10 * last or not math.isfinite(merit):
+                    detail = f"|grad J| = {at.residual:.3g}, constraint off by {deviation:.3g} after {iterations} steps"
+                    return Correction(state, None, iterations, Status.CORRECTOR_DIVERGED, detail)
+                last = merit
+                current = self._newton(free_energy, at, constraint)
+                iterations += 1
+                free_energy.work.corrector_iterations += 1
+                if current.lam < 0 or current.gamma < 0:
+                    return Correction(state, None, iterations, Status.BOUND_REACHED)
+        except NumericalFailure as failure:
+            return Correction(state, None, iterations, failure.status, failure.detail)
+
+    def _newton(self, free_energy: FreeEnergy, at: Linearisation, constraint: Constraint | None) -> State:
+        rows = [-at.gradient] if constraint is None else [-at.gradient, constraint.direction @ at.mixed]
+        solution = self.solver.solve(at, torch.stack(rows), rtol=self._forcing(at))
+        free_energy.work.krylov_iterations += solution.iterations
+        if solution.failure is not None:
+            raise NumericalFailure(solution.failure, f"|grad J| = {at.residual:.3g}")
+        if constraint is None:
+            return State(at.theta + solution.value[0], at.controls)
+        gradient = constraint.weights @ functional_gradients(at, free_energy.objective.weight_prior_precision)
+        explicit = torch.dot(constraint.weights @ explicit_derivatives(at), constraint.direction)
+        slope = float(explicit + torch.dot(gradient, solution.value[1]))
+        if slope == 0.0 or not math.isfinite(slope):
+            raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, f"h_d = {slope:.3g}")
+        shift = -(constraint.residual(at) + float(torch.dot(gradient, solution.value[0]))) / slope
+        return State(
+            at.theta + solution.value[0] + shift * solution.value[1], at.controls + shift * constraint.direction
+        )
+
+    def _forcing(self, at: Linearisation) -> float:
+        """Relative residual of the solves: loose far out, tight enough at the end to land below the tolerance.
+
+        A step whose solve leaves |r| = η |∇J| cannot end below η |∇J|; asking for a tenth of the tolerance in one step
+        costs a few iterations and saves a Newton step.
+
+        Returns:
+            η.
+        """
+        return min(1e-3, max(0.1 * self.tolerance / at.residual, 1e-2 * torch.finfo(at.theta.dtype).eps ** 0.5))

@@ -1,0 +1,24 @@
+"""θ stays where the integrator left it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rdc_dyn.dynamics.corrector import Constraint, Correction
+from rdc_dyn.dynamics.state import State
+from rdc_dyn.objective.free_energy import FreeEnergy
+from rdc_dyn.status import NumericalFailure
+
+
+@dataclass(frozen=True)
+class NoCorrector:
+    """Only linearises, so that the distance from the surface is recorded."""
+
+    holds_constraint: bool = False
+
+    def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
+        """Return the state as it is; fails only with NON_FINITE."""
+        try:
+            return Correction(state, free_energy.linearise(state.theta, state.controls), 0, None)
+        except NumericalFailure as failure:
+            return Correction(state, None, 0, failure.status, failure.detail)

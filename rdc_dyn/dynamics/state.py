@@ -1,0 +1,44 @@
+"""(θ, λ, γ, t): a point of the path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rdc_dyn.linalg.base import Vector
+
+
+@dataclass(frozen=True)
+class State:
+    """Parameters and controls.
+
+    Attributes:
+        theta: θ, shape (P,).
+        controls: (λ, γ, t), shape (3,).
+    """
+
+    theta: Vector
+    controls: Float[Tensor, "3"]
+
+    @property
+    def lam(self) -> float:
+        """λ, multiplier of the distortion."""
+        return float(self.controls[0])
+
+    @property
+    def gamma(self) -> float:
+        """γ, multiplier of the classification loss."""
+        return float(self.controls[1])
+
+    @property
+    def data_position(self) -> float:
+        """t, position of the data between source (0) and target (1)."""
+        return float(self.controls[2])
+
+    @property
+    def finite(self) -> bool:
+        """Whether no number is NaN or infinite."""
+        return bool(torch.isfinite(self.theta).all() and torch.isfinite(self.controls).all())

@@ -1,0 +1,77 @@
+"""d(θ, c)/ds = (Σ_c θ_c ċ, ċ): the field that torchdiffeq integrates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rdc_dyn.dynamics.process import Process
+from rdc_dyn.dynamics.response import Response, linear_response
+from rdc_dyn.dynamics.state import State
+from rdc_dyn.linalg.base import LinearSolver
+from rdc_dyn.objective.free_energy import FreeEnergy
+from rdc_dyn.status import NumericalFailure, Status
+
+#: torchdiffeq's own limits are assertions, which vanish under `python -O`; this one does not.
+MAX_EVALUATIONS = 5_000
+
+
+@dataclass
+class VectorField:
+    """The field over one segment, starting at a state whose response is known.
+
+    Attributes:
+        free_energy: J.
+        process: Gives ċ.
+        solver: Gives θ_c.
+        start: State at the beginning of the segment.
+        response: Response there; the first stage needs no solve.
+        evaluations: Calls so far.
+    """
+
+    free_energy: FreeEnergy
+    process: Process
+    solver: LinearSolver
+    start: State
+    response: Response
+    evaluations: int = 0
+
+    def __call__(self, s: Tensor, y: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Evaluate the field.
+
+        Args:
+            s: Clock, a scalar.
+            y: (θ, c).
+
+        Returns:
+            (θ̇, ċ), finite.
+
+        Raises:
+            NumericalFailure: NON_FINITE, BOUND_REACHED, EVALUATION_LIMIT, or that of the linear solve or process.
+        """
+        self.evaluations += 1
+        self.free_energy.work.vector_field_evaluations += 1
+        if self.evaluations > MAX_EVALUATIONS:
+            raise NumericalFailure(Status.EVALUATION_LIMIT, f"{MAX_EVALUATIONS} evaluations")
+        given = self.process.prescribed(float(s), y[1])
+        state = State(y[0], y[1] if given is None else given)
+        if not state.finite:
+            raise NumericalFailure(Status.NON_FINITE, f"state at time {float(s):.6g}")
+        if state.lam < 0 or state.gamma < 0:
+            raise NumericalFailure(Status.BOUND_REACHED, f"lam = {state.lam:.6g}, gamma = {state.gamma:.6g}")
+        response = self._response(state)
+        rates = self.process.rates(float(s), response.matrix)
+        velocity = rates @ response.directions
+        if not bool(torch.isfinite(velocity).all() and torch.isfinite(rates).all()):
+            raise NumericalFailure(Status.NON_FINITE, f"vector field at time {float(s):.6g}")
+        return velocity, rates
+
+    def _response(self, state: State) -> Response:
+        if torch.equal(state.controls, self.start.controls) and torch.equal(state.theta, self.start.theta):
+            return self.response
+        at = self.free_energy.linearise(state.theta, state.controls)
+        response = linear_response(at, self.solver, self.free_energy.objective.weight_prior_precision)
+        self.free_energy.work.krylov_iterations += response.iterations
+        return response

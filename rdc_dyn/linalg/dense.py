@@ -1,0 +1,43 @@
+"""u = A⁻¹ b by forming A at every state: exact, for small θ and as an oracle for the Krylov solvers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from rdc_dyn.linalg.base import LinearSolution, Rows, SymmetricOperator, project_out
+from rdc_dyn.linalg.factorisation import Factorisation, materialise
+from rdc_dyn.status import Status
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Solves (A + damping I) u = b by a dense factorisation; zero modes give the minimum-norm solution.
+
+    Attributes:
+        damping: Multiple of the identity added to A.
+    """
+
+    damping: float = 0.0
+
+    def solve(self, operator: SymmetricOperator, rhs: Rows, *, rtol: float | None = None) -> LinearSolution:
+        """Solve for each row of `rhs`, shape (k, P); `rtol` has no meaning here and is not used.
+
+        Args:
+            operator: A.
+            rhs: Right-hand sides.
+            rtol: Ignored.
+
+        Returns:
+            The solutions with their true residual, or INDEFINITE or SINGULAR.
+        """
+        rhs = project_out(operator.kernel, rhs)
+        matrix = materialise(operator, self.damping)
+        value, failure = Factorisation.of(matrix).solve(rhs)
+        if failure is not None:
+            return LinearSolution(value, failure, 0, float("nan"))
+        value = project_out(operator.kernel, value)
+        residual = (value @ matrix - rhs).norm(dim=1) / rhs.norm(dim=1).clamp_min(torch.finfo(rhs.dtype).tiny)
+        failure = None if bool(torch.isfinite(residual).all()) else Status.NON_FINITE
+        return LinearSolution(value, failure, 0, float(residual.max()))

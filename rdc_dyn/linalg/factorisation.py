@@ -1,0 +1,122 @@
+"""A = L Lᵀ, or A = V diag(w) Vᵀ where A is not positive definite: one dense factorisation of a small A."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rdc_dyn.linalg.base import Rows, SymmetricOperator
+from rdc_dyn.status import NumericalFailure, Status
+
+# A of this size takes 0.8 GB in float64; its factor as much again.
+MAX_SIZE = 10_000
+_CHUNK = 64
+
+
+def materialise(operator: SymmetricOperator, damping: float = 0.0) -> Tensor:
+    """A + damping I + s N Nᵀ as a dense matrix, by P batched products.
+
+    The zero modes N are shifted by s = the mean diagonal of A, so that the matrix can be inverted; on right-hand sides
+    orthogonal to N the inverse is that of the restricted A.
+
+    Args:
+        operator: A.
+        damping: Multiple of the identity to add.
+
+    Returns:
+        The symmetrised matrix, shape (P, P).
+
+    Raises:
+        NumericalFailure: NON_FINITE if a product is not finite.
+        ValueError: If P is larger than `MAX_SIZE`.
+    """
+    size = operator.size
+    if size > MAX_SIZE:
+        raise ValueError(f"a dense factorisation of {size} parameters is too large (limit {MAX_SIZE})")
+    kernel = operator.kernel
+    eye = torch.eye(size, dtype=kernel.dtype, device=kernel.device)
+    matrix = torch.cat([operator.mm(rows) for rows in eye.split(_CHUNK)])
+    if not torch.isfinite(matrix).all():
+        raise NumericalFailure(Status.NON_FINITE, "second derivatives")
+    matrix = 0.5 * (matrix + matrix.T)
+    if kernel.shape[0]:
+        # P⊥ A P⊥ + s N Nᵀ: off the equilibrium A n is not zero, and the restricted system must not see it.
+        matrix = matrix - (matrix @ kernel.T) @ kernel
+        matrix = matrix - kernel.T @ (kernel @ matrix)
+        matrix = matrix + matrix.diagonal().abs().mean() * (kernel.T @ kernel)
+    if damping:
+        matrix.diagonal().add_(damping)
+    return matrix
+
+
+@dataclass(frozen=True)
+class Factorisation:
+    """Factors of a symmetric matrix, by Cholesky where it is safely positive definite, else by eigenvalues.
+
+    Attributes:
+        cholesky: L, or None.
+        eigenvalues: w, or None where Cholesky served.
+        eigenvectors: V, or None where Cholesky served.
+        zero: Eigenvalues up to this magnitude count as zero.
+    """
+
+    cholesky: Tensor | None
+    eigenvalues: Tensor | None
+    eigenvectors: Tensor | None
+    zero: float
+
+    @classmethod
+    def of(cls, matrix: Tensor) -> Factorisation:
+        """Factorise a symmetric matrix of shape (P, P)."""
+        scale = float(matrix.diagonal().abs().max())
+        zero = torch.finfo(matrix.dtype).eps * matrix.shape[0] * max(scale, torch.finfo(matrix.dtype).tiny)
+        factor, info = torch.linalg.cholesky_ex(matrix)
+        if int(info) == 0 and float(factor.diagonal().min()) ** 2 > zero:
+            return cls(factor, None, None, zero)
+        eigenvalues, eigenvectors = torch.linalg.eigh(matrix)
+        zero = torch.finfo(matrix.dtype).eps * matrix.shape[0] * float(eigenvalues.abs().max())
+        return cls(None, eigenvalues, eigenvectors, zero)
+
+    @property
+    def negative(self) -> int:
+        """Number of negative eigenvalues (the Morse index)."""
+        return 0 if self.eigenvalues is None else int((self.eigenvalues < -self.zero).sum())
+
+    @property
+    def most_negative(self) -> tuple[float, Tensor] | None:
+        """Most negative eigenvalue and its vector, or None where there is none."""
+        if self.eigenvalues is None or self.eigenvectors is None or self.negative == 0:
+            return None
+        return float(self.eigenvalues[0]), self.eigenvectors[:, 0]
+
+    def solve(self, rhs: Rows) -> tuple[Rows, Status | None]:
+        """A⁺ b for each row b: exact, with the minimum-norm solution where A has zero modes.
+
+        Args:
+            rhs: Right-hand sides, shape (k, P).
+
+        Returns:
+            The solutions and None, INDEFINITE if A has a negative eigenvalue, or SINGULAR if b is not in its range.
+        """
+        if self.cholesky is not None:
+            return torch.cholesky_solve(rhs.T, self.cholesky).T, None
+        assert self.eigenvalues is not None and self.eigenvectors is not None
+        if self.negative:
+            return torch.full_like(rhs, torch.nan), Status.INDEFINITE
+        live = self.eigenvalues > self.zero
+        coordinates = rhs @ self.eigenvectors
+        outside = coordinates[:, ~live].norm(dim=1)
+        # Rounding puts about sqrt(eps) of b on a zero mode; more means that b does not belong there.
+        if bool((outside > 1e-6 * rhs.norm(dim=1)).any()):
+            return torch.full_like(rhs, torch.nan), Status.SINGULAR
+        return (coordinates[:, live] / self.eigenvalues[live]) @ self.eigenvectors[:, live].T, None
+
+    def modified_solve(self, rhs: Rows) -> Rows:
+        """|A|⁻¹ b for each row b: positive definite whatever A is, for use as a preconditioner."""
+        if self.cholesky is not None:
+            return torch.cholesky_solve(rhs.T, self.cholesky).T
+        assert self.eigenvalues is not None and self.eigenvectors is not None
+        size = self.eigenvalues.abs().clamp_min(1e4 * self.zero)
+        return ((rhs @ self.eigenvectors) / size) @ self.eigenvectors.T

@@ -1,0 +1,73 @@
+"""J(θ, λ, γ, t): the one function from which R, D, C, ∇J, A and b follow by differentiation."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rdc_dyn.linalg.base import Rows, Vector
+
+#: Names and order of the controls, as in the `control` dimension of the response matrix.
+CONTROLS = ("lam", "gamma", "data_position")
+#: Names and order of the functionals, as in the `functional` dimension of the response matrix.
+FUNCTIONALS = ("rate", "distortion", "classification_loss")
+
+Scalar = Float[Tensor, ""]
+
+
+class Objective(Protocol):
+    """A model with parameters θ and the free energy J that they minimise.
+
+    For both kinds of encoder D = ∂J/∂λ and C = ∂J/∂γ at fixed θ, and R = J − λD − γC: for the Gibbs encoder by the
+    envelope theorem, for the amortised one because J is linear in the multipliers. So J is all that a member gives.
+
+    Attributes:
+        size: Number of parameters P.
+        exact: Whether J holds the exact Gibbs encoder (a sum or integral over z) rather than a network encoder.
+        weight_prior_precision: ρ of the weight prior ½ρ|θ|², which is added outside.
+        moves: Whether J depends on the data position t.
+    """
+
+    @property
+    def size(self) -> int:
+        """Number of parameters P."""
+        ...
+
+    @property
+    def exact(self) -> bool:
+        """Whether the encoder is the exact Gibbs encoder."""
+        ...
+
+    @property
+    def weight_prior_precision(self) -> float:
+        """ρ of the weight prior."""
+        ...
+
+    @property
+    def moves(self) -> bool:
+        """Whether J depends on the data position."""
+        ...
+
+    def free_energy(self, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
+        """J without the weight prior, in nats per datum; twice differentiable in all arguments."""
+        ...
+
+    def initial(self, generator: torch.Generator) -> Vector:
+        """θ from which equilibration starts."""
+        ...
+
+    def kernel(self, theta: Vector) -> Rows:
+        """Orthonormal directions along which J + ½ρ|θ|² is invariant at θ for all controls; shape (j, P)."""
+        ...
+
+    def diagnostics(self, theta: Vector, lam: float, gamma: float, data_position: float) -> dict[str, float]:
+        """Further numbers for the record: accuracy, losses on fresh noise, losses on the validation set."""
+        ...
+
+
+def no_kernel(theta: Vector) -> Rows:
+    """The kernel of a model without continuous symmetries: shape (0, P)."""
+    return theta.new_zeros((0, theta.shape[0]))

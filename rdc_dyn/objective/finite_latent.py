@@ -1,0 +1,119 @@
+"""J = −E_x log Σ_z m(z) d(x|z)^λ c(y|z)^γ: exact Gibbs sums over z in {1..K} (9, 14)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rdc_dyn.linalg.base import Rows, Vector
+from rdc_dyn.objective.base import Scalar, no_kernel
+from rdc_dyn.objective.data import Data, Sample
+from rdc_dyn.objective.likelihood import Likelihood
+
+
+@dataclass(frozen=True)
+class FiniteLatent:
+    """θ = (logits of m, decoder outputs, logits of c): K + K n + K Y numbers; the encoder is e ∝ m d^λ c^γ.
+
+    Attributes:
+        data: Source, and for a mixture target, samples of (x, y).
+        alphabet_size: K.
+        likelihood: d(x|z).
+        weight_prior_precision: ρ.
+    """
+
+    data: Data
+    alphabet_size: int
+    likelihood: Likelihood
+    weight_prior_precision: float
+    exact: bool = True
+
+    @property
+    def moves(self) -> bool:
+        """Whether there is a target."""
+        return self.data.target is not None
+
+    @property
+    def size(self) -> int:
+        """P = K (1 + n + Y)."""
+        return self.alphabet_size * (1 + self.data.x_dim + self.data.classes)
+
+    def tables(self, theta: Vector) -> tuple[Float[Tensor, "K"], Float[Tensor, "K n"], Float[Tensor, "K Y"]]:
+        """(log m(z), decoder outputs, log c(y|z)) from θ."""
+        k, n, classes = self.alphabet_size, self.data.x_dim, self.data.classes
+        prior, decoder, classifier = theta.split([k, k * n, k * classes])
+        return prior.log_softmax(0), decoder.view(k, n), classifier.view(k, classes).log_softmax(1)
+
+    def minus_hamiltonian(self, theta: Vector, sample: Sample, lam: Scalar, gamma: Scalar) -> Float[Tensor, "N K"]:
+        """−H(z; x, y) = log m(z) + λ log d(x|z) + γ log c(y|z) (11)."""
+        log_prior, decoder, log_classifier = self.tables(theta)
+        log_decoder = self.likelihood.log_prob_table(sample.x, decoder)
+        return log_prior + lam * log_decoder + gamma * log_classifier.T[sample.y]
+
+    def free_energy(self, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
+        """J = −E_x log Z_x (14), over the source or over the mixture (1 − t) source + t target."""
+
+        def minus_log_partition(sample: Sample) -> Tensor:
+            return -self.minus_hamiltonian(theta, sample, lam, gamma).logsumexp(1).mean()
+
+        return self.data.mix(minus_log_partition, data_position)
+
+    def initial(self, generator: torch.Generator) -> Vector:
+        """Uniform m, decoder at K random data, nearly uniform c."""
+        k, sample = self.alphabet_size, self.data.source
+        pick = torch.randint(len(sample), (k,), generator=generator).to(sample.x.device)
+        decoder = self.likelihood.initial_output(sample.x[pick])
+        logits = 0.01 * torch.randn(k, self.data.classes, generator=generator, dtype=torch.float64).to(sample.x)
+        return torch.cat([sample.x.new_zeros(k), decoder.flatten(), logits.flatten()])
+
+    def kernel(self, theta: Vector) -> Rows:
+        """A constant added to the logits of m, or of one c(·|z), changes nothing; a weight prior forbids it."""
+        if self.weight_prior_precision > 0:
+            return no_kernel(theta)
+        k, n, classes = self.alphabet_size, self.data.x_dim, self.data.classes
+        rows = theta.new_zeros((k + 1, self.size))
+        rows[0, :k] = k**-0.5
+        for z in range(k):
+            start = k + k * n + z * classes
+            rows[1 + z, start : start + classes] = classes**-0.5
+        return rows
+
+    def diagnostics(self, theta: Vector, lam: float, gamma: float, data_position: float) -> dict[str, float]:
+        """Accuracy on the training data, and R, D, C and accuracy on the validation set.
+
+        The accuracy is that of Σ_z e(z|x) c(y|z) with the encoder e ∝ m d^λ that does not see the label.
+
+        Returns:
+            A number for each name.
+        """
+        with torch.no_grad():
+            lam_, gamma_ = theta.new_tensor(lam), theta.new_tensor(gamma)
+            position = theta.new_tensor(data_position)
+            numbers = {"accuracy": float(self.data.mix(lambda s: self._accuracy(theta, s, lam_), position))}
+            if self.data.validation is not None:
+                sample = self.data.validation
+                numbers["validation_accuracy"] = float(self._accuracy(theta, sample, lam_))
+                numbers |= self._losses(theta, sample, lam_, gamma_)
+        return numbers
+
+    def _accuracy(self, theta: Vector, sample: Sample, lam: Scalar) -> Tensor:
+        encoder = self.minus_hamiltonian(theta, sample, lam, torch.zeros_like(lam)).softmax(1)
+        prediction = (encoder @ self.tables(theta)[2].exp()).argmax(1)
+        return (prediction == sample.y).to(theta.dtype).mean()
+
+    def _losses(self, theta: Vector, sample: Sample, lam: Scalar, gamma: Scalar) -> dict[str, float]:
+        log_prior, decoder, log_classifier = self.tables(theta)
+        log_encoder = self.minus_hamiltonian(theta, sample, lam, gamma).log_softmax(1)
+        encoder = log_encoder.exp()
+        log_decoder = self.likelihood.log_prob_table(sample.x, decoder)
+        rate = (encoder * (log_encoder - log_prior)).sum(1).mean()
+        distortion = -(encoder * log_decoder).sum(1).mean()
+        classification = -(encoder * log_classifier.T[sample.y]).sum(1).mean()
+        return {
+            "validation_rate": float(rate),
+            "validation_distortion": float(distortion),
+            "validation_classification_loss": float(classification),
+        }

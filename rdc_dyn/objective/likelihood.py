@@ -1,0 +1,75 @@
+"""log d(x|z), normalised: gaussian N(x; μ, σ²I) and bernoulli Π p^x (1−p)^(1−x)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import softplus
+
+
+class Likelihood(Protocol):
+    """A distribution of x given the decoder's output."""
+
+    def log_prob(self, x: Float[Tensor, "*b n"], output: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
+        """log d(x|z) in nats, summed over the components of x; the arguments broadcast."""
+        ...
+
+    def log_prob_table(self, x: Float[Tensor, "N n"], output: Float[Tensor, "K n"]) -> Float[Tensor, "N K"]:
+        """log d(x|z) for every pair of datum and code, without forming N x K x n numbers."""
+        ...
+
+    def initial_output(self, x: Float[Tensor, "N n"]) -> Float[Tensor, "N n"]:
+        """The decoder output whose mean is (about) x."""
+        ...
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """log N(x; μ, σ²I) = −|x − μ|²/2σ² − (n/2) ln 2πσ².
+
+    Attributes:
+        variance: σ², the same for every component.
+    """
+
+    variance: float
+
+    def _normaliser(self, n: int) -> float:
+        return 0.5 * n * math.log(2 * math.pi * self.variance)
+
+    def log_prob(self, x: Float[Tensor, "*b n"], output: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
+        """log d(x|z) of the mean `output`."""
+        return -(x - output).square().sum(-1) / (2 * self.variance) - self._normaliser(x.shape[-1])
+
+    def log_prob_table(self, x: Float[Tensor, "N n"], output: Float[Tensor, "K n"]) -> Float[Tensor, "N K"]:
+        """log d(x|z) by |x|² − 2 x·μ + |μ|²."""
+        squares = x.square().sum(1)[:, None] - 2 * x @ output.T + output.square().sum(1)
+        return -squares / (2 * self.variance) - self._normaliser(x.shape[1])
+
+    def initial_output(self, x: Float[Tensor, "N n"]) -> Float[Tensor, "N n"]:
+        """The mean itself."""
+        return x.clone()
+
+
+@dataclass(frozen=True)
+class Bernoulli:
+    """log Π p^x (1−p)^(1−x) = x·a − Σ ln(1 + e^a), p = sigmoid(a).
+
+    For x between 0 and 1 this is the expected log-likelihood of binary pixels that are 1 with probability x.
+    """
+
+    def log_prob(self, x: Float[Tensor, "*b n"], output: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
+        """log d(x|z) of the logits `output`."""
+        return (x * output - softplus(output)).sum(-1)
+
+    def log_prob_table(self, x: Float[Tensor, "N n"], output: Float[Tensor, "K n"]) -> Float[Tensor, "N K"]:
+        """log d(x|z) for every pair."""
+        return x @ output.T - softplus(output).sum(1)
+
+    def initial_output(self, x: Float[Tensor, "N n"]) -> Float[Tensor, "N n"]:
+        """Logits of x pulled away from 0 and 1."""
+        return torch.logit(0.1 + 0.8 * x)

@@ -1,0 +1,99 @@
+"""J = −E log ∫ N(z; 0, I) N(x; Wz, σ²I)^λ N(y; Vz, τ²I)^γ dz: linear-Gaussian model with its Gibbs encoder."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rdc_dyn.linalg.base import Rows, Vector
+from rdc_dyn.objective.base import Scalar
+
+
+@dataclass(frozen=True)
+class LinearGaussian:
+    """θ = B = [W; V], shape (n + m, q), row by row; the data enter by the second moment S of (x, y).
+
+    The integral over z is Gaussian, J(θ) = const + ½ ln|I + BᵀPB| + ½ tr PS − ½ tr (I + BᵀPB)⁻¹ BᵀPSPB with
+    P = diag(λ/σ², γ/τ²), and everything else is differentiated from it. (The closed form of min_θ J serves as an oracle
+    in the tests and nowhere else.) This form has no division by λ or γ, so either may be zero.
+
+    Attributes:
+        x_dim: n.
+        y_dim: m.
+        latent_dim: q.
+        distortion_variance: σ².
+        label_variance: τ².
+        source: S at t = 0, shape (n + m, n + m).
+        target: S at t = 1, or None.
+        weight_prior_precision: ρ.
+    """
+
+    x_dim: int
+    y_dim: int
+    latent_dim: int
+    distortion_variance: float
+    label_variance: float
+    source: Float[Tensor, "d d"]
+    target: Float[Tensor, "d d"] | None = None
+    weight_prior_precision: float = 0.0
+    exact: bool = True
+
+    @property
+    def moves(self) -> bool:
+        """Whether there is a target."""
+        return self.target is not None
+
+    @property
+    def size(self) -> int:
+        """P = (n + m) q."""
+        return (self.x_dim + self.y_dim) * self.latent_dim
+
+    def second_moment(self, data_position: Scalar) -> Float[Tensor, "d d"]:
+        """S(t) = (1 − t) S_source + t S_target, the second moment of the mixture."""
+        if self.target is None:
+            return self.source
+        return self.source + data_position * (self.target - self.source)
+
+    def free_energy(self, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
+        """J = −E log Z by the matrix determinant lemma."""
+        n, m = self.x_dim, self.y_dim
+        b = theta.view(n + m, self.latent_dim)
+        moment = self.second_moment(data_position)
+        precision = torch.cat([(lam / self.distortion_variance).expand(n), (gamma / self.label_variance).expand(m)])
+        weighted = precision[:, None] * b
+        inner = torch.eye(self.latent_dim, dtype=b.dtype, device=b.device) + b.T @ weighted
+        factor = torch.linalg.cholesky(inner)
+        explained = torch.cholesky_solve(weighted.T @ moment @ weighted, factor).diagonal().sum()
+        constants = 0.5 * n * lam * math.log(2 * math.pi * self.distortion_variance) + 0.5 * m * gamma * math.log(
+            2 * math.pi * self.label_variance
+        )
+        return constants + factor.diagonal().log().sum() + 0.5 * (precision * moment.diagonal()).sum() - 0.5 * explained
+
+    def initial(self, generator: torch.Generator) -> Vector:
+        """Independent normal entries of variance 1/q."""
+        noise = torch.randn(self.size, generator=generator, dtype=torch.float64)
+        return (noise * self.latent_dim**-0.5).to(self.source)
+
+    def kernel(self, theta: Vector) -> Rows:
+        """Rotations of z: δB = B X for antisymmetric X, orthonormalised; at most q (q − 1)/2 of them."""
+        q = self.latent_dim
+        b = theta.view(-1, q)
+        rows = []
+        for i in range(q):
+            for j in range(i + 1, q):
+                turn = torch.zeros_like(b)
+                turn[:, j], turn[:, i] = b[:, i], -b[:, j]
+                rows.append(turn.flatten())
+        if not rows:
+            return theta.new_zeros((0, self.size))
+        _, size, basis = torch.linalg.svd(torch.stack(rows), full_matrices=False)
+        # Codes that are not used (zero columns of B) make rotations among themselves trivial.
+        return basis[size > 1e-8 * size[0].clamp_min(torch.finfo(size.dtype).tiny)]
+
+    def diagnostics(self, theta: Vector, lam: float, gamma: float, data_position: float) -> dict[str, float]:
+        """Nothing more to tell: y is not a class, so there is no accuracy."""
+        return {}

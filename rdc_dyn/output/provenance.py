@@ -1,0 +1,73 @@
+"""Where a trajectory comes from: scenario, program, versions, machine, data."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_LIBRARIES = ("torch", "torchdiffeq", "torchvision", "numpy", "xarray", "netCDF4")
+
+REFERENCE = "Y. Gao, P. Chaudhari, A Free-Energy Principle for Representation Learning, ICML 2020 (arXiv 2002.12406)"
+
+
+def program_version() -> str:
+    """Version of rdc_dyn, or unknown where it is not installed."""
+    try:
+        return version("rdc-dyn")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def commit() -> str:
+    """Commit of the checkout that the program runs from, with -dirty where files differ; unknown outside one."""
+    folder = Path(__file__).resolve().parents[1]
+    if not (folder.parent / ".git").exists():
+        return "unknown"
+    command = ["git", "-C", str(folder.parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def provenance(
+    *, name: str, scenario: str, seed: int, device: str, dtype: str, threads: int, data_digest: str, parameters: int
+) -> dict[str, str | int]:
+    """Attributes of a trajectory, all strings and numbers, as netCDF asks.
+
+    Args:
+        name: Name of the scenario.
+        scenario: Resolved scenario as YAML; the file can rerun itself.
+        seed: Seed.
+        device: Device, in words.
+        dtype: Floating-point type of θ.
+        threads: CPU threads.
+        data_digest: SHA-256 of the data.
+        parameters: Number of parameters P.
+
+    Returns:
+        The attributes.
+    """
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    versions = ", ".join(f"{library} {version(library)}" for library in _LIBRARIES)
+    return {
+        "title": name,
+        "source": f"rdc_dyn {program_version()}",
+        "references": REFERENCE,
+        "history": f"{now} created by rdc_dyn {program_version()}",
+        "scenario": scenario,
+        "scenario_sha256": hashlib.sha256(scenario.encode()).hexdigest(),
+        "versions": f"python {platform.python_version()}, {versions}",
+        "commit": commit(),
+        "seed": seed,
+        "device": device,
+        "dtype": dtype,
+        "threads": threads,
+        "platform": platform.platform(),
+        "data_digest": data_digest,
+        "parameters": parameters,
+    }

@@ -1,0 +1,94 @@
+"""One recorded point and one event of a run, as plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+CONTROLS = ("lam", "gamma", "data_position")
+FUNCTIONALS = ("rate", "distortion", "classification_loss")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of the trajectory.
+
+    Attributes:
+        long_name: What it is.
+        units: nat, 1 or s.
+        optional: Left out of the dataset where a run has no value for it.
+    """
+
+    long_name: str
+    units: str
+    optional: bool = False
+
+
+_LOSSES = {
+    "rate": "rate R",
+    "distortion": "distortion D",
+    "classification_loss": "classification loss C",
+    "free_energy": "free energy J = R + lam D + gamma C + weight penalty",
+}
+
+#: Every scalar that a record may hold, in the order of the dataset.
+VARIABLES: dict[str, Variable] = {
+    "lam": Variable("multiplier of the distortion", "1"),
+    "gamma": Variable("multiplier of the classification loss", "1"),
+    "data_position": Variable("position of the data between source and target", "1"),
+    **{name: Variable(text + " on the training set", "nat") for name, text in _LOSSES.items()},
+    "weight_penalty": Variable("weight prior rho/2 |theta|^2", "nat"),
+    "accuracy": Variable("classification accuracy on the training set", "1"),
+    **{f"validation_{name}": Variable(text + " on the validation set", "nat", True) for name, text in _LOSSES.items()},
+    "validation_accuracy": Variable("classification accuracy on the validation set", "1", True),
+    "fresh_distortion": Variable("distortion D on noise that J does not hold", "nat", True),
+    "fresh_classification_loss": Variable("classification loss C on noise that J does not hold", "nat", True),
+    "equilibrium_residual": Variable("distance from equilibrium |grad J|", "nat"),
+    "constraint_residual": Variable("held functional minus its value at the start", "nat"),
+    "step_size": Variable("length of the step that led here, in process time", "1"),
+    "vector_field_evaluations": Variable("evaluations of the vector field, cumulative", "1"),
+    "gradient_evaluations": Variable("evaluations of grad J, cumulative", "1"),
+    "hessian_vector_products": Variable("Hessian-vector products, cumulative", "1"),
+    "krylov_iterations": Variable("Krylov iterations, cumulative", "1"),
+    "krylov_residual": Variable("largest relative residual of the response's linear solves", "1"),
+    "corrector_iterations": Variable("corrector iterations, cumulative", "1"),
+    "wall_time": Variable("wall time since the run began", "s"),
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One point of the trajectory.
+
+    Attributes:
+        time: Process clock s.
+        values: A number for each name in `VARIABLES` that the run has.
+        response: M, one row per functional, one column per control.
+    """
+
+    time: float
+    values: Mapping[str, float]
+    response: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self) -> None:
+        unknown = set(self.values) - set(VARIABLES)
+        if unknown:
+            raise ValueError(f"no such variable: {', '.join(sorted(unknown))}")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened between records.
+
+    Attributes:
+        kind: start, rejected, relaxed, warning or end.
+        time: Process clock.
+        text: A sentence for the user.
+        values: Numbers or names that belong to it.
+    """
+
+    kind: str
+    time: float
+    text: str
+    values: Mapping[str, Any]

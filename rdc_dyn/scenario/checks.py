@@ -1,0 +1,199 @@
+"""What no single section can know: checks between sections.
+
+They read the raw tree, so that they also run on a scenario whose sections have errors of their own; each is silent
+about values that are missing or of the wrong type, which the schema reports.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rdc_dyn.scenario.problems import Finding, Path, show
+from rdc_dyn.scenario.schema import ADAPTIVE_METHODS
+
+Tree = dict[str, Any]
+_IMAGE_OBJECTIVES = ("amortised", "finite_latent")
+_SYMMETRY = 1e-12  # relative: a product such as X'X / n is not symmetric to the last bit
+_SEMIDEFINITE = 1e-10  # relative to the largest eigenvalue: rounding of a singular second moment
+
+
+def cross_check(tree: Tree) -> list[Finding]:
+    """Run all checks.
+
+    Args:
+        tree: The scenario as written.
+
+    Returns:
+        What does not fit together.
+    """
+    return [finding for check in _CHECKS for finding in check(tree)]
+
+
+def _data_needed(tree: Tree) -> Iterator[Finding]:
+    kind = _section(tree, "objective").get("kind")
+    if kind not in _IMAGE_OBJECTIVES:
+        return
+    wanted = f"missing; the objective '{kind}' needs data.source, such as {{name: digits}}"
+    if tree.get("data") is None:
+        yield Finding(("data",), wanted)
+    elif isinstance(tree["data"], dict) and tree["data"].get("source") is None:
+        yield Finding(("data", "source"), wanted)
+
+
+def _data_unused(tree: Tree) -> Iterator[Finding]:
+    if _section(tree, "objective").get("kind") != "linear_gaussian":
+        return
+    for key in ("source", "target", "root", "download", "validation_fraction"):
+        # A resolved scenario writes the defaults out; they say nothing.
+        if _section(tree, "data").get(key) not in (None, False, 0):
+            message = "not used: the objective 'linear_gaussian' takes its second moments in place of data"
+            yield Finding(("data", key), message, at_key=True)
+
+
+def _download_needs_root(tree: Tree) -> Iterator[Finding]:
+    data = _section(tree, "data")
+    if data.get("download") is True and data.get("root") is None:
+        yield Finding(("data", "root"), "missing; download: true needs a folder to download to")
+
+
+def _alias_only(tree: Tree) -> Iterator[Finding]:
+    if "from_" in _section(tree, "start"):  # the Python name of the field, which pydantic would let pass
+        yield Finding(("start", "from_"), "unknown key; did you mean 'from'?", at_key=True)
+
+
+def _start_given(tree: Tree) -> Iterator[Finding]:
+    start, process = tree.get("start"), _section(tree, "process")
+    if not isinstance(start, dict) or start.get("from") is not None:
+        return
+    for key in ("lam", "gamma"):
+        prescribed = process.get("kind") == "prescribed"
+        if start.get(key) is None and not (prescribed and isinstance(_path_end(tree, key), list)):
+            pair = f", or a pair in process.path.{key}" if prescribed else ""
+            yield Finding(("start", key), f"missing; give a number >= 0, or start.from{pair}")
+
+
+def _path_begins_at_start(tree: Tree) -> Iterator[Finding]:
+    for key in ("lam", "gamma"):
+        given, pair = _number(_section(tree, "start").get(key)), _path_end(tree, key)
+        first = _number(pair[0]) if isinstance(pair, list) and len(pair) == 2 else None
+        if given is not None and first is not None and first != given:
+            message = f"the path must begin at start.{key}, which is {given!r}, got {show(pair[0])}"
+            yield Finding(("process", "path", key, 0), message)
+
+
+def _exponential_path_positive(tree: Tree) -> Iterator[Finding]:
+    process = _section(tree, "process")
+    if process.get("kind") != "prescribed" or process.get("shape") != "exponential":
+        return
+    for key in ("lam", "gamma"):
+        end: Any = _path_end(tree, key)
+        places: list[tuple[Path, Any]] = [(("process", "path", key), end)]
+        if isinstance(end, list):
+            places = [((*places[0][0], index), item) for index, item in enumerate(end)]
+        for path, value in [*places, (("start", key), _section(tree, "start").get(key))]:
+            if _number(value) == 0:
+                yield Finding(path, "must be > 0 for an exponential path, got 0")
+
+
+def _span_has_length(tree: Tree) -> Iterator[Finding]:
+    span = _section(tree, "process").get("span")
+    if isinstance(span, list) and len(span) == 2 and _number(span[0]) is not None and span[0] == span[1]:
+        yield Finding(("process", "span"), f"the ends must differ, got {show(span)}")
+
+
+def _iso_needs_gamma(tree: Tree) -> Iterator[Finding]:
+    if _section(tree, "process").get("kind") != "iso_classification":
+        return
+    if _number(_section(tree, "start").get("gamma")) == 0:
+        message = "must be > 0 for iso_classification: at gamma = 0 nothing holds the classification loss"
+        yield Finding(("start", "gamma"), message)
+
+
+def _adaptive_steps(tree: Tree) -> Iterator[Finding]:
+    integrator = _section(tree, "integrator")
+    if integrator.get("method") not in ADAPTIVE_METHODS:
+        return
+    free = "rtol" in integrator and integrator["rtol"] is None
+    if free and integrator.get("step_size") is None:
+        yield Finding(("integrator", "step_size"), "missing; with rtol: null the steps are fixed and need a size")
+    if not free and "atol" in integrator and integrator["atol"] is None:
+        yield Finding(("integrator", "atol"), "null only together with rtol: null, which means fixed steps")
+
+
+def _second_moments(tree: Tree) -> Iterator[Finding]:
+    objective = _section(tree, "objective")
+    dims = [dim for dim in (objective.get("x_dim"), objective.get("y_dim")) if type(dim) is int and dim > 0]
+    if objective.get("kind") != "linear_gaussian" or len(dims) < 2:
+        return
+    for key in ("source_second_moment", "target_second_moment"):
+        message = _moment_mistake(objective.get(key), sum(dims))
+        if message:
+            yield Finding(("objective", key), message)
+
+
+def _moment_mistake(matrix: Any, size: int) -> str:
+    """Say what is wrong with a second moment.
+
+    Returns:
+        A message, or an empty text.
+    """
+    if not isinstance(matrix, list) or not all(isinstance(row, list) for row in matrix):
+        return ""
+    lengths = {len(row) for row in matrix}
+    if len(matrix) != size or lengths != {size}:
+        got = f"{len(matrix)} rows of {' or '.join(map(str, sorted(lengths))) or 'no'} numbers"
+        return f"must be {size} x {size}, x_dim + y_dim each way, got {got}"
+    if any(_number(item) is None for row in matrix for item in row):
+        return ""
+    largest = max(abs(item) for row in matrix for item in row)
+    for i in range(size):
+        for j in range(i):
+            if abs(matrix[i][j] - matrix[j][i]) > _SYMMETRY * largest:
+                return f"must be symmetric, but the numbers at ({i}, {j}) and ({j}, {i}) differ"
+    import numpy as np  # only here: validating other scenarios stays fast
+
+    eigenvalues = np.linalg.eigvalsh(np.array(matrix, dtype=float) / (float(largest) or 1.0)) * float(largest)
+    if eigenvalues[0] < -_SEMIDEFINITE * max(abs(eigenvalues[-1]), abs(eigenvalues[0])):
+        return f"must be positive semidefinite, but has the eigenvalue {float(eigenvalues[0]):.3g}"
+    return ""
+
+
+def _section(tree: Any, *keys: str) -> Tree:
+    for key in keys:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree if isinstance(tree, dict) else {}
+
+
+def _path_end(tree: Tree, key: str) -> Any:
+    return _section(tree, "process", "path").get(key)
+
+
+def _number(value: Any) -> float | None:
+    """Read a number.
+
+    Returns:
+        The number; None for anything else and for what does not fit into a finite float.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+_CHECKS: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
+    _data_needed,
+    _data_unused,
+    _download_needs_root,
+    _alias_only,
+    _start_given,
+    _path_begins_at_start,
+    _exponential_path_positive,
+    _span_has_length,
+    _iso_needs_gamma,
+    _adaptive_steps,
+    _second_moments,
+)

@@ -1,0 +1,143 @@
+"""YAML text as a plain tree in which every key and value has a line and a column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import Event
+
+from rdc_dyn.scenario.builder import Builder, UnreadableError
+from rdc_dyn.scenario.places import Document, Place, Position
+from rdc_dyn.scenario.problems import Problem, ScenarioError, shorten
+
+MAX_BYTES = 256 * 1024
+
+_UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def decode(data: bytes, name: str) -> str:
+    """Decode the bytes of a scenario.
+
+    Args:
+        data: Content of the file.
+        name: What messages call it.
+
+    Returns:
+        The text, without a byte order mark.
+
+    Raises:
+        ScenarioError: The bytes are too many or not UTF-8.
+    """
+    if len(data) > MAX_BYTES:
+        raise ScenarioError([Problem(f"{name}:1:1", "", f"larger than {MAX_BYTES // 1024} kB")])
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8", errors="replace")
+        line, column = _line_column(before)
+        where = f"{name}:{line}:{column}"
+        raise ScenarioError([Problem(where, "", "not UTF-8 text; save the file with that encoding")]) from None
+
+
+def parse(text: str, name: str) -> Document:
+    """Read YAML text, whatever stands at its top.
+
+    Args:
+        text: One YAML document.
+        name: What positions call it.
+
+    Returns:
+        The tree, the places of its parts, and what is wrong with the text.
+
+    Raises:
+        ScenarioError: The text cannot be read to its end: syntax, size, depth, or nothing in it.
+    """
+    builder = Builder(name)
+    try:
+        _check_characters(text)
+        for event in _events(text):
+            builder.feed(event)
+        builder.check_complete()
+    except UnreadableError as stop:
+        where = f"{name}:{stop.line}:{stop.column}"
+        raise ScenarioError([*(problem for _, problem in builder.problems), Problem(where, "", stop.message)]) from None
+    return Document(builder.root, builder.places, tuple(builder.problems), frozenset(builder.spoiled))
+
+
+def parse_scenario(text: str, name: str) -> Document:
+    """Read the YAML text of a scenario, which must be a mapping.
+
+    Args:
+        text: One YAML document.
+        name: What positions call it.
+
+    Returns:
+        The tree, the places of its parts, and what is wrong with the text.
+
+    Raises:
+        ScenarioError: As for `parse`, or the top level is not a mapping.
+    """
+    document = parse(text, name)
+    if isinstance(document.tree, dict):
+        return replace(document, places={**document.places, (): _start_of(name)})
+    kind = "a list" if isinstance(document.tree, list) else "a single value"
+    position = document.position(())
+    problem = Problem(position.text, "", f"the top level must be a mapping of sections, not {kind}")
+    raise ScenarioError([*(problem for _, problem in document.problems), problem])
+
+
+def _start_of(name: str) -> Place:
+    start = Position(1, 1, f"{name}:1:1")
+    return Place(start, start)
+
+
+def _line_column(before: str) -> tuple[int, int]:
+    """Count lines and columns from 1.
+
+    Returns:
+        The position just behind the text.
+    """
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+def _check_characters(text: str) -> None:
+    """Look for what YAML does not allow anywhere, such as NUL.
+
+    Raises:
+        UnreadableError: With the first such character, or the text is too long.
+    """
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", errors="replace")) > MAX_BYTES:
+        raise UnreadableError(1, 1, f"larger than {MAX_BYTES // 1024} kB")
+    found = _UNREADABLE.search(text)
+    if found:
+        line, column = _line_column(text[: found.start()])
+        raise UnreadableError(line, column, f"the character U+{ord(found[0]):04X} is not allowed in YAML")
+
+
+def _events(text: str) -> Iterator[Event]:
+    """Run the parser.
+
+    Yields:
+        Its events.
+
+    Raises:
+        UnreadableError: The text is not YAML.
+    """
+    try:
+        yield from YAML(typ="safe", pure=True).parse(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        cause = str(error.problem or error.context or "cannot be read").replace("'\\x00'", "the end of the file")
+        if "'\\t'" in cause:
+            cause = "a tab; indent with spaces"
+        message = f"not valid YAML: {' '.join(cause.split())}"
+        raise UnreadableError(mark.line + 1 if mark else 1, mark.column + 1 if mark else 1, message) from None
+    except UnreadableError:
+        raise
+    except Exception as error:
+        # The parser itself fails on some malformed texts, for example on the escape "\UFFFFFFFF".
+        raise UnreadableError(1, 1, f"not valid YAML: {shorten(str(error))}") from None

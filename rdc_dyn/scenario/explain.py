@@ -1,0 +1,120 @@
+"""Pydantic's errors as findings in plain words, one for each key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from rdc_dyn.scenario.expectation import Node, Target, bounds, choices, describe, locate, variants
+from rdc_dyn.scenario.problems import Finding, Path, show
+from rdc_dyn.scenario.schema import REFUSED_METHODS
+
+_OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+_LONGEST_WORD = 40  # longer ones resemble nothing and cost time
+
+
+def explain(errors: Iterable[ErrorDetails], tree: Any) -> list[Finding]:
+    """Translate errors.
+
+    Args:
+        errors: Of one validation.
+        tree: What was validated.
+
+    Returns:
+        One finding for each key that is wrong.
+    """
+    findings: dict[Path, Finding] = {}
+    unions: dict[Path, Node] = {}
+    for error in errors:
+        target = locate(error["loc"])
+        if target.union is not None and (target.path == target.union[0] or error["type"] == "missing"):
+            unions.setdefault(*target.union)  # one branch of several did not fit: nothing to say yet
+            continue
+        finding = _finding(error, target, tree)
+        findings.setdefault(finding.path, finding)
+    for path, node in unions.items():
+        # A wrong item of a list says more than that neither branch fits.
+        if not any(other[: len(path)] == path for other in findings):
+            findings[path] = _mismatch(path, node, tree)
+    return list(findings.values())
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """Look for a word that may have been meant.
+
+    Args:
+        word: What was written.
+        options: What could have been written.
+
+    Returns:
+        `did you mean 'x'?`, or an empty text.
+    """
+    if len(word) > _LONGEST_WORD:
+        return ""
+    near = difflib.get_close_matches(word.lower(), list(options), n=1)
+    return f"did you mean '{near[0]}'?" if near else ""
+
+
+def _finding(error: ErrorDetails, target: Target, tree: Any) -> Finding:
+    kind, path = error["type"], target.path
+    if kind == "extra_forbidden":
+        return Finding(path, _unknown_key(str(path[-1]), target), at_key=True)
+    if kind == "missing" and isinstance(path[-1], int):
+        return _mismatch(path[:-1], target.parent, tree)
+    if kind == "missing":
+        return Finding(path, f"missing; expected {describe(target.node)}")
+    if kind in {"union_tag_not_found", "union_tag_invalid"}:
+        return _wrong_tag(target, tree)
+    value = _value_at(tree, path)
+    if kind in _OUT_OF_RANGE:
+        return Finding(path, f"must be {bounds(target.node)}, got {show(value)}")
+    if kind == "finite_number":
+        return Finding(path, f"must be a finite number, got {show(value)}")
+    if kind == "literal_error" and isinstance(value, str):
+        return Finding(path, _unknown_word(str(path[-1]), value, choices(target.node)))
+    return _mismatch(path, target.node, tree)
+
+
+def _mismatch(path: Path, node: Node, tree: Any) -> Finding:
+    return Finding(path, f"expected {describe(node)}, got {show(_value_at(tree, path))}")
+
+
+def _unknown_key(key: str, target: Target) -> str:
+    valid = target.parent.get("properties", {})
+    if target.tagged is not None:
+        union, name, tag = target.tagged
+        others = [other for other, section in variants(union).items() if key in section["properties"]]
+        if others and valid is variants(union)[tag]["properties"]:
+            return f"not a key of {name} '{tag}', only of: {', '.join(others)}"
+    near = did_you_mean(key, valid)
+    return f"unknown key; {near or 'valid keys: ' + ', '.join(valid)}"
+
+
+def _wrong_tag(target: Target, tree: Any) -> Finding:
+    name = target.node["discriminator"]["propertyName"]
+    path, tags = (*target.path, name), tuple(variants(target.node))
+    section = _value_at(tree, target.path)
+    if name not in section:
+        return Finding(path, f"missing; choose one of: {', '.join(tags)}")
+    tag = section[name]
+    if not isinstance(tag, str):
+        return Finding(path, f"expected one of {', '.join(tags)}, got {show(tag)}")
+    if path[0] == "integrator" and tag in REFUSED_METHODS:
+        return Finding(path, f"'{tag}' is refused: {REFUSED_METHODS[tag]}; choose one of: {', '.join(tags)}")
+    return Finding(path, _unknown_word(name, tag, tags))
+
+
+def _unknown_word(name: str, word: str, options: Iterable[str]) -> str:
+    options = tuple(options)
+    near = did_you_mean(word, options)
+    quoted = show(word).removeprefix("the string ")
+    return f"unknown {name} {quoted}; choose one of: {', '.join(options)}{'; ' + near if near else ''}"
+
+
+def _value_at(tree: Any, path: Path) -> Any:
+    for part in path:
+        tree = tree[part]
+    return tree

@@ -1,0 +1,106 @@
+"""From a file, a text or a mapping to a `Scenario`, or to all of its mistakes at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from rdc_dyn.scenario.checks import cross_check
+from rdc_dyn.scenario.document import MAX_BYTES, decode, parse_scenario
+from rdc_dyn.scenario.explain import explain
+from rdc_dyn.scenario.overrides import apply_overrides
+from rdc_dyn.scenario.places import Document, Position
+from rdc_dyn.scenario.plain import from_tree
+from rdc_dyn.scenario.problems import Finding, Problem, ScenarioError
+from rdc_dyn.scenario.schema import Scenario
+from rdc_dyn.status import UserError
+
+
+def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Scenario:
+    """Read a scenario file.
+
+    Args:
+        path: A YAML file.
+        overrides: `key=value` each, applied in turn before validation.
+
+    Returns:
+        The validated scenario.
+
+    Raises:
+        UserError: The file cannot be read.
+        ScenarioError: It has mistakes; all of them are listed.
+    """
+    try:
+        with FilePath(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UserError(f"{path}: the scenario cannot be read: {reason}") from None
+    name = os.fspath(path)
+    return _validate(parse_scenario(decode(data, name), name), overrides)
+
+
+def loads(text: str, name: str = "<text>", overrides: Sequence[str] = ()) -> Scenario:
+    """Read a scenario from YAML text.
+
+    Args:
+        text: One YAML document.
+        name: What positions in messages call it.
+        overrides: `key=value` each, applied in turn before validation.
+
+    Returns:
+        The validated scenario.
+
+    Raises:
+        ScenarioError: It has mistakes; all of them are listed.
+    """
+    return _validate(parse_scenario(text, name), overrides)
+
+
+def from_mapping(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
+    """Make a scenario of plain Python values; positions in messages are dotted keys.
+
+    Args:
+        tree: The sections, as in the YAML file.
+        overrides: `key=value` each, applied in turn before validation.
+
+    Returns:
+        The validated scenario.
+
+    Raises:
+        ScenarioError: It has mistakes; all of them are listed.
+    """
+    if not isinstance(tree, Mapping):
+        raise ScenarioError([Problem("scenario", "", f"expected a mapping of sections, not {type(tree).__name__}")])
+    return _validate(from_tree(tree), overrides)
+
+
+def _validate(document: Document, overrides: Sequence[str]) -> Scenario:
+    """Apply overrides, then run the schema and the checks between sections.
+
+    Returns:
+        The scenario.
+
+    Raises:
+        ScenarioError: With every mistake, in the order of the file.
+    """
+    document = apply_overrides(document, overrides)
+    scenario, findings = _schema_findings(document.tree)
+    wrong = {finding.path for finding in findings}
+    findings += [finding for finding in cross_check(document.tree) if finding.path not in wrong]
+    problems: list[tuple[Position, Problem]] = list(document.problems)
+    problems += [document.problem(finding) for finding in findings if not document.is_spoiled(finding.path)]
+    if problems or scenario is None:
+        raise ScenarioError(problem for _, problem in sorted(problems, key=lambda pair: pair[0]))
+    return scenario
+
+
+def _schema_findings(tree: Any) -> tuple[Scenario | None, list[Finding]]:
+    try:
+        return Scenario.model_validate(tree), []
+    except ValidationError as error:
+        return None, explain(error.errors(include_url=False, include_context=False), tree)

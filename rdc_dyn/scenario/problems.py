@@ -1,0 +1,128 @@
+"""What is wrong with a scenario: one `Problem` for each mistake, all of them together in one `ScenarioError`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rdc_dyn.status import UserError
+
+Path = tuple[str | int, ...]
+"""Where a value lies in the tree of a scenario: keys of sections and indices of lists."""
+
+_PLAIN_KEY = re.compile(r"[^\W\d][\w-]{0,59}|[0-9]+")
+_LONGEST = 60
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake.
+
+    Args:
+        where: File, line and column (`scen.yaml:6:3`), or the override (`--set seed=x`), or the dotted key.
+        key: Dotted key, such as `integrator.step_size`; empty for the scenario as a whole.
+        message: What is wrong and what was expected, in one line.
+    """
+
+    where: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(
+            part for part in (self.where, self.key if self.key != self.where else "", self.message) if part
+        )
+
+
+class ScenarioError(UserError):
+    """A scenario that cannot be run; exit code 2.
+
+    Args:
+        problems: Every mistake found, in the order of the file.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems), exit_code=2)
+
+    def __reduce__(self) -> tuple[type[ScenarioError], tuple[tuple[Problem, ...]]]:
+        # The default would hand the joined text to __init__ when a worker process sends the error back.
+        return type(self), (self.problems,)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A mistake at a place of the tree, before its position in the file is looked up.
+
+    Args:
+        path: Keys and indices from the root.
+        message: What is wrong.
+        at_key: Point at the key, not at its value.
+    """
+
+    path: Path
+    message: str
+    at_key: bool = False
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """Write a path as a user does.
+
+    Args:
+        path: Keys and indices from the root.
+
+    Returns:
+        The path joined by dots; keys that are not plain words are quoted, so that it is always one line.
+    """
+    return ".".join(part if _PLAIN_KEY.fullmatch(part) else _quoted(part) for part in map(str, path))
+
+
+def show(value: Any) -> str:
+    """Name a value in a message.
+
+    Args:
+        value: A value of the tree.
+
+    Returns:
+        One short line.
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return f"the string {_quoted(value)}"
+    if isinstance(value, dict):
+        return f"a section with the keys {shorten(', '.join(dotted((key,)) for key in value))}" if value else "{}"
+    if isinstance(value, list):
+        if any(isinstance(item, list | dict) for item in value):
+            return f"a list of {len(value)} items"
+        return shorten("[" + ", ".join(item if isinstance(item, str) else show(item) for item in value[:20]) + "]")
+    if isinstance(value, int) and value.bit_length() > 200:
+        return "a huge whole number"  # Python refuses to write out integers of thousands of digits
+    return repr(value)
+
+
+def shorten(text: str) -> str:
+    """Keep a text to one short line.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text without characters that would break the line, cut where it is long.
+    """
+    line = "".join(char if char.isprintable() else "?" for char in text)
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
+
+
+def _quoted(text: str) -> str:
+    """Quote with single quotes where that is unambiguous.
+
+    Returns:
+        A printable, short form of the text.
+    """
+    if text.isprintable() and "'" not in text and "\\" not in text:
+        return f"'{shorten(text)}'"
+    return shorten(json.dumps(text[: 2 * _LONGEST]))

@@ -1,0 +1,177 @@
+"""Commented scenarios to start from."""
+
+from __future__ import annotations
+
+from rdc_dyn.status import UserError
+
+_COMMON_TAIL = """\
+response:
+  kind: linear_response   # d theta / d(lam, gamma) = A^-1 b, where A is the Hessian of J and b its mixed derivatives
+  solver:
+    method: cg            # cg: conjugate gradients on Hessian-vector products | dense: form A, for small theta
+    rtol: 1.0e-8          # relative residual of the linear solve; keep it below a tenth of the integrator's rtol
+    damping: 0.0          # added to A; anything but 0 gives the response of another, damped system
+    preconditioner: factorised   # factorised: Cholesky factor of an A met earlier | none
+integrator:
+  method: rk4             # euler | midpoint | heun2 | heun3 | rk4, or with rtol and atol: dopri5 and others
+  step_size: 0.1          # in units of the process clock; halved where a step fails
+corrector:                # brings theta back to grad J = 0 after every step
+  method: newton_krylov   # none | gradient (the paper's Adam) | newton_krylov
+  hold_constraint: true   # also restore what the process holds, by moving one multiplier direction
+output:
+  every: 1                # record every so many accepted steps
+  theta: checkpoints      # keep theta at checkpoints | none
+  checkpoint_every: 10    # a checkpoint every so many records; runs resume from it
+"""
+
+_DIGITS = (
+    """\
+# Rate R, distortion D and classification loss C of 8 x 8 digits with a finite latent alphabet: every average over
+# z is an exact sum, so J = -E log Z is exact. C is held constant while lam and gamma move (iso-classification).
+name: digits              # letters, digits, dots, dashes and underscores
+seed: 0                   # fixes the choice of data, the initial theta and all noise
+dtype: float64            # float64 | float32; float32 cannot reach tight equilibria
+device: auto              # auto | cpu | cuda | cuda:N
+data:
+  source:
+    name: digits          # digits | mnist | fashion_mnist | npz
+    classes: all          # or a list of labels, such as [0, 1, 2, 3, 4]
+    limit: 300            # keep this many data; null for all
+objective:
+  kind: finite_latent     # the encoder is the Gibbs measure e(z|x) = m(z) d(x|z)^lam c(y|z)^gamma / Z
+  alphabet_size: 16       # number of codes z; R is at most log 16 nats
+  decoder:
+    kind: table           # one free distribution d(x|z) for each code
+    likelihood: gaussian  # gaussian: D is a squared error | bernoulli: D is a cross-entropy, x in [0, 1]
+    variance: 0.05        # of the gaussian likelihood, per pixel; it sets the scale of D
+  weight_prior_precision: 1.0e-3   # rho of rho/2 |theta|^2 in J: removes flat directions of A
+start:
+  lam: 0.5                # multiplier of D in J = R + lam D + gamma C
+  gamma: 4.0              # multiplier of C
+  equilibrate:            # how the first minimum of J is found
+    adam_steps: 1000      # full-batch Adam, then trust-region Newton to a true equilibrium
+process:
+  kind: iso_classification   # hold C | prescribed: give lam and gamma as functions of the clock
+  span: [0.0, 0.5]        # first and last value of the clock
+  clock: multipliers      # unit speed in (lam, gamma) | rate_distortion: in (R, D) | alpha: the paper's alpha = 1
+  on_fold: stop           # where a branch of minima ends: stop | relax to the minimum that takes over
+"""
+    + _COMMON_TAIL
+)
+
+_VAE = (
+    """\
+# Iso-classification of a variational autoencoder with a classifier: encoder, decoder and classifier are networks and
+# all part of theta; J = R + lam D + gamma C is estimated on frozen noise, so that it is a function of theta.
+name: vae                 # letters, digits, dots, dashes and underscores
+seed: 0                   # fixes the choice of data, the initial theta and all noise
+dtype: float64            # float64 | float32; float32 cannot reach tight equilibria
+device: auto              # auto | cpu | cuda | cuda:N
+data:
+  source:
+    name: digits          # digits | mnist | fashion_mnist | npz
+    classes: all          # or a list of labels, such as [0, 1, 2, 3, 4]
+    limit: 500            # keep this many data; null for all
+  validation_fraction: 0.2   # share of the source that the dynamics never see
+  # root: data            # folder that holds MNIST, relative to this file
+  # download: false       # let torchvision download what is missing from root
+objective:
+  kind: amortised         # the encoder e(z|x) is a network
+  encoder:
+    kind: mlp
+    hidden: [32]          # widths of the hidden layers
+    latent_dim: 4         # dimensions of z
+    activation: tanh      # tanh | softplus | silu | gelu | sigmoid: smooth, because A needs second derivatives
+  decoder:
+    kind: mlp
+    hidden: [32]
+    likelihood: gaussian  # gaussian: D is a squared error | bernoulli: D is a cross-entropy, x in [0, 1]
+    variance: 0.05        # of the gaussian likelihood, per pixel; it sets the scale of D
+  classifier:
+    kind: linear          # c(y|z): softmax of a linear map of z
+  samples: 8              # frozen scrambled-Sobol points z per datum; fewer are learnt by heart
+  weight_prior_precision: 1.0e-2   # rho of rho/2 |theta|^2 in J: makes A definite at a minimum
+start:
+  lam: 0.5                # multiplier of D in J = R + lam D + gamma C
+  gamma: 4.0              # multiplier of C
+  # from: runs/earlier    # or take theta from the last checkpoint of another run
+  equilibrate:            # how the first minimum of J is found
+    adam_steps: 1000      # full-batch Adam, then trust-region Newton to a true equilibrium
+    learning_rate: 1.0e-2 # Adam's largest learning rate
+    newton_steps: 500     # most trust-region steps
+process:
+  kind: iso_classification   # hold C | prescribed: give lam and gamma as functions of the clock
+  span: [0.0, 1.0]        # first and last value of the clock
+  clock: multipliers      # unit speed in (lam, gamma) | rate_distortion: in (R, D) | alpha: the paper's alpha = 1
+  on_fold: relax          # a network's path is a chain of branches: go on at the minimum that takes over | stop
+"""
+    + _COMMON_TAIL
+)
+
+_LINEAR_GAUSSIAN = (
+    """\
+# Linear-Gaussian model: z ~ N(0, I), x|z and y|z Gaussian with linear means, the encoder is the Gibbs measure. Only
+# the second moment S of (x, y) enters, F, R, D and C have closed forms, and every number can be checked against them.
+name: linear-gaussian     # letters, digits, dots, dashes and underscores
+seed: 0                   # fixes the initial theta
+dtype: float64            # float64 | float32; float32 cannot reach tight equilibria
+device: cpu               # auto | cpu | cuda | cuda:N
+objective:
+  kind: linear_gaussian
+  x_dim: 3                # dimensions of x
+  y_dim: 1                # dimensions of y
+  latent_dim: 2           # dimensions of z
+  distortion_variance: 0.5   # sigma^2 of d(x|z) = N(W z, sigma^2 I)
+  label_variance: 0.2     # tau^2 of c(y|z) = N(V z, tau^2 I)
+  source_second_moment:   # S = E (x, y)(x, y)': symmetric, positive semidefinite, x_dim + y_dim each way
+    - [2.0, 0.3, 0.1, 0.8]
+    - [0.3, 1.0, 0.2, 0.1]
+    - [0.1, 0.2, 0.5, 0.2]
+    - [0.8, 0.1, 0.2, 1.0]
+  weight_prior_precision: 0.0   # rho of rho/2 |theta|^2 in J; 0 keeps the closed forms exact
+start:
+  lam: 1.0                # multiplier of D in J = R + lam D + gamma C
+  gamma: 1.0              # multiplier of C
+process:
+  kind: prescribed        # lam and gamma are given | iso_classification: hold C
+  span: [0.0, 1.0]        # first and last value of the clock
+  path:                   # the value at the end, from start; or [first, last]
+    lam: 2.0
+    gamma: 3.0
+  shape: exponential      # linear | exponential: straight in log lam and log gamma
+  on_fold: stop           # where a branch of minima ends: stop | relax to the minimum that takes over
+"""
+    + _COMMON_TAIL
+)
+
+_TEMPLATES = {
+    "digits": ("8 x 8 digits, finite latent alphabet, exact sums, iso-classification", _DIGITS),
+    "vae": ("8 x 8 digits, variational autoencoder with classifier, iso-classification", _VAE),
+    "linear-gaussian": ("closed forms to check every number against, prescribed path", _LINEAR_GAUSSIAN),
+}
+
+
+def templates() -> dict[str, str]:
+    """List the scenarios to start from.
+
+    Returns:
+        A line of description for each name.
+    """
+    return {name: description for name, (description, _) in _TEMPLATES.items()}
+
+
+def template(name: str = "digits") -> str:
+    """Give a commented scenario.
+
+    Args:
+        name: One of `templates()`.
+
+    Returns:
+        YAML text.
+
+    Raises:
+        UserError: There is no such template.
+    """
+    if name not in _TEMPLATES:
+        raise UserError(f"no template '{name}'; choose one of: {', '.join(_TEMPLATES)}")
+    return _TEMPLATES[name][1]

@@ -1,0 +1,68 @@
+"""A scenario as YAML with every default written out, and its JSON schema."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.representer import SafeRepresenter
+
+from rdc_dyn.scenario.schema import Scenario
+
+
+class _Representer(SafeRepresenter):
+    """Writes equal parts out each time; scenarios have no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Tell ruamel.yaml never to write an alias.
+
+        Args:
+            data: Any value.
+
+        Returns:
+            True.
+        """
+        return True
+
+
+def dump(scenario: Scenario) -> str:
+    """Write a scenario.
+
+    Args:
+        scenario: Any.
+
+    Returns:
+        YAML that `loads` reads back as an equal scenario.
+    """
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
+    yaml.default_flow_style = None  # innermost sections and lists in brackets
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.width = 120
+    stream = io.StringIO()
+    yaml.dump(_lists(scenario.model_dump(by_alias=True)), stream)
+    return stream.getvalue()
+
+
+def json_schema() -> dict[str, Any]:
+    """Describe scenarios for editors and other programs.
+
+    Returns:
+        A JSON schema (draft 2020-12).
+    """
+    schema = Scenario.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _lists(value: Any) -> Any:
+    """Turn tuples into lists, which YAML has a form for.
+
+    Returns:
+        The same tree of dicts and lists.
+    """
+    if isinstance(value, dict):
+        return {key: _lists(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_lists(item) for item in value]
+    return value

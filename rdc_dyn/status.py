@@ -1,0 +1,87 @@
+"""How a run ends: every numerical outcome is a `Status` whose value is the sentence a user reads."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Status(Enum):
+    """Outcome of a solve, a correction, a step or a whole run; the value says what to try next."""
+
+    COMPLETED = "the process ran to the end of its span"
+    TIME_LIMIT = "stopped by the time limit; what was computed is kept"
+    INTERRUPTED = "stopped by a signal; what was computed is kept"
+    NOT_AT_EQUILIBRIUM = (
+        "the start is not an equilibrium: the gradient of J did not reach the tolerance or A is indefinite; raise "
+        "start.equilibrate.newton_steps or objective.weight_prior_precision, or try another seed"
+    )
+    INDEFINITE = (
+        "A has a negative eigenvalue: theta is not a minimum of J, a branch of minima may end here; shorten "
+        "integrator.step_size, use a corrector, set process.on_fold to relax or raise objective.weight_prior_precision"
+    )
+    SINGULAR = "A is singular and the right-hand side is not in its range; raise objective.weight_prior_precision"
+    KRYLOV_MAX_ITERATIONS = (
+        "the linear solve did not reach its tolerance; raise response.solver.max_iterations, use the factorised "
+        "preconditioner or loosen response.solver.rtol"
+    )
+    NON_FINITE = "a loss, gradient or vector field became NaN or infinite; shorten integrator.step_size"
+    CORRECTOR_DIVERGED = (
+        "the corrector did not return to the equilibrium surface; shorten integrator.step_size, raise "
+        "corrector.max_iterations or set process.on_fold to relax"
+    )
+    STEP_UNDERFLOW = (
+        "the step size fell below its smallest value: the branch of minima ends here or the surface is too curved; "
+        "set process.on_fold to relax, or start elsewhere"
+    )
+    EVALUATION_LIMIT = (
+        "the integrator used its budget of vector field evaluations in one segment; loosen integrator.rtol and "
+        "integrator.atol, or tighten response.solver.rtol"
+    )
+    DEGENERATE_CONSTRAINT = (
+        "the held functional no longer depends on the multipliers (C_lam and C_gamma are zero to rounding), so the "
+        "process has no direction; start at a larger lam or smaller gamma"
+    )
+    BOUND_REACHED = "a multiplier would become negative; the process ends at the boundary of the surface"
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the command line for a run that ended so."""
+        return {Status.COMPLETED: 0, Status.TIME_LIMIT: 5, Status.INTERRUPTED: 130}.get(self, 3)
+
+
+class NumericalFailure(Exception):  # noqa: N818  # a failure is not an error of the program
+    """Carries a `Status` through code that can only return values, such as an ODE solver; caught by the integrator.
+
+    Args:
+        status: What went wrong.
+        detail: Numbers that belong to it, for the log.
+    """
+
+    def __init__(self, status: Status, detail: str = "") -> None:
+        super().__init__(status.value + (f" ({detail})" if detail else ""))
+        self.status = status
+        self.detail = detail
+
+
+class UserError(Exception):
+    """A mistake of the user or of the data, reported in one line without a traceback.
+
+    Args:
+        message: What, where, what was expected.
+        exit_code: 2 for usage and scenario, 4 for data and I/O.
+    """
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class DataError(UserError):
+    """Data or files that cannot be used (exit code 4).
+
+    Args:
+        message: What, where, what was expected.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, exit_code=4)

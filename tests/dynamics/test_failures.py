@@ -1,0 +1,258 @@
+"""What goes wrong ends in a named status, in bounded time, with what was computed kept."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from rdc_dyn.dynamics import Integrator, IsoFunctional, Minimiser, NewtonKrylov, Prescribed, State, StepSize
+from rdc_dyn.dynamics.corrector import Constraint
+from rdc_dyn.dynamics.integrator import ORDERS
+from rdc_dyn.linalg import Dense, Factorised
+from rdc_dyn.objective import FreeEnergy, LinearGaussian, Work
+from rdc_dyn.objective.base import no_kernel
+from rdc_dyn.output.record import Event
+from rdc_dyn.simulate import Point, simulate
+from rdc_dyn.status import Status
+from tests.problems import controls, equilibrium, linear_gaussian, problem, trajectory
+
+
+@dataclass(frozen=True)
+class Fold:
+    """J = θ³/3 − (1 − λ)θ + D₀: minima θ = √(1 − λ) that end at λ = 1, where θ' = −1/2θ blows up.
+
+    With `beyond` another well far to the left takes over there.
+    """
+
+    beyond: bool = False
+    poison: float = float("inf")
+    exact: bool = True
+    weight_prior_precision: float = 0.0
+    moves: bool = False
+    size: int = 1
+
+    def free_energy(self, theta: Tensor, lam: Tensor, gamma: Tensor, data_position: Tensor) -> Tensor:
+        x = theta[0]
+        value = x**3 / 3 - (1 - lam) * x + 0.3 * gamma
+        if self.beyond:
+            value = value + torch.nn.functional.softplus(-x - 3) ** 4
+        return torch.where(lam > self.poison, torch.nan, 1.0) * value
+
+    def initial(self, generator: torch.Generator) -> Tensor:
+        return torch.ones(1, dtype=torch.float64)
+
+    def kernel(self, theta: Tensor) -> Tensor:
+        return no_kernel(theta)
+
+    def diagnostics(self, theta: Tensor, lam: float, gamma: float, data_position: float) -> dict[str, float]:
+        return {}
+
+
+UP = Prescribed((0.0, 1.5), (0.0, 1.5), (1.0, 1.0))
+
+
+def points_and_events(run: object) -> tuple[list[Point], list[Event]]:
+    items = list(simulate(run))  # type: ignore[arg-type]
+    return [i for i in items if isinstance(i, Point)], [i for i in items if isinstance(i, Event)]
+
+
+@pytest.mark.parametrize("corrector", [True, False])
+@pytest.mark.parametrize("method", list(ORDERS))
+def test_a_fold_is_never_stepped_over(method: str, corrector: bool) -> None:
+    """λ = s reaches the fold at s = 1: nothing may be recorded beyond it.
+
+    Without corrector the path lags behind the surface by the integrator's error, and so does the end of it.
+    """
+    run = problem(Fold(), UP, 0.0, 1.0, Integrator(method), 0.13, corrector=corrector, solver=Dense())
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "STEP_UNDERFLOW"
+    assert points[-1].time > 0.9
+    assert all(float(point.at.theta[0]) > 0 for point in points)
+    if corrector:
+        assert points[-1].time < 1.0
+        for point in points:
+            assert float(point.at.theta[0]) == pytest.approx((1 - point.time) ** 0.5, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", ["euler", "rk4", "dopri5"])
+def test_relax_goes_to_the_minimum_that_takes_over(method: str) -> None:
+    run = problem(Fold(beyond=True), UP, 0.0, 1.0, Integrator(method), 0.13, solver=Dense(), relax=True)
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "COMPLETED"
+    # Close to the fold it may relax within the branch first; the jump is what leaves it.
+    relaxed = [e for e in events if e.kind == "relaxed" and e.values["jump_theta"] > 1.0]
+    assert len(relaxed) == 1
+    assert relaxed[0].values["jump_theta"] > 3.0
+    assert 0.95 < relaxed[0].time < 1.05
+    assert relaxed[0].values["jump_free_energy"] < 0
+    before = [p for p in points if p.time < relaxed[0].time]
+    after = [p for p in points if p.time >= relaxed[0].time]
+    assert all(float(p.at.theta[0]) > 0 for p in before)
+    assert all(float(p.at.theta[0]) < -3 for p in after)
+    assert all(p.at.residual < 1e-9 for p in points)
+
+
+@pytest.mark.parametrize("corrector", [True, False])
+@pytest.mark.parametrize("method", list(ORDERS))
+def test_nan_is_a_status_and_is_never_kept(method: str, corrector: bool) -> None:
+    run = problem(Fold(poison=0.5), UP, 0.0, 1.0, Integrator(method), 0.13, corrector=corrector, solver=Dense())
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "NON_FINITE"
+    assert points[-1].time <= 0.5
+    assert all(p.state.finite for p in points)
+
+
+def test_nan_at_the_start() -> None:
+    _, events = points_and_events(problem(Fold(poison=-1.0), UP, 0.0, 1.0, Integrator("rk4"), 0.1, solver=Dense()))
+    assert [e.values["status"] for e in events] == ["NON_FINITE"]
+
+
+@pytest.mark.slow
+def test_nan_ends_under_python_without_assertions() -> None:
+    """torchdiffeq's own checks are assertions; -O removes them, and a NaN field would loop for ever."""
+    root = Path(__file__).resolve().parents[2]
+    code = (
+        "from tests.dynamics.test_failures import *\n"
+        "for method in ORDERS:\n"
+        "    for rtol in (None, 1e-6):\n"
+        "        integrator = Integrator(method, rtol, rtol)\n"
+        "        for objective in (Fold(poison=0.5), Fold()):\n"
+        "            run = problem(objective, UP, 0.0, 1.0, integrator, 0.13, corrector=False, solver=Dense())\n"
+        "            print(points_and_events(run)[1][-1].values['status'])\n"
+    )
+    out = subprocess.run([sys.executable, "-O", "-c", code], cwd=root, capture_output=True, text=True, timeout=300)
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.split() == ["NON_FINITE", "STEP_UNDERFLOW"] * (2 * len(ORDERS))
+
+
+def test_an_unreachable_equilibrium_starts_nothing() -> None:
+    """J falls without bound: no minimum, no record."""
+    run = problem(Fold(), UP, 1.5, 1.0, Integrator("rk4"), 0.1, solver=Dense())
+    run = replace(run, minimiser=replace(run.minimiser, max_steps=30))
+    points, events = points_and_events(run)
+    assert points == []
+    assert events[-1].values["status"] in ("NOT_AT_EQUILIBRIUM", "NON_FINITE")
+
+
+def test_bound_of_a_multiplier() -> None:
+    process = Prescribed((0.0, 1.0), (0.5, -0.5), (1.0, 1.0))
+    points, events = points_and_events(problem(Fold(), process, 0.5, 1.0, Integrator("rk4"), 0.13, solver=Dense()))
+    assert events[-1].values["status"] == "BOUND_REACHED"
+    assert points[-1].state.lam >= 0
+    assert points[-1].time == pytest.approx(0.5, abs=1e-3)
+
+
+def test_held_functional_that_nothing_moves() -> None:
+    """C = 0.3 whatever λ and γ are: the process has no direction."""
+    run = problem(Fold(), IsoFunctional((0.0, 1.0)), 0.2, 1.0, Integrator("rk4"), 0.1, solver=Dense())
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "DEGENERATE_CONSTRAINT"
+    assert len(points) == 1
+
+
+def test_evaluation_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rdc_dyn.dynamics.vector_field.MAX_EVALUATIONS", 3)
+    run = problem(linear_gaussian(), IsoFunctional((0.0, 1.0)), 2.0, 3.0, Integrator("rk4"), 0.5, max_halvings=1)
+    _, events = points_and_events(run)
+    assert [e.values["status"] for e in events if e.kind == "rejected"] == ["EVALUATION_LIMIT"] * 2
+    assert events[-1].values["status"] == "STEP_UNDERFLOW"
+
+
+def test_a_rejected_step_is_halved_and_grows_again() -> None:
+    size = StepSize(0.4, 3)
+    assert size.rejected().rejected().value == pytest.approx(0.1)
+    assert size.rejected().rejected().accepted().value == pytest.approx(0.2)
+    assert size.accepted().value == pytest.approx(0.4)
+    assert not size.rejected().rejected().rejected().exhausted
+    assert size.rejected().rejected().rejected().rejected().exhausted
+
+
+def test_a_failed_correction_is_rejected_not_kept() -> None:
+    """Euler with giant steps: whatever is recorded is on the surface."""
+    run = problem(linear_gaussian(), IsoFunctional((0.0, 6.0)), 1.2, 1.5, Integrator("euler"), 6.0)
+    points, events = points_and_events(run)
+    assert any(e.kind == "rejected" for e in events)
+    assert all(p.at.residual <= 1e-10 for p in points)
+    assert all(abs(float(p.at.functionals[2]) - p.held_value) <= 1e-10 for p in points)
+
+
+def test_newton_does_not_contract_far_away() -> None:
+    objective = linear_gaussian()
+    free_energy = FreeEnergy(objective, Work())
+    far = State(objective.initial(torch.Generator().manual_seed(9)) * 20, controls(2.0, 3.0))
+    correction = NewtonKrylov(Dense(), 1e-10).correct(free_energy, far, None)
+    assert correction.failure in (Status.CORRECTOR_DIVERGED, Status.INDEFINITE)
+    assert correction.state is far
+
+
+def test_newton_is_quadratic_and_idempotent() -> None:
+    objective = linear_gaussian()
+    at = equilibrium(objective, controls(2.0, 3.0))
+    free_energy = FreeEnergy(objective, Work())
+    residuals = []
+    theta = at.theta + 1e-2 * torch.randn(at.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for _ in range(4):
+        residuals.append(free_energy.linearise(theta, at.controls).residual)
+        step = NewtonKrylov(Dense(), 1e-30, max_iterations=1).correct(free_energy, State(theta, at.controls), None)
+        assert step.failure is Status.CORRECTOR_DIVERGED  # one step does not reach 1e-30
+        theta = NewtonKrylov(Dense(), 1e-30)._newton(free_energy, free_energy.linearise(theta, at.controls), None).theta
+    assert residuals[1] < residuals[0] ** 1.5
+    assert residuals[2] < residuals[1] ** 1.5
+    there = NewtonKrylov(Dense(), 1e-9).correct(free_energy, State(at.theta, at.controls), None)
+    assert there.iterations == 0
+    assert torch.equal(there.state.theta, at.theta)
+
+
+def test_hold_constraint_moves_along_the_given_direction() -> None:
+    objective = linear_gaussian()
+    at = equilibrium(objective, controls(2.0, 3.0))
+    direction = torch.tensor([0.6, 0.8, 0.0], dtype=torch.float64)
+    weights = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+    goal = float(at.functionals[2]) + 0.05
+    corrector = NewtonKrylov(Dense(), 1e-10)
+    done = corrector.correct(FreeEnergy(objective, Work()), at_state(at), Constraint(weights, goal, direction))
+    assert done.failure is None and done.at is not None
+    assert float(done.at.functionals[2]) == pytest.approx(goal, abs=1e-10)
+    shift = done.state.controls - at.controls
+    assert float(torch.linalg.norm(shift - (shift @ direction) * direction)) < 1e-12
+    assert float(shift.norm()) > 1e-3
+
+
+def at_state(at: object) -> State:
+    return State(at.theta, at.controls)  # type: ignore[attr-defined]
+
+
+def test_minimiser_leaves_a_saddle_and_reports_one_it_cannot_leave() -> None:
+    """θ = 0 is a stationary point of the linear-Gaussian J and no minimum."""
+    objective: LinearGaussian = linear_gaussian()
+    free_energy = FreeEnergy(objective, Work())
+    origin = State(torch.zeros(objective.size, dtype=torch.float64), controls(3.0, 4.0))
+    assert free_energy.linearise(origin.theta, origin.controls).residual == 0.0
+    minimum = Minimiser(Factorised(), 1e-10).minimise(free_energy, origin)
+    assert minimum.failure is None
+    best = equilibrium(objective, controls(3.0, 4.0))
+    assert minimum.at.value == pytest.approx(best.value, rel=1e-10)
+
+
+def test_minimiser_never_returns_a_worse_point() -> None:
+    objective = linear_gaussian()
+    free_energy = FreeEnergy(objective, Work())
+    start = State(objective.initial(torch.Generator().manual_seed(3)) * 5, controls(3.0, 4.0))
+    first = free_energy.value(start.theta, start.controls)
+    for steps in (1, 2, 5):
+        minimum = Minimiser(Factorised(), 1e-12, max_steps=steps).minimise(free_energy, start)
+        assert minimum.failure is Status.NOT_AT_EQUILIBRIUM
+        assert minimum.at.value <= first
+
+
+def test_trajectory_helper_reports_the_status() -> None:
+    records, status = trajectory(
+        problem(linear_gaussian(), IsoFunctional((0.0, 0.2)), 2.0, 3.0, Integrator("rk4"), 0.1)
+    )
+    assert (len(records), status) == (3, "COMPLETED")

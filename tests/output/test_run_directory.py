@@ -1,0 +1,210 @@
+"""Run directories: the log, the netCDF file, and what is left of a run that was killed."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+import xarray as xr
+from netCDF4 import Dataset as NetCdf
+
+from rdc_dyn.output.record import Event
+from rdc_dyn.output.run_directory import RunWriter, last_checkpoint, open_run, read_log, write_netcdf
+from rdc_dyn.status import DataError, UserError
+from tests.tiny import ATTRIBUTES, record, trajectory
+
+
+def _write(path: Path, points: int = 3) -> RunWriter:
+    writer = RunWriter.create(path, "name: tiny\n")
+    writer.begin(ATTRIBUTES)
+    for i in range(points):
+        writer.record(record(0.1 * i, rate=math.pi / (i + 1), constraint_residual=math.nan))
+    return writer
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def test_log_lines_are_strict_json(tmp_path: Path) -> None:
+    writer = _write(tmp_path / "run", 1)
+    writer.record(record(0.5, krylov_residual=math.inf))
+    writer.event(Event("rejected", 0.5, "λ\u2028\n", {"step_size": -math.inf, "list": [math.nan, {"a": 1}]}))
+    lines = (tmp_path / "run" / "log.jsonl").read_bytes().splitlines()
+    parsed = [json.loads(line, parse_constant=_refuse) for line in lines]
+    assert [line["event"] for line in parsed] == ["attributes", "record", "record", "rejected"]
+    assert all(line.isascii() for line in lines)
+
+
+def test_log_round_trip_is_lossless(tmp_path: Path) -> None:
+    writer = _write(tmp_path / "run", 0)
+    written = record(1 / 3, rate=0.1 + 0.2, free_energy=5e-324, accuracy=math.nan, wall_time=math.inf, lam=-0.0)
+    writer.record(written)
+    writer.event(Event("warning", 1.0, "mind", {"gap": 0.5}))
+    records, events, attributes = read_log(tmp_path / "run")
+    assert repr(records) == repr([written])  # by repr: NaN differs from itself, and -0.0 equals 0.0
+    assert events == [{"event": "warning", "time": 1.0, "text": "mind", "gap": 0.5}]
+    assert attributes == ATTRIBUTES
+
+
+@pytest.mark.parametrize("kept", [1, 20, -2])
+def test_torn_last_line_is_dropped(tmp_path: Path, kept: int) -> None:
+    _write(tmp_path / "run").close()
+    log = tmp_path / "run" / "log.jsonl"
+    *whole, last = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(whole) + last[:kept])
+    assert [r.time for r in read_log(tmp_path / "run")[0]] == [0.0, 0.1]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"time": 0}', '{"event": "record", "time": 0.0}'])
+def test_damaged_middle_line_is_refused(tmp_path: Path, damage: str) -> None:
+    _write(tmp_path / "run").close()
+    log = tmp_path / "run" / "log.jsonl"
+    lines = log.read_text().splitlines()
+    lines[2] = damage
+    log.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=r"log\.jsonl:3: damaged line"):
+        read_log(tmp_path / "run")
+
+
+def test_every_line_is_on_disk_at_once(tmp_path: Path) -> None:
+    writer = _write(tmp_path / "run", 2)
+    assert len(read_log(tmp_path / "run")[0]) == 2  # without close
+    writer.close()
+
+
+def test_unfinished_run_opens(tmp_path: Path) -> None:
+    _write(tmp_path / "run")
+    opened = open_run(tmp_path / "run")
+    assert opened.attrs["status"] == "RUNNING"
+    assert opened.attrs["scenario"] == ATTRIBUTES["scenario"]
+    np.testing.assert_array_equal(opened.rate.values, [math.pi, math.pi / 2, math.pi / 3])
+
+
+def test_finish_writes_what_open_run_reads(tmp_path: Path) -> None:
+    writer, written = _write(tmp_path / "run"), trajectory()
+    writer.finish(written)
+    assert writer.log.closed
+    assert open_run(tmp_path / "run").identical(written)
+    assert open_run(str(tmp_path / "run" / "trajectory.nc")).identical(written)
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {
+        "trajectory.nc", "log.jsonl", "scenario.yaml", "checkpoints"
+    }  # fmt: skip
+
+
+def test_every_number_has_a_checksum(tmp_path: Path) -> None:
+    write_netcdf(trajectory(), tmp_path / "t.nc")
+    with NetCdf(str(tmp_path / "t.nc")) as file:
+        floats = [v for v in file.variables.values() if v.dtype != str]
+        assert {"time", "lam", "response", "wall_time"} <= {v.name for v in floats}
+        assert all(v.filters()["fletcher32"] for v in floats)
+
+
+def test_trajectory_without_points(tmp_path: Path) -> None:
+    write_netcdf(trajectory(0), tmp_path / "t.nc")
+    assert open_run(tmp_path / "t.nc").identical(trajectory(0))
+
+
+def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "t.nc"
+    write_netcdf(trajectory(), file)
+    before = file.read_bytes()
+
+    def half(self: xr.Dataset, path: Path, **kwargs: Any) -> None:
+        Path(path).write_bytes(before[: len(before) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", half)
+    with pytest.raises(DataError, match="No space left"):
+        write_netcdf(trajectory(5), file)
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_does_not_read_back_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = xr.Dataset.to_netcdf
+    monkeypatch.setattr(
+        xr.Dataset, "to_netcdf", lambda self, path, **k: write(self.assign(rate=2 * self.rate), path, **k)
+    )
+    with pytest.raises(DataError, match="differs"):
+        write_netcdf(trajectory(), tmp_path / "t.nc")
+    assert not list(tmp_path.iterdir())
+
+
+def test_damaged_numbers_are_noticed(tmp_path: Path) -> None:
+    # A run long enough for its numbers to be most of the file; headers have no checksum.
+    written = trajectory(2000)
+    write_netcdf(written, tmp_path / "t.nc")
+    whole = (tmp_path / "t.nc").read_bytes()
+    with NetCdf(str(tmp_path / "t.nc")) as file:
+        assert file["wall_time"].filters()["zlib"]
+    rng, refused = np.random.default_rng(0), 0
+    for place in rng.integers(len(whole) // 2, len(whole), 10):
+        (tmp_path / "t.nc").write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        try:
+            assert open_run(tmp_path / "t.nc").equals(written)
+        except DataError:
+            refused += 1
+    assert refused
+
+
+@pytest.mark.parametrize("content", [b"", b"CDF\x01", b"\x89HDF\r\n\x1a\n" + bytes(100), b"time,rate\n0,1\n"])
+def test_no_netcdf_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "trajectory.nc").write_bytes(content)
+    with pytest.raises(DataError, match=r"trajectory\.nc: not a readable trajectory"):
+        open_run(tmp_path)
+
+
+def test_foreign_netcdf_is_refused(tmp_path: Path) -> None:
+    xr.Dataset({"temperature": ("time", [1.0])}).to_netcdf(tmp_path / "weather.nc")
+    with pytest.raises(DataError, match="not a trajectory of this program"):
+        open_run(tmp_path / "weather.nc")
+
+
+def test_nothing_to_open(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(DataError, match="not a run directory"):
+            open_run(path)
+    (tmp_path / "log.jsonl").write_text("")
+    with pytest.raises(DataError, match="before it began"):
+        open_run(tmp_path)
+    with pytest.raises(DataError, match="no checkpoint"):
+        last_checkpoint(tmp_path)
+
+
+def test_last_checkpoint_is_the_newest(tmp_path: Path) -> None:
+    writer = _write(tmp_path / "run", 0)
+    for index in (0, 10, 9):
+        writer.checkpoint_path(index).touch()
+    (tmp_path / "run" / "checkpoints" / ".000011.safetensors.tmp").touch()
+    assert last_checkpoint(tmp_path / "run") == writer.checkpoint_path(10)
+
+
+def test_used_directory_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="already exists and is not empty") as raised:
+        RunWriter.create(tmp_path, "")
+    assert raised.value.exit_code == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+    with pytest.raises(UserError):
+        RunWriter.create(tmp_path / "mine.txt", "")
+    with pytest.raises(DataError, match="cannot write the run directory") as raised:
+        RunWriter.create(tmp_path / "mine.txt" / "run", "")
+    assert raised.value.exit_code == 4
+
+
+def test_full_disk_is_one_line(tmp_path: Path) -> None:
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer = RunWriter(tmp_path, Full())
+    with pytest.raises(DataError, match=r"log\.jsonl: cannot write \(No space left on device\)"):
+        writer.record(record())
+    writer.close()  # would flush once more

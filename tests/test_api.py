@@ -1,0 +1,241 @@
+"""The Python API: run, open_run, the accessor."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import rdc_dyn
+from rdc_dyn.output.checkpoint import load_checkpoint
+from rdc_dyn.output.run_directory import read_log
+from rdc_dyn.scenario import dump, from_mapping, loads
+from tests.tiny import images, linear_gaussian
+
+
+def _without_clock(run: xr.Dataset) -> xr.Dataset:
+    """What must not depend on when and where a run happened."""
+    run = run.drop_vars("wall_time")
+    run.attrs.pop("history")
+    return run
+
+
+def _script(code: str, folder: Path) -> str:
+    environment = os.environ | {"PYTHONPATH": str(Path(rdc_dyn.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, timeout=60, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_mapping_path_and_scenario_give_the_same_bits(tmp_path: Path) -> None:
+    tree = linear_gaussian()
+    file = tmp_path / "tiny.yaml"
+    file.write_text(dump(from_mapping(tree)))
+    first = rdc_dyn.run(tree)
+    assert first.attrs["status"] == "COMPLETED"
+    np.testing.assert_allclose(first.time.values, [0, 0.1, 0.2, 0.3, 0.4], rtol=1e-15)
+    for scenario in (file, str(file), from_mapping(tree)):
+        assert _without_clock(rdc_dyn.run(scenario)).identical(_without_clock(first))
+
+
+def test_the_run_directory_holds_what_run_returns(tmp_path: Path) -> None:
+    returned = rdc_dyn.run(linear_gaussian(), tmp_path / "run")
+    assert rdc_dyn.open_run(tmp_path / "run").identical(returned)
+    records, events, attributes = read_log(tmp_path / "run")
+    assert [r.values["rate"] for r in records] == list(returned.rate.values)
+    assert [(e["event"], e["status"]) for e in events] == [("end", "COMPLETED")]
+    assert attributes.items() <= returned.attrs.items()
+    assert (tmp_path / "run" / "scenario.yaml").read_text() == returned.attrs["scenario"]
+
+
+def test_attributes(tmp_path: Path) -> None:
+    tree = linear_gaussian()
+    run = rdc_dyn.run(tree)
+    assert all(isinstance(value, (str, int, float)) and not isinstance(value, bool) for value in run.attrs.values())
+    assert loads(run.attrs["scenario"]) == from_mapping(tree)
+    expected = {"title": "tiny", "seed": 0, "device": "cpu", "dtype": "float64", "threads": 1, "parameters": 10}
+    assert expected.items() <= run.attrs.items()
+    assert f"torch {torch.__version__}".split("+")[0] in run.attrs["versions"]
+
+
+def test_seed_changes_the_data_and_the_digest() -> None:
+    one, two = (rdc_dyn.run(images(seed=seed)) for seed in (0, 1))
+    assert one.attrs["data_digest"] != two.attrs["data_digest"]
+    assert not np.allclose(one.rate, two.rate)
+    assert "validation_rate" in one and "fresh_distortion" not in one
+
+
+def test_device_and_dtype() -> None:
+    run = rdc_dyn.run(linear_gaussian(dtype="float32", device="auto"), device="cpu")
+    assert (run.attrs["dtype"], run.attrs["device"], run.rate.dtype) == ("float32", "cpu", np.float64)
+    for device, why in (("cuda:99", "torch sees"), ("gpu", "is no device")):
+        with pytest.raises(rdc_dyn.UserError, match=why):
+            rdc_dyn.run(linear_gaussian(), device=device)
+
+
+def test_numerical_stop_keeps_the_trajectory(tmp_path: Path) -> None:
+    tree = linear_gaussian(start={"equilibrate": {"adam_steps": 0, "newton_steps": 1}})
+    with pytest.warns(rdc_dyn.RunWarning, match="NOT_AT_EQUILIBRIUM: the start is not an equilibrium"):
+        run = rdc_dyn.run(tree, tmp_path / "run")
+    assert run.attrs["status"] == "NOT_AT_EQUILIBRIUM"
+    assert "|grad J|" in run.attrs["status_detail"]
+    assert run.sizes["time"] == 0
+    assert rdc_dyn.open_run(tmp_path / "run").identical(run)
+
+
+def test_stop_on_the_way_keeps_the_points_so_far(tmp_path: Path) -> None:
+    # One Newton step cannot bring a long Euler step back, and no halving is allowed.
+    tree = linear_gaussian(
+        corrector={"method": "newton_krylov", "tolerance": 1e-12, "max_iterations": 1},
+        process={"path": {"lam": 1.3, "gamma": 2.0}},
+        integrator={"max_halvings": 0},
+    )
+    with pytest.warns(rdc_dyn.RunWarning, match="STEP_UNDERFLOW"):
+        run = rdc_dyn.run(tree, tmp_path / "run")
+    assert run.attrs["status_detail"].startswith("CORRECTOR_DIVERGED")
+    assert run.sizes["time"] >= 1
+    assert [e["event"] for e in read_log(tmp_path / "run")[1]] == ["rejected", "end"]
+
+
+def test_time_limit(tmp_path: Path) -> None:
+    with pytest.warns(rdc_dyn.RunWarning, match="TIME_LIMIT"):
+        run = rdc_dyn.run(linear_gaussian(output={"every": 10}), tmp_path / "run", max_time=1e-9)
+    assert run.sizes["time"] == 1
+    assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1
+
+
+def test_time_limit_after_the_end_is_no_limit() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", rdc_dyn.RunWarning)
+        assert rdc_dyn.run(linear_gaussian(), max_time=1e4).attrs["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("output", "times", "checkpoints"),
+    [
+        ({}, [0, 0.1, 0.2, 0.3, 0.4], [0, 4]),
+        ({"every": 3}, [0, 0.3, 0.4], [0, 2]),
+        ({"every": 100}, [0, 0.4], [0, 1]),
+        ({"every": 2, "checkpoint_every": 1}, [0, 0.2, 0.4], [0, 1, 2]),
+        ({"checkpoint_every": 3}, [0, 0.1, 0.2, 0.3, 0.4], [0, 3, 4]),
+        ({"theta": "none"}, [0, 0.1, 0.2, 0.3, 0.4], []),
+    ],
+)
+def test_output_is_honoured(tmp_path: Path, output: dict[str, Any], times: list[float], checkpoints: list[int]) -> None:
+    run = rdc_dyn.run(linear_gaussian(output=output), tmp_path / "run")
+    np.testing.assert_allclose(run.time.values, times, rtol=1e-12)
+    files = sorted((tmp_path / "run" / "checkpoints").iterdir())
+    assert [file.name for file in files] == [f"{i:06d}.safetensors" for i in checkpoints]
+    for index, file in zip(checkpoints, files):
+        checkpoint = load_checkpoint(file)
+        assert checkpoint.time == run.time.values[index]
+        np.testing.assert_array_equal(checkpoint.controls[:2], [run.lam.values[index], run.gamma.values[index]])
+
+
+def test_start_from_an_earlier_run(tmp_path: Path) -> None:
+    first = rdc_dyn.run(linear_gaussian(), tmp_path / "first")
+    onward = linear_gaussian(process={"path": {"lam": 1.4, "gamma": 2.0}})
+    onward["start"] = {"from": "first"}
+    (tmp_path / "onward.yaml").write_text(dump(from_mapping(onward)))
+    second = rdc_dyn.run(tmp_path / "onward.yaml", tmp_path / "second")
+    for name in ("lam", "gamma", "rate", "distortion", "classification_loss", "free_energy"):
+        np.testing.assert_allclose(second[name].values[0], first[name].values[-1], rtol=1e-9)
+    # Adam must not touch an equilibrium: the first point costs Newton a step or none.
+    assert float(second.gradient_evaluations[0]) < 10
+    # The copy of the scenario in the run directory means the same folder.
+    assert _without_clock(rdc_dyn.run(tmp_path / "second" / "scenario.yaml")).identical(_without_clock(second))
+
+
+def test_start_from_something_else_is_refused(tmp_path: Path) -> None:
+    rdc_dyn.run(linear_gaussian(), tmp_path / "first")
+    tree = linear_gaussian(objective={"latent_dim": 1})
+    tree["start"] = {"from": str(tmp_path / "first")}
+    with pytest.raises(rdc_dyn.DataError, match="has 10 parameters, this objective has 5"):
+        rdc_dyn.run(tree)
+    tree["start"] = {"from": str(tmp_path / "missing")}
+    with pytest.raises(rdc_dyn.DataError, match="no checkpoint there"):
+        rdc_dyn.run(tree)
+
+
+class _SignalAt:
+    """A progress display that is interrupted at the third record."""
+
+    def __init__(self) -> None:
+        self.records, self.closed = 0, False
+
+    def equilibrating(self, phase: str, step: int, free_energy: float, residual: float) -> None: ...
+
+    def record(self, record: Any, fraction: float) -> None:
+        self.records += 1
+        if self.records == 3:
+            raise KeyboardInterrupt
+
+    def event(self, event: Any) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_interrupt_between_record_and_display(tmp_path: Path) -> None:
+    progress = _SignalAt()
+    with pytest.warns(rdc_dyn.RunWarning, match="INTERRUPTED"):
+        run = rdc_dyn.run(linear_gaussian(), tmp_path / "run", progress=progress)
+    np.testing.assert_allclose(run.time.values, [0, 0.1, 0.2], rtol=1e-12)
+    assert progress.closed
+    assert len(read_log(tmp_path / "run")[0]) == 3
+
+
+@pytest.mark.parametrize("place", ["to_record", "save_checkpoint"])
+def test_interrupt_while_a_point_is_kept_does_not_lose_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    module = import_module("rdc_dyn.runner")
+    real, calls = getattr(module, place), []
+
+    def interrupted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(module, place, interrupted)
+    with pytest.warns(rdc_dyn.RunWarning, match="INTERRUPTED"):
+        run = rdc_dyn.run(linear_gaussian(output={"checkpoint_every": 1}), tmp_path / "run")
+    np.testing.assert_allclose(run.time.values, [0, 0.1], rtol=1e-12)
+    checkpoint = load_checkpoint(tmp_path / "run" / "checkpoints" / "000001.safetensors")
+    assert checkpoint.time == run.time.values[1]
+    np.testing.assert_array_equal(checkpoint.controls[:2], [run.lam.values[1], run.gamma.values[1]])
+
+
+def test_accessor_comes_with_the_package_however_it_is_imported(tmp_path: Path) -> None:
+    code = """
+import sys
+import rdc_dyn
+assert not {"xarray", "torch", "matplotlib"} & set(sys.modules), "heavy"
+import xarray
+assert hasattr(xarray.Dataset, "rdc")
+assert "torch" not in sys.modules
+import inspect, pkgutil
+assert type(xarray.__spec__.loader).__name__ == "SourceFileLoader"
+assert not any("rdc_dyn" in type(f).__module__ for f in sys.meta_path), "the hook stays"
+print(sorted(rdc_dyn.__all__) == sorted(n for n in rdc_dyn.__all__ if getattr(rdc_dyn, n)))
+"""
+    assert _script(code, tmp_path) == "True\n"
+    code = "import xarray, rdc_dyn; assert hasattr(xarray.Dataset, 'rdc'); print('rdc')"
+    assert _script(code, tmp_path) == "rdc\n"
+
+
+def test_no_other_names() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'rnu'"):
+        rdc_dyn.rnu  # noqa: B018

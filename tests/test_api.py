@@ -239,3 +239,26 @@ print(sorted(rdc_dyn.__all__) == sorted(n for n in rdc_dyn.__all__ if getattr(rd
 def test_no_other_names() -> None:
     with pytest.raises(AttributeError, match="no attribute 'rnu'"):
         rdc_dyn.rnu  # noqa: B018
+
+
+def test_frozen_noise_that_is_learnt_by_heart_is_said(tmp_path: Path) -> None:
+    """One sample of z per datum and few data: D and C on fresh noise are another thing altogether."""
+    tree = images(data={"source": {"limit": 30}, "validation_fraction": 0.0}, process={"span": [0.0, 0.1]})
+    tree["objective"] = {
+        "kind": "amortised",
+        "encoder": {"kind": "mlp", "hidden": [4], "latent_dim": 2},
+        "decoder": {"kind": "mlp", "hidden": [4], "likelihood": "bernoulli"},
+        "samples": 1,
+        "weight_prior_precision": 1e-2,
+    }
+    tree["start"] = {"lam": 0.5, "gamma": 1.0, "equilibrate": {"adam_steps": 500}}
+    tree["process"] = {"kind": "prescribed", "span": [0.0, 0.1], "path": {"lam": 0.51, "gamma": 1.01}}
+    with pytest.warns(rdc_dyn.RunWarning, match="on fresh noise"):
+        run = rdc_dyn.run(tree, tmp_path / "run")
+    assert run.attrs["status"] == "COMPLETED"
+    assert "fresh_distortion" in run and "fresh_classification_loss" in run
+    gap = abs(run.fresh_classification_loss - run.classification_loss) / run.classification_loss
+    assert float(gap[0]) > 0.05
+    warned = [event for event in read_log(tmp_path / "run")[1] if event["event"] == "warning"]
+    assert len(warned) == 1
+    assert "samples" in warned[0]["text"]

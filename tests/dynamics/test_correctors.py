@@ -1,0 +1,78 @@
+"""The paper's equilibration schedule, and the correctors on a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rdc_dyn.dynamics import Gradient, Integrator, IsoFunctional, NewtonKrylov, State
+from rdc_dyn.dynamics.gradient import schedule
+from rdc_dyn.linalg import Dense
+from rdc_dyn.objective import FreeEnergy, Work
+from rdc_dyn.status import Status
+from tests.problems import controls, equilibrium, linear_gaussian, problem, trajectory
+
+
+def test_schedule_has_the_paper_s_shape() -> None:
+    """η ∝ u²(1−u)⁵: zero at both ends, the peak 1.5e-3 at u = 2/7, and the ratio of any two values."""
+    steps = 700
+    eta = [schedule(k, steps, 1.5e-3) for k in range(steps + 1)]
+    assert eta[0] == eta[-1] == 0.0
+    assert max(eta) == pytest.approx(1.5e-3, rel=1e-12)
+    assert eta.index(max(eta)) == 200
+    assert eta[350] / eta[70] == pytest.approx((0.5**2 * 0.5**5) / (0.1**2 * 0.9**5))
+
+
+def test_gradient_equilibrates_and_leaves_the_controls_alone() -> None:
+    objective = linear_gaussian()
+    best = equilibrium(objective, controls(2.0, 3.0))
+    g = torch.Generator().manual_seed(0)
+    start = State(best.theta + 0.02 * torch.randn(best.size, generator=g, dtype=torch.float64), best.controls)
+    work = Work()
+    free_energy = FreeEnergy(objective, work)
+    before = free_energy.linearise(start.theta, start.controls)
+    done = Gradient(400, 5e-3).correct(free_energy, start, None)
+    assert done.failure is None and done.at is not None
+    assert done.at.residual < 0.05 * before.residual
+    assert best.value <= done.at.value < before.value
+    assert torch.equal(done.state.controls, start.controls)
+    assert work.gradient_evaluations == 400 + 2
+    assert work.hessian_vector_products == 0
+
+
+def test_gradient_that_climbs_is_a_failure() -> None:
+    objective = linear_gaussian()
+    best = equilibrium(objective, controls(2.0, 3.0))
+    done = Gradient(5, 50.0).correct(FreeEnergy(objective, Work()), State(best.theta, best.controls), None)
+    assert done.failure is Status.CORRECTOR_DIVERGED
+    assert torch.equal(done.state.theta, best.theta)
+
+
+def test_what_each_corrector_buys() -> None:
+    """Euler, sixteen steps: the drift of C without corrector, at fixed (λ, γ), and bordered."""
+    drifts, residuals = {}, {}
+    for name, corrector in (
+        ("none", None),
+        ("newton", NewtonKrylov(Dense(), 1e-10, holds_constraint=False)),
+        ("bordered", NewtonKrylov(Dense(), 1e-10)),
+    ):
+        run = problem(linear_gaussian(), IsoFunctional((0.0, 1.6)), 1.2, 1.5, Integrator("euler"), 0.1, corrector=False)
+        run = run if corrector is None else replace(run, corrector=corrector)
+        records, status = trajectory(run)
+        assert status == "COMPLETED"
+        drifts[name] = max(abs(r.values["constraint_residual"]) for r in records)
+        residuals[name] = max(r.values["equilibrium_residual"] for r in records)
+    assert residuals["none"] > 1e-4 and residuals["newton"] <= 1e-10
+    # On the surface but off the level set: equilibrium alone does not hold C.
+    assert drifts["newton"] > 1e-5
+    assert drifts["bordered"] <= 1e-10
+
+
+def test_the_paper_s_recipe_runs_end_to_end() -> None:
+    run = problem(linear_gaussian(), IsoFunctional((0.0, 0.4)), 2.0, 3.0, Integrator("euler"), 0.1, corrector=False)
+    records, status = trajectory(replace(run, corrector=Gradient(100)))
+    assert status == "COMPLETED"
+    assert records[-1].values["gradient_evaluations"] >= 400
+    assert max(abs(r.values["constraint_residual"]) for r in records) < 1e-2

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from rdc_dyn.dynamics import (
     Corrector,
+    GeodesicTransfer,
     Gradient,
     Integrator,
+    IsoClassificationTransfer,
     IsoFunctional,
     Minimiser,
     NewtonKrylov,
@@ -147,7 +149,8 @@ def build(scenario: Scenario, folder: Path, device: str | None = None) -> Built:
 def _objective(scenario: Scenario, folder: Path, like: Tensor) -> tuple[Objective, str]:
     section = scenario.objective
     if isinstance(section, schema.LinearGaussian):
-        return _linear_gaussian(section, like)
+        path = "mixture" if scenario.data is None else scenario.data.path
+        return _linear_gaussian(section, path, like)
     likelihood = _likelihood(section.decoder)
     assert scenario.data is not None  # the scenario's checks ask for it
     data = _data(scenario.data, scenario.seed, folder, likelihood, like)
@@ -172,7 +175,9 @@ def _objective(scenario: Scenario, folder: Path, like: Tensor) -> tuple[Objectiv
     return objective, data.digest()
 
 
-def _linear_gaussian(section: schema.LinearGaussian, like: Tensor) -> tuple[Objective, str]:
+def _linear_gaussian(
+    section: schema.LinearGaussian, path: Literal["mixture", "optimal_transport"], like: Tensor
+) -> tuple[Objective, str]:
     def moment(rows: schema.Matrix | None) -> Tensor | None:
         return None if rows is None else torch.tensor(rows, dtype=like.dtype, device=like.device)
 
@@ -186,6 +191,7 @@ def _linear_gaussian(section: schema.LinearGaussian, like: Tensor) -> tuple[Obje
         label_variance=section.label_variance,
         source=source,
         target=moment(section.target_second_moment),
+        path=path,
         weight_prior_precision=section.weight_prior_precision,
     )
     return objective, "second moments in the scenario"
@@ -284,9 +290,18 @@ def _start(scenario: Scenario, objective: Objective, folder: Path, like: Tensor)
         lam = ends.lam[0] if isinstance(ends.lam, tuple) else lam
         gamma = ends.gamma[0] if isinstance(ends.gamma, tuple) else gamma
     assert lam is not None and gamma is not None  # the scenario's checks ask for them
+    position = _data_position(scenario)
     # An equilibrium of an earlier run would only be spoilt by Adam.
     adam_steps = section.equilibrate.adam_steps if checkpoint is None else 0
-    return State(theta, torch.tensor([lam, gamma, 0.0], dtype=torch.float64).to(like)), adam_steps
+    return State(theta, torch.tensor([lam, gamma, position], dtype=torch.float64).to(like)), adam_steps
+
+
+def _data_position(scenario: Scenario) -> float:
+    """t at the start: where the path or the transfer begins, else the source."""
+    section = scenario.process
+    if isinstance(section, schema.Prescribed):
+        return section.path.data_position[0]
+    return section.span[0] if isinstance(section, schema.IsoClassificationTransfer | schema.GeodesicTransfer) else 0.0
 
 
 def _checkpoint(run: Path, objective: Objective) -> Checkpoint:
@@ -302,6 +317,13 @@ def _process(scenario: Scenario, start: State) -> Process:
     section = scenario.process
     if isinstance(section, schema.IsoClassification):
         return IsoFunctional(section.span, (0.0, 0.0, 1.0), section.clock)
+    if isinstance(section, schema.IsoFunctional):
+        hold = section.hold
+        return IsoFunctional(section.span, (hold.rate, hold.distortion, hold.classification_loss), section.clock)
+    if isinstance(section, schema.IsoClassificationTransfer):
+        return IsoClassificationTransfer(section.span, section.lam_rate)
+    if isinstance(section, schema.GeodesicTransfer):
+        return GeodesicTransfer(section.span, section.slope)
 
     def ends(value: float | tuple[float, float], first: float) -> tuple[float, float]:
         return value if isinstance(value, tuple) else (first, value)
@@ -309,4 +331,4 @@ def _process(scenario: Scenario, start: State) -> Process:
     lam, gamma = ends(section.path.lam, start.lam), ends(section.path.gamma, start.gamma)
     if section.shape == "exponential" and min(*lam, *gamma) <= 0:
         raise UserError("process.path: an exponential path needs positive multipliers at both ends")
-    return Prescribed(section.span, lam, gamma, section.shape)
+    return Prescribed(section.span, lam, gamma, section.path.data_position, section.shape)

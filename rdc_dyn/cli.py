@@ -229,7 +229,7 @@ def _summary(trajectory: xr.Dataset) -> Iterable[str]:
             yield f"{name:28}{values[0]:14.6g}{values[-1]:14.6g}"
     yield f"\n{'points':28}{trajectory.sizes['time']:>14}"
     for name in ("gradient_evaluations", "hessian_vector_products", "vector_field_evaluations"):
-        yield f"{name.replace('_', ' '):28}{trajectory[name].values[-1]:14.0f}"
+        yield f"{name:28}{trajectory[name].values[-1]:14.0f}"
     worst = {
         "largest |grad J|": trajectory.equilibrium_residual,
         "largest |held - start|": abs(trajectory.constraint_residual),

@@ -18,6 +18,7 @@ from rdc_dyn.dynamics import (
     Response,
     State,
     StepSize,
+    SurfacePoint,
     VectorField,
     linear_response,
 )
@@ -82,7 +83,7 @@ class Point:
         response: θ_c and M there.
         step_size: Length of the step that led here; zero at the start.
         first_step: Step with which an adaptive method should go on.
-        held_value: h₀ of the functional that the process holds, or NaN.
+        held_values: h⁰ of the functionals that the process holds.
         index: Number of accepted steps so far.
     """
 
@@ -91,13 +92,18 @@ class Point:
     response: Response
     step_size: float
     first_step: float | None
-    held_value: float
+    held_values: torch.Tensor
     index: int
 
     @property
     def state(self) -> State:
         """θ and controls."""
         return State(self.at.theta, self.at.controls)
+
+    @property
+    def here(self) -> SurfacePoint:
+        """What the process may look at."""
+        return SurfacePoint(self.at.controls, self.response.matrix, self.response.forces)
 
 
 def simulate(problem: Problem, watch: Watch | None = None) -> Iterator[Point | Event]:
@@ -152,10 +158,13 @@ def _start(problem: Problem, s: float, watch: Watch | None) -> Point:
     if minimum.failure is not None:
         raise NumericalFailure(minimum.failure, minimum.detail)
     response = _response(problem, minimum.at)
-    held = math.nan
-    if problem.process.held is not None:
-        held = float(minimum.at.functionals @ minimum.at.functionals.new_tensor(problem.process.held))
+    held = _weights(problem, minimum.at.functionals) @ minimum.at.functionals
     return Point(s, minimum.at, response, 0.0, None, held, 0)
+
+
+def _weights(problem: Problem, like: torch.Tensor) -> torch.Tensor:
+    """Weights of the held functionals, shape (m, 3)."""
+    return like.new_tensor(problem.process.held).reshape(-1, 3)
 
 
 def _adam(problem: Problem, watch: Watch | None) -> torch.Tensor:
@@ -182,13 +191,11 @@ def _response(problem: Problem, at: Linearisation) -> Response:
 
 
 def _constraint(problem: Problem, point: Point) -> Constraint | None:
-    """Hold h by moving (λ, γ) the shortest way, along (h_λ, h_γ)."""
-    if problem.process.held is None:
+    """What the process holds, and the controls that it leaves free to do so."""
+    if not problem.process.held:
         return None
-    weights = point.response.matrix.new_tensor(problem.process.held)
-    direction = weights @ point.response.matrix
-    direction[2] = 0.0
-    return Constraint(weights, point.held_value, direction / direction.norm())
+    weights = _weights(problem, point.held_values)
+    return Constraint(weights, point.held_values, problem.process.free_directions(point.here))
 
 
 def _advance(problem: Problem, point: Point, target: float) -> Point:
@@ -201,19 +208,21 @@ def _advance(problem: Problem, point: Point, target: float) -> Point:
 
 
 def _correct(problem: Problem, point: Point, state: State, target: float, first_step: float | None) -> Point:
+    if state.lam < 0 or state.gamma < 0:
+        raise NumericalFailure(Status.BOUND_REACHED, f"lam = {state.lam:.6g}, gamma = {state.gamma:.6g}")
     correction = problem.corrector.correct(problem.free_energy, state, _constraint(problem, point))
     if correction.at is None or correction.failure is not None:
         raise NumericalFailure(correction.failure or Status.NON_FINITE, correction.detail)
     response = _response(problem, correction.at)
     return Point(
-        target, correction.at, response, abs(target - point.time), first_step, point.held_value, point.index + 1
+        target, correction.at, response, abs(target - point.time), first_step, point.held_values, point.index + 1
     )
 
 
 def _relax(problem: Problem, point: Point, target: float) -> Point:
     """Descend to the minimum that takes over at the predicted controls, then restore the held functional."""
     h = target - point.time
-    rates = problem.process.rates(point.time, point.response.matrix)
+    rates = problem.process.rates(point.time, point.here)
     given = problem.process.prescribed(target, point.at.controls)
     controls = point.at.controls + h * rates if given is None else given
     predicted = State(point.at.theta + h * (rates @ point.response.directions), controls)
@@ -285,8 +294,12 @@ def to_record(problem: Problem, point: Point) -> Record:
             + at.weight_penalty
         )
     deviation = math.nan
-    if problem.process.held is not None:
-        deviation = float(at.functionals @ at.functionals.new_tensor(problem.process.held)) - point.held_value
+    if problem.process.held:
+        deviations = _weights(problem, at.functionals) @ at.functionals - point.held_values
+        deviation = float(deviations[deviations.abs().argmax()])
+    if problem.free_energy.objective.moves:
+        diagnostics["free_energy_data_derivative"] = float(point.response.forces[2])
+        diagnostics["free_energy_data_curvature"] = point.response.data_curvature
     values |= diagnostics | {
         "free_energy": at.value,
         "weight_penalty": at.weight_penalty,

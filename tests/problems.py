@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -53,7 +53,9 @@ def oracle() -> dict[str, Any]:
     return dict(json.loads(_ORACLE.read_text()))
 
 
-def oracle_objective(problem: dict[str, Any]) -> LinearGaussian:
+def oracle_objective(
+    problem: dict[str, Any], path: Literal["mixture", "optimal_transport"] = "mixture"
+) -> LinearGaussian:
     return LinearGaussian(
         problem["x_dim"],
         problem["y_dim"],
@@ -62,6 +64,7 @@ def oracle_objective(problem: dict[str, Any]) -> LinearGaussian:
         problem["label_variance"],
         torch.tensor(problem["source_second_moment"], dtype=torch.float64),
         torch.tensor(problem["target_second_moment"], dtype=torch.float64),
+        path,
     )
 
 
@@ -160,6 +163,7 @@ def problem(
     corrector: bool = True,
     solver: LinearSolver | None = None,
     tolerance: float = 1e-10,
+    data_position: float = 0.0,
     max_halvings: int = 10,
     relax: bool = False,
     adam_steps: int = 0,
@@ -174,7 +178,7 @@ def problem(
         corrector=NewtonKrylov(solver, tolerance) if corrector else NoCorrector(),
         minimiser=Minimiser(Factorised(), min(tolerance, 1e-11)),
         step_size=StepSize(step_size, max_halvings),
-        start=State(objective.initial(generator()), controls(lam, gamma)),
+        start=State(objective.initial(generator()), controls(lam, gamma, data_position)),
         adam_steps=adam_steps,
         learning_rate=1e-2,
         relax=relax,

@@ -24,6 +24,9 @@ def test_shipped_scenario_runs_to_its_end_on_the_surface(scenario: Path, tmp_pat
     if scenario.stem.endswith("iso_classification"):
         assert float(abs(ds.constraint_residual).max()) <= 1e-10
         assert bool((np.diff(ds.rate) > 0).all()) and bool((np.diff(ds.distortion) < 0).all())
+    if scenario.stem.endswith("geodesic_transfer"):
+        assert ds.rdc.geodesic_straightness() <= 1e-9
+        assert float(abs(ds.rdc.drift()).max()) <= 1e-10
     if "vae" in scenario.stem:
         for name in ("distortion", "classification_loss"):
             assert float(abs(ds[f"fresh_{name}"] / ds[name] - 1).max()) < 0.05

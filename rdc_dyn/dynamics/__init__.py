@@ -6,19 +6,22 @@ from rdc_dyn.dynamics.integrator import Integrator, IntegratorStep
 from rdc_dyn.dynamics.minimise import Minimiser, Minimum
 from rdc_dyn.dynamics.newton_krylov import NewtonKrylov
 from rdc_dyn.dynamics.no_corrector import NoCorrector
-from rdc_dyn.dynamics.process import IsoFunctional, Prescribed, Process
+from rdc_dyn.dynamics.process import IsoFunctional, Prescribed, Process, SurfacePoint
 from rdc_dyn.dynamics.response import Response, linear_response
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.dynamics.step_size import StepSize
+from rdc_dyn.dynamics.transfer import GeodesicTransfer, IsoClassificationTransfer
 from rdc_dyn.dynamics.vector_field import VectorField
 
 __all__ = [
     "Constraint",
     "Correction",
     "Corrector",
+    "GeodesicTransfer",
     "Gradient",
     "Integrator",
     "IntegratorStep",
+    "IsoClassificationTransfer",
     "IsoFunctional",
     "Minimiser",
     "Minimum",
@@ -29,6 +32,7 @@ __all__ = [
     "Response",
     "State",
     "StepSize",
+    "SurfacePoint",
     "VectorField",
     "linear_response",
 ]

@@ -1,11 +1,10 @@
-"""∇_θ J = 0 and h(θ, c) = h₀: back to the equilibrium surface, and to the level set that the process holds."""
+"""∇_θ J = 0 and h(θ, c) = h⁰: back to the equilibrium surface, and to the level set that the process holds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,21 +15,21 @@ from rdc_dyn.status import Status
 
 @dataclass(frozen=True)
 class Constraint:
-    """h = w·(R, D, C) is to have the value h₀.
+    """h_i = w_i·(R, D, C) is to have the value h_i⁰, for m functionals and as many free directions of the controls.
 
     Attributes:
-        weights: w.
-        value: h₀ in nats.
-        direction: Direction in (λ, γ, t) in which a corrector may move the controls, a unit vector.
+        weights: w, shape (m, 3).
+        values: h⁰ in nats, shape (m,).
+        directions: Directions in (λ, γ, t) in which a corrector may move the controls, shape (m, 3).
     """
 
-    weights: Float[Tensor, "3"]
-    value: float
-    direction: Float[Tensor, "3"]
+    weights: Float[Tensor, "m 3"]
+    values: Float[Tensor, "m"]
+    directions: Float[Tensor, "m 3"]
 
-    def residual(self, at: Linearisation) -> float:
-        """h − h₀ in nats."""
-        return float(torch.dot(self.weights, at.functionals)) - self.value
+    def residual(self, at: Linearisation) -> Float[Tensor, "m"]:
+        """h − h⁰ in nats."""
+        return self.weights @ at.functionals - self.values
 
 
 @dataclass(frozen=True)

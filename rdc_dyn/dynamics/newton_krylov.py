@@ -1,4 +1,4 @@
-"""[A  −b_d; ∇hᵀ  h_d] [δθ; δ] = −[∇J; h − h₀]: Newton's method on the surface and, bordered, on a level set of h."""
+"""[A  −b_d; ∇hᵀ  h_d] [δθ; δ] = −[∇J; h − h⁰]: Newton's method on the surface and, bordered, on level sets of h."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rdc_dyn.status import NumericalFailure, Status
 
 @dataclass(frozen=True)
 class NewtonKrylov:
-    """Newton steps for (θ, and one direction of the controls), by two solves with the same A.
+    """Newton steps for θ and m directions of the controls, by m + 1 solves with the same A.
 
     Quadratic near the surface. Far from it Newton's method may go anywhere; a correction that does not contract fails,
     and the step that needed it is taken shorter.
@@ -25,7 +25,7 @@ class NewtonKrylov:
     Attributes:
         solver: How A⁻¹ is applied.
         tolerance: On |∇J|.
-        constraint_tolerance: On |h − h₀| in nats.
+        constraint_tolerance: On each |h − h⁰| in nats.
         max_iterations: Most Newton steps.
         holds_constraint: Whether to restore the held functional too.
     """
@@ -54,7 +54,7 @@ class NewtonKrylov:
         try:
             while True:
                 at = free_energy.linearise(current.theta, current.controls)
-                deviation = 0.0 if constraint is None else abs(constraint.residual(at))
+                deviation = 0.0 if constraint is None else float(constraint.residual(at).abs().max())
                 merit = max(at.residual / self.tolerance, deviation / self.constraint_tolerance)
                 if merit <= 1.0:
                     return Correction(current, at, iterations, None)
@@ -71,22 +71,22 @@ class NewtonKrylov:
             return Correction(state, None, iterations, failure.status, failure.detail)
 
     def _newton(self, free_energy: FreeEnergy, at: Linearisation, constraint: Constraint | None) -> State:
-        rows = [-at.gradient] if constraint is None else [-at.gradient, constraint.direction @ at.mixed]
-        solution = self.solver.solve(at, torch.stack(rows), rtol=self._forcing(at))
+        rows = -at.gradient[None]
+        if constraint is not None:
+            rows = torch.cat([rows, constraint.directions @ at.mixed])
+        solution = self.solver.solve(at, rows, rtol=self._forcing(at))
         free_energy.work.krylov_iterations += solution.iterations
         if solution.failure is not None:
             raise NumericalFailure(solution.failure, f"|grad J| = {at.residual:.3g}")
+        step, responses = solution.value[0], solution.value[1:]
         if constraint is None:
-            return State(at.theta + solution.value[0], at.controls)
-        gradient = constraint.weights @ functional_gradients(at, free_energy.objective.weight_prior_precision)
-        explicit = torch.dot(constraint.weights @ explicit_derivatives(at), constraint.direction)
-        slope = float(explicit + torch.dot(gradient, solution.value[1]))
-        if slope == 0.0 or not math.isfinite(slope):
-            raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, f"h_d = {slope:.3g}")
-        shift = -(constraint.residual(at) + float(torch.dot(gradient, solution.value[0]))) / slope
-        return State(
-            at.theta + solution.value[0] + shift * solution.value[1], at.controls + shift * constraint.direction
-        )
+            return State(at.theta + step, at.controls)
+        gradients = constraint.weights @ functional_gradients(at, free_energy.objective.weight_prior_precision)
+        slopes = constraint.weights @ explicit_derivatives(at) @ constraint.directions.T + gradients @ responses.T
+        shift, info = torch.linalg.solve_ex(slopes, -(constraint.residual(at) + gradients @ step))
+        if int(info) or not bool(torch.isfinite(shift).all()):
+            raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, "the free multipliers do not move what is held")
+        return State(at.theta + step + shift @ responses, at.controls + shift @ constraint.directions)
 
     def _forcing(self, at: Linearisation) -> float:
         """Relative residual of the solves: loose far out, tight enough at the end to land below the tolerance.

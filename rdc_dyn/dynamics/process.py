@@ -1,4 +1,4 @@
-"""(λ̇, γ̇, ṫ) from the response matrix M: what moves the controls, and which functional they hold."""
+"""(λ̇, γ̇, ṫ) from the response matrix M: what moves the controls, and which functionals they hold."""
 
 from __future__ import annotations
 
@@ -15,6 +15,22 @@ from rdc_dyn.status import NumericalFailure, Status
 
 Matrix = Float[Tensor, "3 3"]
 Triple = Float[Tensor, "3"]
+Weights = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class SurfacePoint:
+    """What a process may look at: the surface near one equilibrium.
+
+    Attributes:
+        controls: (λ, γ, t).
+        matrix: M = d(R, D, C)/d(λ, γ, t).
+        forces: ∂J/∂(λ, γ, t) at fixed θ, so (D, C, ∂F/∂t).
+    """
+
+    controls: Controls
+    matrix: Matrix
+    forces: Triple
 
 
 class Process(Protocol):
@@ -22,7 +38,7 @@ class Process(Protocol):
 
     Attributes:
         span: First and last value of the process clock s; the last may be the smaller.
-        held: Weights w of the functional w·(R, D, C) that stays constant, or None.
+        held: Weights w of each functional w·(R, D, C) that stays constant; none, one or two.
     """
 
     @property
@@ -31,12 +47,16 @@ class Process(Protocol):
         ...
 
     @property
-    def held(self) -> tuple[float, float, float] | None:
-        """Weights of the held functional."""
+    def held(self) -> tuple[Weights, ...]:
+        """Weights of the held functionals."""
         ...
 
-    def rates(self, s: float, matrix: Matrix) -> Triple:
+    def rates(self, s: float, here: SurfacePoint) -> Triple:
         """d(λ, γ, t)/ds."""
+        ...
+
+    def free_directions(self, here: SurfacePoint) -> Float[Tensor, "m 3"]:
+        """Directions in (λ, γ, t) that a corrector may use to restore the held functionals, one for each."""
         ...
 
     def prescribed(self, s: float, like: Controls) -> Controls | None:
@@ -44,45 +64,69 @@ class Process(Protocol):
         ...
 
 
+def size_of(tangent: Tensor, matrix: Matrix) -> float:
+    """|tangent|, refused where it is zero to rounding.
+
+    Args:
+        tangent: A combination of entries of M.
+        matrix: M, which sets the scale.
+
+    Returns:
+        The length.
+
+    Raises:
+        NumericalFailure: DEGENERATE_CONSTRAINT where it is not above rounding.
+    """
+    size = float(tangent.norm())
+    if not size > 1e2 * torch.finfo(matrix.dtype).eps * max(1.0, float(matrix.norm())):
+        raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, f"derivative of what is held: {size:.3g}")
+    return size
+
+
 @dataclass(frozen=True)
 class Prescribed:
-    """Lemma 5: θ̇ = θ_λ λ̇ + θ_γ γ̇ (17) with given λ(s), γ(s).
+    """Lemmas 5 and 9: θ̇ = θ_λ λ̇ + θ_γ γ̇ + θ_t ṫ (17, 23) with given λ(s), γ(s), t(s).
 
     Attributes:
         span: First and last value of the clock.
         lam: λ at the two ends.
         gamma: γ at the two ends.
-        shape: linear, λ = (1−τ)λ₀ + τλ₁, or exponential, λ = λ₀ (λ₁/λ₀)^τ; τ runs from 0 to 1 over the span.
+        data_position: t at the two ends.
+        shape: linear, λ = (1−τ)λ₀ + τλ₁, or exponential, λ = λ₀ (λ₁/λ₀)^τ; τ runs from 0 to 1 over the span. The data
+            position is linear always.
     """
 
     span: tuple[float, float]
     lam: tuple[float, float]
     gamma: tuple[float, float]
+    data_position: tuple[float, float] = (0.0, 0.0)
     shape: Literal["linear", "exponential"] = "linear"
-    held: None = None
+    held: tuple[Weights, ...] = ()
 
-    def _value_and_rate(self, ends: tuple[float, float], s: float) -> tuple[float, float]:
+    def _value_and_rate(self, ends: tuple[float, float], s: float, shape: str) -> tuple[float, float]:
         length = self.span[1] - self.span[0]
         tau = (s - self.span[0]) / length
         start, end = ends
-        if self.shape == "linear":
+        if shape == "linear":
             return start + tau * (end - start), (end - start) / length
         value = start * (end / start) ** tau
         return value, value * math.log(end / start) / length
 
-    def rates(self, s: float, matrix: Matrix) -> Triple:
-        """(λ̇, γ̇, 0) of the given path; M plays no part."""
-        return matrix.new_tensor([self._value_and_rate(self.lam, s)[1], self._value_and_rate(self.gamma, s)[1], 0.0])
+    def _values_and_rates(self, s: float) -> list[tuple[float, float]]:
+        ends = ((self.lam, self.shape), (self.gamma, self.shape), (self.data_position, "linear"))
+        return [self._value_and_rate(pair, s, shape) for pair, shape in ends]
+
+    def rates(self, s: float, here: SurfacePoint) -> Triple:
+        """(λ̇, γ̇, ṫ) of the given path; M plays no part."""
+        return here.matrix.new_tensor([rate for _, rate in self._values_and_rates(s)])
+
+    def free_directions(self, here: SurfacePoint) -> Float[Tensor, "m 3"]:
+        """None: the path is given."""
+        return here.matrix.new_zeros((0, 3))
 
     def prescribed(self, s: float, like: Controls) -> Controls:
-        """(λ(s), γ(s), t)."""
-        return torch.stack(
-            [
-                like.new_tensor(self._value_and_rate(self.lam, s)[0]),
-                like.new_tensor(self._value_and_rate(self.gamma, s)[0]),
-                like[2],
-            ]
-        )
+        """(λ(s), γ(s), t(s))."""
+        return like.new_tensor([value for value, _ in self._values_and_rates(s)])
 
 
 @dataclass(frozen=True)
@@ -91,20 +135,29 @@ class IsoFunctional:
 
     Attributes:
         span: First and last value of the clock.
-        held: w.
+        weights: w.
         clock: What has unit speed: alpha (α = 1), multipliers (|(λ̇, γ̇)| = 1) or rate_distortion (|(Ṙ, Ḋ)| = 1).
     """
 
     span: tuple[float, float]
-    held: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    weights: Weights = (0.0, 0.0, 1.0)
     clock: Literal["alpha", "multipliers", "rate_distortion"] = "multipliers"
 
-    def rates(self, s: float, matrix: Matrix) -> Triple:
+    @property
+    def held(self) -> tuple[Weights, ...]:
+        """The one functional that stays constant."""
+        return (self.weights,)
+
+    def _gradient(self, here: SurfacePoint) -> Float[Tensor, "2"]:
+        """(h_λ, h_γ) along the surface."""
+        return here.matrix.new_tensor(self.weights) @ here.matrix[:, :2]
+
+    def rates(self, s: float, here: SurfacePoint) -> Triple:
         """(λ̇, γ̇, 0) along the level set of h.
 
         Args:
             s: Clock.
-            matrix: M.
+            here: M.
 
         Returns:
             The rates.
@@ -112,16 +165,19 @@ class IsoFunctional:
         Raises:
             NumericalFailure: DEGENERATE_CONSTRAINT where h does not depend on the multipliers, to rounding.
         """
-        row = matrix.new_tensor(self.held) @ matrix[:, :2]
+        matrix, row = here.matrix, self._gradient(here)
         tangent = torch.stack([-row[1], row[0]])
-        size = float(tangent.norm())
-        if not size > 1e2 * torch.finfo(matrix.dtype).eps * max(1.0, float(matrix[:, :2].norm())):
-            raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, f"|(h_lam, h_gamma)| = {size:.3g}")
+        size = size_of(tangent, matrix)
         if self.clock == "multipliers":
             tangent = tangent / size
         elif self.clock == "rate_distortion":
             tangent = tangent / (matrix[:2, :2] @ tangent).norm()
         return torch.cat([tangent, matrix.new_zeros(1)])
+
+    def free_directions(self, here: SurfacePoint) -> Float[Tensor, "1 3"]:
+        """The gradient of h in (λ, γ): the shortest way back to the level set."""
+        row = self._gradient(here)
+        return torch.cat([row / size_of(row, here.matrix), row.new_zeros(1)])[None]
 
     def prescribed(self, s: float, like: Controls) -> None:
         """The controls follow from M."""

@@ -21,12 +21,16 @@ class Response:
         directions: θ_λ, θ_γ, θ_t, shape (3, P).
         matrix: M, rows (rate, distortion, classification loss), columns (λ, γ, t); its (D, C) x (λ, γ) block is the
             Hessian of the free energy F.
+        forces: ∂J/∂(λ, γ, t) at fixed θ, shape (3,).
+        data_curvature: ∂²F/∂t² along the surface at fixed multipliers.
         iterations: Krylov iterations it took.
         residual: Largest relative residual of the solves.
     """
 
     directions: Rows
     matrix: Float[Tensor, "3 3"]
+    forces: Float[Tensor, "3"]
+    data_curvature: float
     iterations: int
     residual: float
 
@@ -75,4 +79,5 @@ def linear_response(
         directions[active] = solution.value
         iterations, residual = solution.iterations, solution.residual
     matrix = explicit_derivatives(at) + functional_gradients(at, precision) @ directions.T
-    return Response(directions, matrix, iterations, residual)
+    curvature = float(at.control_hessian[2, 2] - torch.dot(at.mixed[2], directions[2]))
+    return Response(directions, matrix, at.forces, curvature, iterations, residual)

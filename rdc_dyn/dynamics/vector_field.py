@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rdc_dyn.dynamics.process import Process
+from rdc_dyn.dynamics.process import Process, SurfacePoint
 from rdc_dyn.dynamics.response import Response, linear_response
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import LinearSolver
@@ -62,7 +62,7 @@ class VectorField:
         if state.lam < 0 or state.gamma < 0:
             raise NumericalFailure(Status.BOUND_REACHED, f"lam = {state.lam:.6g}, gamma = {state.gamma:.6g}")
         response = self._response(state)
-        rates = self.process.rates(float(s), response.matrix)
+        rates = self.process.rates(float(s), SurfacePoint(state.controls, response.matrix, response.forces))
         velocity = rates @ response.directions
         if not bool(torch.isfinite(velocity).all() and torch.isfinite(rates).all()):
             raise NumericalFailure(Status.NON_FINITE, f"vector field at time {float(s):.6g}")

@@ -184,11 +184,12 @@ def load_data(
         DataError: If anything is wrong with them.
     """
     x, y, classes = select(source, seed)
+    x = x.to(like.dtype)  # before the check: a number may be too large for float32
     check_sample("data.source", x, y, classes, unit_interval=unit_interval)
     goal = None
     if target is not None:
         goal = select(target, seed)
-        check_sample("data.target", goal[0], goal[1], goal[2], unit_interval=unit_interval)
+        check_sample("data.target", goal[0].to(like.dtype), goal[1], goal[2], unit_interval=unit_interval)
         if goal[0].shape[1] != x.shape[1]:
             raise DataError(f"data.target: {goal[0].shape[1]} components per datum, but data.source has {x.shape[1]}")
         classes = max(classes, goal[2])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -29,6 +31,7 @@ class LinearGaussian:
         label_variance: τ².
         source: S at t = 0, shape (n + m, n + m).
         target: S at t = 1, or None.
+        path: mixture, S(t) = (1 − t) S_s + t S_t, or optimal_transport, the second moment of the displaced points.
         weight_prior_precision: ρ.
     """
 
@@ -39,6 +42,7 @@ class LinearGaussian:
     label_variance: float
     source: Float[Tensor, "d d"]
     target: Float[Tensor, "d d"] | None = None
+    path: Literal["mixture", "optimal_transport"] = "mixture"
     weight_prior_precision: float = 0.0
     exact: bool = True
 
@@ -52,11 +56,22 @@ class LinearGaussian:
         """P = (n + m) q."""
         return (self.x_dim + self.y_dim) * self.latent_dim
 
+    @cached_property
+    def transport(self) -> Float[Tensor, "d d"]:
+        """T = S_s^{−½} (S_s^{½} S_t S_s^{½})^{½} S_s^{−½}, the optimal map between the centred Gaussians."""
+        assert self.target is not None
+        root, inverse = _power(self.source, 0.5), _power(self.source, -0.5)
+        return inverse @ _power(root @ self.target @ root, 0.5) @ inverse
+
     def second_moment(self, data_position: Scalar) -> Float[Tensor, "d d"]:
-        """S(t) = (1 − t) S_source + t S_target, the second moment of the mixture."""
+        """S(t) of the mixture, or B S_s Bᵀ with B = (1 − t) I + t T for the moving points."""
         if self.target is None:
             return self.source
-        return self.source + data_position * (self.target - self.source)
+        if self.path == "mixture":
+            return self.source + data_position * (self.target - self.source)
+        eye = torch.eye(self.source.shape[0], dtype=self.source.dtype, device=self.source.device)
+        b = eye + data_position * (self.transport - eye)
+        return b @ self.source @ b.T
 
     def free_energy(self, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
         """J = −E log Z by the matrix determinant lemma."""
@@ -66,7 +81,9 @@ class LinearGaussian:
         precision = torch.cat([(lam / self.distortion_variance).expand(n), (gamma / self.label_variance).expand(m)])
         weighted = precision[:, None] * b
         inner = torch.eye(self.latent_dim, dtype=b.dtype, device=b.device) + b.T @ weighted
-        factor = torch.linalg.cholesky(inner)
+        factor, info = torch.linalg.cholesky_ex(inner)
+        if int(info):  # only for multipliers or parameters out of bounds: J is not finite there
+            return theta.sum() * torch.nan
         explained = torch.cholesky_solve(weighted.T @ moment @ weighted, factor).diagonal().sum()
         constants = 0.5 * n * lam * math.log(2 * math.pi * self.distortion_variance) + 0.5 * m * gamma * math.log(
             2 * math.pi * self.label_variance
@@ -97,3 +114,11 @@ class LinearGaussian:
     def diagnostics(self, theta: Vector, lam: float, gamma: float, data_position: float) -> dict[str, float]:
         """Nothing more to tell: y is not a class, so there is no accuracy."""
         return {}
+
+
+def _power(matrix: Float[Tensor, "d d"], exponent: float) -> Float[Tensor, "d d"]:
+    """S^p of a symmetric positive semidefinite S, on its range."""
+    values, vectors = torch.linalg.eigh(matrix)
+    live = values > torch.finfo(values.dtype).eps * values.shape[0] * values[-1]
+    powers = torch.where(live, values.clamp_min(torch.finfo(values.dtype).tiny) ** exponent, 0.0)
+    return (vectors * powers) @ vectors.T

@@ -60,13 +60,13 @@ def hessian_eigenvalues(trajectory: xr.Dataset) -> xr.DataArray:
 
 
 def first_law_residual(trajectory: xr.Dataset) -> xr.DataArray:
-    """ΔR + ΔΩ + ∫ λ dD + γ dC over each step: the first law dR = −λ dD − γ dC − dΩ at fixed data (7).
+    """ΔR + ΔΩ + ∫ λ dD + γ dC − ∂_tF dt over each step: the first law dR = −λ dD − γ dC − dΩ + ∂_tF dt (7).
 
     Ω is the weight penalty, the paper's S term with a Gaussian prior. The integral is a Hermite quadrature, of fourth
     order in the step, with the derivatives that the response matrix gives; at equilibrium what is left is its error.
 
     Args:
-        trajectory: A trajectory at fixed data.
+        trajectory: A trajectory.
 
     Returns:
         The residual of the step that ends at each time, nat; zero at the first.
@@ -82,10 +82,10 @@ def first_law_residual(trajectory: xr.Dataset) -> xr.DataArray:
 
 
 def free_energy_closure(trajectory: xr.Dataset) -> xr.DataArray:
-    """F(s) − F(0) − ∫ D dλ + C dγ: the free energy against the work along the path, at fixed data.
+    """F(s) − F(0) − ∫ D dλ + C dγ + ∂_tF dt: the free energy against the work along the path.
 
     Args:
-        trajectory: A trajectory at fixed data.
+        trajectory: A trajectory.
 
     Returns:
         The difference along `time`, nat.
@@ -113,18 +113,29 @@ def geodesic_straightness(trajectory: xr.Dataset) -> float:
 
 
 def _work(trajectory: xr.Dataset) -> np.ndarray:
-    """∫ D dλ + C dγ over each step, along the straight line in (λ, γ), which is as good as any since F exists.
+    """∫ D dλ + C dγ + ∂_tF dt over each step, along the straight line in (λ, γ, t): as good as any, since F exists.
 
-    With f = D Δλ + C Δγ and f' = Δᵀ Hess F Δ at both ends: ∫ f = (f₀ + f₁)/2 + (f₀' − f₁')/12, an error of fifth order
-    in one step.
+    With f = ∇F·Δ and f' = Δᵀ Hess F Δ at both ends: ∫ f = (f₀ + f₁)/2 + (f₀' − f₁')/12, an error of fifth order in one
+    step.
+
+    Args:
+        trajectory: A trajectory.
 
     Returns:
-        One number for each step.
+        The work of each step, one fewer than there are points.
     """
-    move = np.stack([np.diff(trajectory.lam.values), np.diff(trajectory.gamma.values)], axis=1)
-    force = np.stack([trajectory.distortion.values, trajectory.classification_loss.values], axis=1)
-    block = trajectory.response.sel(functional=["distortion", "classification_loss"], control=list(CONTROLS[:2]))
-    hessian = block.transpose("time", "functional", "control").values
+    moves = "free_energy_data_derivative" in trajectory
+    names, columns = ["distortion", "classification_loss"], list(CONTROLS[:2])
+    response = trajectory.response.sel(functional=names).transpose("time", "functional", "control")
+    hessian = response.sel(control=columns).values
+    if moves:
+        names, columns = [*names, "free_energy_data_derivative"], list(CONTROLS)
+        mixed = response.sel(control="data_position").values
+        curvature = trajectory.free_energy_data_curvature.values
+        last = np.concatenate([mixed, curvature[:, None]], axis=1)
+        hessian = np.concatenate([np.concatenate([hessian, mixed[:, :, None]], axis=2), last[:, None, :]], axis=1)
+    move = np.stack([np.diff(trajectory[name].values) for name in columns], axis=1)
+    force = np.stack([trajectory[name].values for name in names], axis=1)
     start, end = (force[:-1] * move).sum(1), (force[1:] * move).sum(1)
     slope_start = np.einsum("ti,tij,tj->t", move, hessian[:-1], move)
     slope_end = np.einsum("ti,tij,tj->t", move, hessian[1:], move)

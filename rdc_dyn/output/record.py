@@ -44,6 +44,8 @@ VARIABLES: dict[str, Variable] = {
     "validation_accuracy": Variable("classification accuracy on the validation set", "1", True),
     "fresh_distortion": Variable("distortion D on noise that J does not hold", "nat", True),
     "fresh_classification_loss": Variable("classification loss C on noise that J does not hold", "nat", True),
+    "free_energy_data_derivative": Variable("dF/dt at fixed multipliers, t the data position", "nat", True),
+    "free_energy_data_curvature": Variable("d2F/dt2 at fixed multipliers, t the data position", "nat", True),
     "equilibrium_residual": Variable("distance from equilibrium |grad J|", "nat"),
     "constraint_residual": Variable("held functional minus its value at the start", "nat"),
     "step_size": Variable("length of the step that led here, in process time", "1"),

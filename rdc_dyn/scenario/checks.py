@@ -14,6 +14,7 @@ from rdc_dyn.scenario.problems import Finding, Path, show
 from rdc_dyn.scenario.schema import ADAPTIVE_METHODS
 
 Tree = dict[str, Any]
+_TRANSFERS = ("iso_classification_transfer", "geodesic_transfer")
 _IMAGE_OBJECTIVES = ("amortised", "finite_latent")
 _SYMMETRY = 1e-12  # relative: a product such as X'X / n is not symmetric to the last bit
 _SEMIDEFINITE = 1e-10  # relative to the largest eigenvalue: rounding of a singular second moment
@@ -104,11 +105,43 @@ def _span_has_length(tree: Tree) -> Iterator[Finding]:
 
 
 def _iso_needs_gamma(tree: Tree) -> Iterator[Finding]:
-    if _section(tree, "process").get("kind") != "iso_classification":
+    kind = _section(tree, "process").get("kind")
+    if kind not in ("iso_classification", *_TRANSFERS):
         return
     if _number(_section(tree, "start").get("gamma")) == 0:
-        message = "must be > 0 for iso_classification: at gamma = 0 nothing holds the classification loss"
+        message = f"must be > 0 for {kind}: at gamma = 0 nothing holds the classification loss"
         yield Finding(("start", "gamma"), message)
+
+
+def _something_held(tree: Tree) -> Iterator[Finding]:
+    hold = _section(tree, "process", "hold")
+    if _section(tree, "process").get("kind") == "iso_functional" and hold and not any(map(_number, hold.values())):
+        yield Finding(("process", "hold"), "nothing is held; give rate, distortion or classification_loss a weight")
+
+
+def _transfer(tree: Tree) -> Iterator[Finding]:
+    """What a process that moves the data needs."""
+    process = _section(tree, "process")
+    kind, span = process.get("kind"), process.get("span", [0.0, 1.0])
+    moves = _path_end(tree, "data_position") not in (None, [0, 0]) if kind == "prescribed" else kind in _TRANSFERS
+    if not moves:
+        return
+    gaussian = _section(tree, "objective").get("kind") == "linear_gaussian"
+    target = ("objective", "target_second_moment") if gaussian else ("data", "target")
+    if _section(tree, target[0]).get(target[1]) is None:
+        yield Finding(target, f"missing; the process '{kind}' moves the data from a source to a target")
+    if kind in _TRANSFERS and isinstance(span, list) and any(not 0 <= (_number(t) or 0.0) <= 1 for t in span):
+        yield Finding(("process", "span"), f"the clock is the data position, from 0 to 1, got {show(span)}")
+    slope, lam = _number(process.get("slope")), _number(_section(tree, "start").get("lam"))
+    if kind == "geodesic_transfer" and slope is not None and lam is not None and abs(1 + slope * lam) < 1e-9:
+        message = "is -1/lam, the slope of the iso-classification curve itself, where no geodesic starts"
+        yield Finding(("process", "slope"), message)
+
+
+def _transport(tree: Tree) -> Iterator[Finding]:
+    kind = _section(tree, "objective").get("kind")
+    if _section(tree, "data").get("path") == "optimal_transport" and kind in _IMAGE_OBJECTIVES:
+        yield Finding(("data", "path"), f"optimal_transport is for linear_gaussian so far; use mixture with '{kind}'")
 
 
 def _adaptive_steps(tree: Tree) -> Iterator[Finding]:
@@ -194,6 +227,9 @@ _CHECKS: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
     _exponential_path_positive,
     _span_has_length,
     _iso_needs_gamma,
+    _something_held,
+    _transfer,
+    _transport,
     _adaptive_steps,
     _second_moments,
 )

@@ -23,6 +23,7 @@ def _list_to_tuple(value: Any) -> Any:
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+UnitInterval = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Widths = Annotated[tuple[Count, ...], BeforeValidator(_list_to_tuple)]
 Row = Annotated[tuple[Finite, ...], BeforeValidator(_list_to_tuple)]
@@ -73,7 +74,9 @@ class Data(Section):
 
     source: DataSet | None = Field(default=None, description="needed by every objective but linear_gaussian")
     target: DataSet | None = None
-    path: Literal["mixture"] = Field(default="mixture", description="how the data move from source to target")
+    path: Literal["mixture", "optimal_transport"] = Field(
+        default="mixture", description="how the data move from source to target"
+    )
     root: str | None = Field(default=None, description="folder of downloaded data sets, relative to the scenario")
     download: bool = Field(default=False, description="let torchvision download a missing data set")
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
@@ -184,6 +187,9 @@ class Ends(Section):
 
     lam: NonNegative | Annotated[tuple[NonNegative, NonNegative], BeforeValidator(_list_to_tuple)]
     gamma: NonNegative | Annotated[tuple[NonNegative, NonNegative], BeforeValidator(_list_to_tuple)]
+    data_position: Annotated[tuple[UnitInterval, UnitInterval], BeforeValidator(_list_to_tuple)] = Field(
+        default=(0.0, 0.0), description="data position at the two ends, 0 the source, 1 the target"
+    )
 
 
 class _Process(Section):
@@ -194,7 +200,7 @@ class _Process(Section):
 
 
 class Prescribed(_Process):
-    """Lemma 5: lam and gamma are given functions of the clock."""
+    """Lemmas 5 and 9: lam, gamma and data_position are given functions of the clock."""
 
     kind: Literal["prescribed"]
     path: Ends
@@ -210,7 +216,42 @@ class IsoClassification(_Process):
     )
 
 
-Process = Annotated[Prescribed | IsoClassification, Field(discriminator="kind")]
+class Held(Section):
+    """Weights a, b, c of the functional a R + b D + c C that stays constant."""
+
+    rate: Finite = 0.0
+    distortion: Finite = 0.0
+    classification_loss: Finite = 0.0
+
+
+class IsoFunctional(_Process):
+    """Remark 8: any a R + b D + c C stays constant, such as the rate, the distortion or C + R / beta."""
+
+    kind: Literal["iso_functional"]
+    hold: Held
+    clock: Literal["alpha", "multipliers", "rate_distortion"] = Field(
+        default="multipliers", description="what has unit speed: alpha = 1, (lam, gamma), or (R, D)"
+    )
+
+
+class IsoClassificationTransfer(_Process):
+    """(32): from source to target at constant C and constant d lam / dt; the clock is data_position."""
+
+    kind: Literal["iso_classification_transfer"]
+    lam_rate: Finite = Field(description="d lam / dt")
+
+
+class GeodesicTransfer(_Process):
+    """(30): from source to target on a straight line in (R, D) at constant C; the clock is data_position."""
+
+    kind: Literal["geodesic_transfer"]
+    slope: Finite = Field(description="k = dD/dR of the line")
+
+
+Process = Annotated[
+    Prescribed | IsoClassification | IsoFunctional | IsoClassificationTransfer | GeodesicTransfer,
+    Field(discriminator="kind"),
+]
 
 
 # --- numerics -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rdc_dyn.dynamics import Integrator, IsoFunctional, Prescribed, linear_response
+from rdc_dyn.dynamics import Integrator, IsoFunctional, Prescribed, SurfacePoint, linear_response
 from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, LinearSolver
 from rdc_dyn.objective import FreeEnergy, LinearGaussian, Work
 from rdc_dyn.objective.free_energy import Linearisation
@@ -150,7 +150,7 @@ def test_oracle_iso_classification_curve() -> None:
 
 def test_prescribed_path_ends_at_the_closed_form() -> None:
     objective = linear_gaussian()
-    process = Prescribed((0.0, 2.0), (2.0, 4.0), (3.0, 2.0), "exponential")
+    process = Prescribed((0.0, 2.0), (2.0, 4.0), (3.0, 2.0), shape="exponential")
     records, status = trajectory(problem(objective, process, 2.0, 3.0, Integrator("heun3"), 0.25))
     assert status == "COMPLETED"
     for record in records:
@@ -172,7 +172,8 @@ def test_clocks(clock: str) -> None:
     _, hessian = closed_form_hessian(objective, c)
     at = equilibrium(objective, c)
     matrix = linear_response(at, Dense(), 0.0).matrix
-    rates = IsoFunctional((0.0, 1.0), clock=clock).rates(0.0, matrix)  # type: ignore[arg-type]
+    here = SurfacePoint(c, matrix, at.forces)
+    rates = IsoFunctional((0.0, 1.0), clock=clock).rates(0.0, here)  # type: ignore[arg-type]
     d_lam, d_gamma, c_gamma = hessian[0, 0], hessian[0, 1], hessian[1, 1]
     tangent = torch.stack([-c_gamma, d_gamma])
     d_dot = -(d_lam * c_gamma - d_gamma**2)  # Ḋ = −α det Hess F (29)

@@ -373,7 +373,13 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
     assert words == {
         "objectives": ["amortised", "finite_latent", "linear_gaussian"],
         "data": ["digits", "mnist", "fashion_mnist", "npz"],
-        "processes": ["prescribed", "iso_classification"],
+        "processes": [
+            "prescribed",
+            "iso_classification",
+            "iso_functional",
+            "iso_classification_transfer",
+            "geodesic_transfer",
+        ],
         "clocks": ["alpha", "multipliers", "rate_distortion"],
         "integrators": [*FIXED_METHODS, *ADAPTIVE_METHODS],
         "correctors": ["none", "gradient", "newton_krylov"],
@@ -406,3 +412,55 @@ def test_importing_and_validating_loads_no_numerical_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+_GAUSSIAN = """\
+name: transfer
+objective:
+  kind: linear_gaussian
+  x_dim: 1
+  y_dim: 1
+  latent_dim: 1
+  distortion_variance: 0.5
+  label_variance: 0.5
+  source_second_moment: [[2.0, 0.5], [0.5, 1.0]]
+TARGET
+start: {lam: 2.0, gamma: 3.0}
+process: PROCESS
+integrator: {method: rk4, step_size: 0.1}
+"""
+_TARGET = "  target_second_moment: [[1.5, 0.2], [0.2, 1.2]]"
+
+
+@pytest.mark.parametrize(
+    "target, process, key, words",
+    [
+        ("", "{kind: geodesic_transfer, slope: -3.0}", "objective.target_second_moment", "missing"),
+        ("", "{kind: iso_classification_transfer, lam_rate: 1.0}", "objective.target_second_moment", "missing"),
+        (_TARGET, "{kind: geodesic_transfer, slope: -0.5}", "process.slope", "-1/lam"),
+        (_TARGET, "{kind: geodesic_transfer, slope: 1.0, span: [0.0, 1.5]}", "process.span", "from 0 to 1"),
+        (_TARGET, "{kind: iso_functional, hold: {rate: 0.0}}", "process.hold", "nothing is held"),
+        (_TARGET, "{kind: geodesic_transfer}", "process.slope", "missing"),
+        (_TARGET, "{kind: iso_functional, hold: {rates: 1.0}}", "process.hold.rates", "did you mean 'rate'"),
+    ],
+)
+def test_mistakes_of_processes_that_hold_or_move(target: str, process: str, key: str, words: str) -> None:
+    text = _GAUSSIAN.replace("TARGET", target).replace("PROCESS", process)
+    with pytest.raises(ScenarioError) as error:
+        loads(text)
+    assert [p.key for p in error.value.problems] == [key]
+    assert words in error.value.problems[0].message
+
+
+@pytest.mark.parametrize(
+    "process",
+    [
+        "{kind: geodesic_transfer, slope: -3.0, span: [0.0, 0.5]}",
+        "{kind: iso_classification_transfer, lam_rate: -1.5}",
+        "{kind: iso_functional, hold: {rate: 0.5, classification_loss: 1.0}}",
+        "{kind: prescribed, path: {lam: 3.0, gamma: 3.0, data_position: [0.0, 1.0]}}",
+    ],
+)
+def test_processes_that_hold_or_move(process: str) -> None:
+    scenario = loads(_GAUSSIAN.replace("TARGET", _TARGET).replace("PROCESS", process))
+    assert loads(dump(scenario)) == scenario

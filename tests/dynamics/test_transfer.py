@@ -1,0 +1,211 @@
+"""Transfers between tasks on the linear-Gaussian surface, against root finding and closed forms."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+
+from rdc_dyn.dynamics import (
+    GeodesicTransfer,
+    Integrator,
+    IsoClassificationTransfer,
+    IsoFunctional,
+    Prescribed,
+    Process,
+    SurfacePoint,
+    linear_response,
+)
+from rdc_dyn.linalg import Dense
+from rdc_dyn.objective import LinearGaussian
+from rdc_dyn.output import accessor  # noqa: F401  # registers ds.rdc
+from rdc_dyn.output.dataset import to_dataset
+from rdc_dyn.output.record import Record
+from rdc_dyn.status import NumericalFailure, Status
+from tests.problems import (
+    closed_form_hessian,
+    controls,
+    equilibrium,
+    linear_gaussian,
+    oracle,
+    oracle_objective,
+    problem,
+    trajectory,
+)
+
+Path = Literal["mixture", "optimal_transport"]
+PATHS: tuple[Path, ...] = ("mixture", "optimal_transport")
+
+
+def pair(shape: tuple[int, int, int], path: Path = "mixture") -> LinearGaussian:
+    """A source and a target near enough that the transfers tested here stay inside the surface."""
+    far = linear_gaussian(*shape)
+    assert far.target is not None
+    target = 0.75 * far.source + 0.25 * far.target
+    return replace(far, target=target, path=path)
+
+
+def run_reference(kind: str, path: Path, process_of: type, key: str) -> tuple[list[Record], dict[str, Any]]:
+    reference = oracle()
+    curve = reference[f"{kind}_{path}"]
+    start = curve["start"]
+    run = problem(
+        oracle_objective(reference["problem"], path), process_of((0.0, 1.0), curve[key]), start[0], start[1],
+        Integrator("rk4"), 0.1,
+    )  # fmt: skip
+    records, status = trajectory(run)
+    assert status == "COMPLETED"
+    return records, curve
+
+
+def compare(records: list[Record], curve: dict[str, Any]) -> None:
+    """(λ, γ) and (R, D, C) at every listed t, to 1e-7."""
+    by_time = {round(r.time, 9): r for r in records}
+    assert len(curve["path"]) >= 5
+    for point in curve["path"]:
+        record = by_time[round(point["t"], 9)]
+        assert record.values["data_position"] == pytest.approx(point["t"], abs=1e-12)
+        found = [record.values[n] for n in ("lam", "gamma", "rate", "distortion", "classification_loss")]
+        np.testing.assert_allclose(found, [point["lam"], point["gam"], *point["RDC"]], atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_oracle_iso_classification_transfer(path: Path) -> None:
+    """(32), for the mixture and for optimal transport."""
+    records, curve = run_reference("iso_transfer", path, IsoClassificationTransfer, "lam_rate")
+    compare(records, curve)
+    assert max(abs(r.values["constraint_residual"]) for r in records) <= 1e-10
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_oracle_geodesic(path: Path) -> None:
+    """(30): (R, D) on one line to 1e-9, C constant to 1e-10."""
+    records, curve = run_reference("geodesic", path, GeodesicTransfer, "slope_dD_dR")
+    compare(records, curve)
+    ds = to_dataset(records, {})
+    assert ds.rdc.geodesic_straightness() <= 1e-9
+    assert float(abs(ds.rdc.drift()).max()) <= 1e-10
+    slope = (ds.distortion[-1] - ds.distortion[0]) / (ds.rate[-1] - ds.rate[0])
+    assert float(slope) == pytest.approx(curve["slope_dD_dR"], abs=1e-9)
+
+
+class WrongReading(GeodesicTransfer):
+    """(30) with ∂R/∂t read as the derivative of R along the surface at fixed multipliers."""
+
+    def rates(self, s: float, here: SurfacePoint) -> torch.Tensor:
+        forces = here.forces.clone()
+        forces[2] = here.matrix[0, 2]
+        return super().rates(s, SurfacePoint(here.controls, here.matrix, forces))
+
+
+def test_the_wrong_reading_of_the_geodesic_is_not_straight() -> None:
+    """Two codes for six components: rank deficient, where the two readings differ."""
+    objective = pair((4, 2, 2))
+    ends = {}
+    for process_of in (GeodesicTransfer, WrongReading):
+        run = problem(
+            objective, process_of((0.0, 0.2), -3.0), 4.0, 5.0, Integrator("rk4"), 0.0125, corrector=False
+        )  # fmt: skip
+        records, status = trajectory(run)
+        assert status == "COMPLETED"
+        first, last = records[0].values, records[-1].values
+        assert abs(last["classification_loss"] - first["classification_loss"]) < 1e-4
+        change = (last["rate"] - first["rate"], last["distortion"] - first["distortion"])
+        ends[process_of] = abs(change[1] + 3.0 * change[0]) / np.hypot(*change)
+    assert ends[GeodesicTransfer] < 1e-4
+    assert ends[WrongReading] > 1e-1
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("shape", [(3, 2, 2), (4, 2, 2), (4, 1, 3)])
+def test_transfers_of_our_own(shape: tuple[int, int, int], path: Path) -> None:
+    """Other dimensions and ranks: what is held, the closed form at the end, and the work along the path."""
+    objective = pair(shape, path)
+    processes: list[Process] = [
+        IsoClassificationTransfer((0.0, 0.5), 0.4),
+        GeodesicTransfer((0.0, 0.5), -3.0),
+        Prescribed((0.0, 1.0), (3.0, 4.0), (4.0, 3.0), (0.1, 0.6)),
+    ]
+    for process in processes:
+        start = process.span[0] if not isinstance(process, Prescribed) else 0.1
+        run = problem(objective, process, 3.0, 4.0, Integrator("rk4"), 0.05, data_position=start)
+        records, status = trajectory(run)
+        assert status == "COMPLETED", process
+        ds = to_dataset(records, {})
+        if process.held:
+            assert float(abs(ds.constraint_residual).max()) <= 1e-10
+        change = float(abs(ds.free_energy[-1] - ds.free_energy[0]))
+        assert float(abs(ds.rdc.free_energy_closure()).max()) < 1e-5 * max(1.0, change)
+        assert float(abs(ds.rdc.first_law_residual()).max()) < 1e-5 * max(1.0, change)
+        if path == "mixture":
+            last = ds.isel(time=-1)
+            c = controls(float(last.lam), float(last.gamma), float(last.data_position))
+            gradient, hessian = closed_form_hessian(objective, c)
+            assert float(last.free_energy_data_derivative) == pytest.approx(float(gradient[2]), abs=1e-8)
+            assert float(last.free_energy_data_curvature) == pytest.approx(float(hessian[2, 2]), abs=1e-7)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_third_column_is_the_derivative_of_the_equilibrium(path: Path) -> None:
+    objective = pair((4, 2, 2), path)
+    h, centre = 1e-3, controls(3.0, 4.0, 0.4)
+    column = linear_response(equilibrium(objective, centre), Dense(), 0.0).matrix[:, 2]
+    around = [
+        equilibrium(objective, controls(3.0, 4.0, 0.4 + k * h), tolerance=1e-12).functionals for k in (-2, -1, 1, 2)
+    ]
+    difference = (around[0] - 8 * around[1] + 8 * around[2] - around[3]) / (12 * h)
+    torch.testing.assert_close(column, difference, rtol=1e-7, atol=1e-8)
+
+
+def test_optimal_transport_reaches_both_ends() -> None:
+    objective = pair((4, 2, 2), "optimal_transport")
+    assert objective.target is not None
+    for t, moment in ((0.0, objective.source), (1.0, objective.target)):
+        torch.testing.assert_close(objective.second_moment(torch.tensor(t).double()), moment)
+
+
+@pytest.mark.parametrize(
+    "method, order, steps", [("midpoint", 2, (0.1, 0.05, 0.025)), ("rk4", 4, (0.25, 0.125, 0.0625))]
+)
+@pytest.mark.parametrize("transfer", ["iso", "geodesic"])
+def test_orders_of_the_transfers(transfer: str, method: str, order: int, steps: tuple[float, ...]) -> None:
+    process: Process = IsoClassificationTransfer((0.0, 0.5), 0.4)
+    if transfer == "geodesic":
+        process = GeodesicTransfer((0.0, 0.5), -3.0)
+
+    def end(method: str, h: float) -> np.ndarray:
+        run = problem(pair((3, 2, 2)), process, 3.0, 4.0, Integrator(method), h, corrector=False)
+        records, status = trajectory(run)
+        assert status == "COMPLETED"
+        return np.array([records[-1].values[n] for n in ("lam", "gamma", "rate", "distortion", "classification_loss")])
+
+    exact = end("dopri8", 0.0625)
+    errors = [float(np.abs(end(method, h) - exact).max()) for h in steps]
+    assert min(errors) > 1e-11
+    assert np.polyfit(np.log(steps), np.log(errors), 1)[0] == pytest.approx(order, abs=0.2), errors
+
+
+def test_geodesic_is_singular_at_the_slope_of_the_iso_classification_curve() -> None:
+    at = equilibrium(linear_gaussian(), controls(4.0, 5.0))
+    response = linear_response(at, Dense(), 0.0)
+    here = SurfacePoint(at.controls, response.matrix, response.forces)
+    with pytest.raises(NumericalFailure) as failure:
+        GeodesicTransfer((0.0, 1.0), -0.25).rates(0.0, here)
+    assert failure.value.status is Status.DEGENERATE_CONSTRAINT
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.5, 0.0, 1.0)])
+def test_iso_functional(weights: tuple[float, float, float]) -> None:
+    """Iso-rate, iso-distortion, and C + R/β with β = 2."""
+    records, status = trajectory(
+        problem(linear_gaussian(), IsoFunctional((0.0, 1.0), weights), 3.0, 4.0, Integrator("rk4"), 0.1)
+    )
+    assert status == "COMPLETED"
+    held = [
+        float(np.dot(weights, [r.values[n] for n in ("rate", "distortion", "classification_loss")])) for r in records
+    ]
+    assert max(abs(h - held[0]) for h in held) <= 1e-10
+    assert abs(records[-1].values["classification_loss"] - records[0].values["classification_loss"]) > 1e-3

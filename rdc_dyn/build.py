@@ -277,7 +277,9 @@ def _corrector(scenario: Scenario, solver: LinearSolver, tolerance: float) -> Co
 
 def _start(scenario: Scenario, objective: Objective, folder: Path, like: Tensor) -> tuple[State, int]:
     section = scenario.start
-    checkpoint = None if section.from_ is None else _checkpoint(folder / section.from_, objective)
+    checkpoint = (
+        None if section.from_ is None else _checkpoint(folder / section.from_, scenario.objective.kind, objective)
+    )
     if checkpoint is None:
         theta = objective.initial(torch.Generator().manual_seed(scenario.seed)).to(like)
         lam, gamma = section.lam, section.gamma
@@ -304,8 +306,10 @@ def _data_position(scenario: Scenario) -> float:
     return section.span[0] if isinstance(section, schema.IsoClassificationTransfer | schema.GeodesicTransfer) else 0.0
 
 
-def _checkpoint(run: Path, objective: Objective) -> Checkpoint:
+def _checkpoint(run: Path, kind: str, objective: Objective) -> Checkpoint:
     checkpoint = load_checkpoint(last_checkpoint(run))
+    if (other := checkpoint.objective.split(" ")[0]) != kind:
+        raise DataError(f"start.from: {run} is a run of the objective {other}, this one is {kind}")
     if checkpoint.theta.shape[0] != objective.size:
         raise DataError(
             f"start.from: {run} has {checkpoint.theta.shape[0]} parameters, this objective has {objective.size}"

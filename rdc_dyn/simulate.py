@@ -132,7 +132,7 @@ def simulate(problem: Problem, watch: Watch | None = None) -> Iterator[Point | E
         except NumericalFailure as failure:
             yield _rejected(point.time, size, failure)
             size = size.rejected()
-            if problem.relax and size.halvings >= _RELAX_AFTER:
+            if problem.relax and (size.halvings >= _RELAX_AFTER or size.exhausted):
                 try:
                     new = _relax(problem, point, _next_time(point.time, size, problem.process.span))
                     yield _jump(point, new)
@@ -211,6 +211,7 @@ def _correct(problem: Problem, point: Point, state: State, target: float, first_
     if state.lam < 0 or state.gamma < 0:
         raise NumericalFailure(Status.BOUND_REACHED, f"lam = {state.lam:.6g}, gamma = {state.gamma:.6g}")
     correction = problem.corrector.correct(problem.free_energy, state, _constraint(problem, point))
+    problem.free_energy.work.corrector_iterations += correction.iterations
     if correction.at is None or correction.failure is not None:
         raise NumericalFailure(correction.failure or Status.NON_FINITE, correction.detail)
     response = _response(problem, correction.at)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 import xarray as xr
 
 import rdc_dyn
-from rdc_dyn.output.checkpoint import load_checkpoint
+from rdc_dyn.output.checkpoint import load_checkpoint, save_checkpoint
 from rdc_dyn.output.run_directory import read_log
 from rdc_dyn.scenario import dump, from_mapping, loads
 from tests.tiny import images, linear_gaussian
@@ -163,6 +164,10 @@ def test_start_from_something_else_is_refused(tmp_path: Path) -> None:
     tree["start"] = {"from": str(tmp_path / "first")}
     with pytest.raises(rdc_dyn.DataError, match="has 10 parameters, this objective has 5"):
         rdc_dyn.run(tree)
+    file = tmp_path / "first" / "checkpoints" / "000004.safetensors"
+    save_checkpoint(file, replace(load_checkpoint(file), objective="finite_latent 0"))
+    with pytest.raises(rdc_dyn.DataError, match="run of the objective finite_latent, this one is linear_gaussian"):
+        rdc_dyn.run(linear_gaussian(start={"from": str(tmp_path / "first")}))
     tree["start"] = {"from": str(tmp_path / "missing")}
     with pytest.raises(rdc_dyn.DataError, match="no checkpoint there"):
         rdc_dyn.run(tree)

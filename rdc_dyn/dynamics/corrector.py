@@ -54,11 +54,6 @@ class Correction:
 class Corrector(Protocol):
     """Moves a state towards the equilibrium surface."""
 
-    @property
-    def holds_constraint(self) -> bool:
-        """Whether it also restores the held functional."""
-        ...
-
     def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
         """Correct `state`; a failed correction is reported, never raised."""
         ...

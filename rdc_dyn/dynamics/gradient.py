@@ -29,7 +29,6 @@ class Gradient:
 
     steps: int
     peak_learning_rate: float = 1.5e-3
-    holds_constraint: bool = False
 
     def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
         """Equilibrate at fixed (λ, γ); fails with NON_FINITE, or CORRECTOR_DIVERGED where J rose."""

@@ -64,7 +64,6 @@ class NewtonKrylov:
                 last = merit
                 current = self._newton(free_energy, at, constraint)
                 iterations += 1
-                free_energy.work.corrector_iterations += 1
                 if current.lam < 0 or current.gamma < 0:
                     return Correction(state, None, iterations, Status.BOUND_REACHED)
         except NumericalFailure as failure:

@@ -14,8 +14,6 @@ from rdc_dyn.status import NumericalFailure
 class NoCorrector:
     """Only linearises, so that the distance from the surface is recorded."""
 
-    holds_constraint: bool = False
-
     def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
         """Return the state as it is; fails only with NON_FINITE."""
         try:

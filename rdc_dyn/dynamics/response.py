@@ -52,16 +52,13 @@ def explicit_derivatives(at: Linearisation) -> Float[Tensor, "3 3"]:
     return torch.stack([rate, hessian[0], hessian[1]])
 
 
-def linear_response(
-    at: Linearisation, solver: LinearSolver, precision: float, *, rtol: float | None = None
-) -> Response:
+def linear_response(at: Linearisation, solver: LinearSolver, precision: float) -> Response:
     """Solve A θ_c = b_c for the controls that J depends on, and form M.
 
     Args:
         at: Linearisation of ∇J.
         solver: How A⁻¹ is applied.
         precision: ρ of the weight prior, which belongs to J but not to R.
-        rtol: Relative residual of the solves, the solver's own if None.
 
     Returns:
         The response.
@@ -73,7 +70,7 @@ def linear_response(
     directions = torch.zeros_like(at.mixed)
     iterations, residual = 0, 0.0
     if bool(active.any()):
-        solution = solver.solve(at, at.mixed[active], rtol=rtol)
+        solution = solver.solve(at, at.mixed[active])
         if solution.failure is not None:
             raise NumericalFailure(solution.failure, f"lam = {at.controls[0]:.6g}, gamma = {at.controls[1]:.6g}")
         directions[active] = solution.value

@@ -1,15 +1,13 @@
 """What is in equilibrium: rate, distortion and classification loss as functions of θ and the controls."""
 
 from rdc_dyn.objective.amortised import Amortised
-from rdc_dyn.objective.base import CONTROLS, FUNCTIONALS, Objective
+from rdc_dyn.objective.base import Objective
 from rdc_dyn.objective.data import Data, Sample
 from rdc_dyn.objective.finite_latent import FiniteLatent
 from rdc_dyn.objective.free_energy import FreeEnergy, Linearisation, Work
 from rdc_dyn.objective.linear_gaussian import LinearGaussian
 
 __all__ = [
-    "CONTROLS",
-    "FUNCTIONALS",
     "Amortised",
     "Data",
     "FiniteLatent",

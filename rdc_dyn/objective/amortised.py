@@ -88,19 +88,15 @@ class Amortised:
         """Number of parameters."""
         return self.layout.size
 
-    def functionals(self, theta: Vector, sample: Sample, noise: Noise) -> Float[Tensor, "3"]:
-        """(R, D, C) of θ on a sample with given noise, nats per datum.
+    def _terms(self, theta: Vector, sample: Sample, noise: Noise) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """R, D, C in nats per datum, and log c(y|z) of every sample.
 
         R = E_x ½ Σ (μ² + s² − ln s² − 1), the Kullback-Leibler divergence from N(0, I); D and C are averages over the
         samples of z.
 
         Returns:
-            Three numbers.
+            Three scalars, and a tensor of shape (N, S, Y).
         """
-        rate, distortion, classification, _ = self._terms(theta, sample, noise)
-        return torch.stack([rate, distortion, classification])
-
-    def _terms(self, theta: Vector, sample: Sample, noise: Noise) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         parameters = self.layout.unflatten(theta)
         mean, log_variance, output, logits = functional_call(self.networks, parameters, (sample.x, noise))
         rate = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(1).mean()

@@ -10,11 +10,6 @@ from torch import Tensor
 
 from rdc_dyn.linalg.base import Rows, Vector
 
-#: Names and order of the controls, as in the `control` dimension of the response matrix.
-CONTROLS = ("lam", "gamma", "data_position")
-#: Names and order of the functionals, as in the `functional` dimension of the response matrix.
-FUNCTIONALS = ("rate", "distortion", "classification_loss")
-
 Scalar = Float[Tensor, ""]
 
 

@@ -26,7 +26,6 @@ class Work:
         krylov_iterations: Iterations of linear solves.
         vector_field_evaluations: Calls of the vector field by the integrator.
         corrector_iterations: Steps of the corrector.
-        factorisations: Dense factorisations, whose products are counted above.
     """
 
     gradient_evaluations: int = 0
@@ -34,7 +33,6 @@ class Work:
     krylov_iterations: int = 0
     vector_field_evaluations: int = 0
     corrector_iterations: int = 0
-    factorisations: int = 0
 
 
 @dataclass(frozen=True)

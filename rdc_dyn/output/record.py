@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+#: Names and order of the controls and functionals, as in the dimensions of the response matrix.
 CONTROLS = ("lam", "gamma", "data_position")
 FUNCTIONALS = ("rate", "distortion", "classification_loss")
 

@@ -98,6 +98,14 @@ def test_relax_goes_to_the_minimum_that_takes_over(method: str) -> None:
     assert all(p.at.residual < 1e-9 for p in points)
 
 
+def test_relax_comes_before_the_end_however_few_halvings_are_allowed() -> None:
+    run = problem(Fold(beyond=True), UP, 0.0, 1.0, Integrator("rk4"), 0.13, solver=Dense(), relax=True, max_halvings=0)
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "COMPLETED"
+    assert any(e.kind == "relaxed" for e in events)
+    assert points[-1].time == 1.5
+
+
 @pytest.mark.parametrize("corrector", [True, False])
 @pytest.mark.parametrize("method", list(ORDERS))
 def test_nan_is_a_status_and_is_never_kept(method: str, corrector: bool) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from rdc_dyn.dynamics import Integrator, IsoFunctional
-from rdc_dyn.dynamics.integrator import ORDERS
+from rdc_dyn.dynamics.integrator import ADAPTIVE, ORDERS
+from rdc_dyn.scenario.schema import ADAPTIVE_METHODS, FIXED_METHODS
 from tests.problems import linear_gaussian, problem, trajectory
 
 SPAN = (0.0, 1.6)
@@ -44,6 +45,12 @@ def test_observed_order(method: str, reference: np.ndarray) -> None:
     order = np.polyfit(np.log(steps), np.log(errors), 1)[0]
     assert min(errors) > 1e-10, "at the solver's floor the order means nothing"
     assert order == pytest.approx(ORDERS[method], abs=0.2), errors
+
+
+def test_scenarios_offer_the_methods_that_the_integrator_knows() -> None:
+    """The schema imports no numerical library, so it has a list of its own."""
+    assert set(ORDERS) == {*FIXED_METHODS, *ADAPTIVE_METHODS}
+    assert set(ADAPTIVE_METHODS) == ADAPTIVE
 
 
 def test_dopri8_is_far_better_than_dopri5_at_the_same_step(reference: np.ndarray) -> None:

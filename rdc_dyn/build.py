@@ -18,6 +18,7 @@ from rdc_dyn.dynamics import (
     IsoClassificationTransfer,
     IsoFunctional,
     Minimiser,
+    Monitor,
     NewtonKrylov,
     NoCorrector,
     Prescribed,
@@ -27,12 +28,19 @@ from rdc_dyn.dynamics import (
 )
 from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, Identity, LinearSolver, Preconditioner
 from rdc_dyn.linalg.factorisation import MAX_SIZE
-from rdc_dyn.objective import Amortised, FiniteLatent, FreeEnergy, LinearGaussian, Objective, Work
-from rdc_dyn.objective.amortised import Networks
+from rdc_dyn.objective import (
+    Amortised,
+    FiniteLatent,
+    FreeEnergy,
+    ImportanceWeighted,
+    LinearGaussian,
+    Objective,
+    Work,
+)
 from rdc_dyn.objective.data import Data
-from rdc_dyn.objective.datasets import Selection, load_data
+from rdc_dyn.objective.datasets import Selection, Transport, load_data
 from rdc_dyn.objective.likelihood import Bernoulli, Gaussian, Likelihood
-from rdc_dyn.objective.networks import mlp
+from rdc_dyn.objective.networks import Networks, mlp
 from rdc_dyn.output.checkpoint import Checkpoint, load_checkpoint
 from rdc_dyn.output.run_directory import last_checkpoint
 from rdc_dyn.scenario import Scenario, schema
@@ -48,11 +56,13 @@ class Built:
         problem: Ready to simulate.
         device: Where it runs.
         data_digest: SHA-256 of the data.
+        coupling_digest: SHA-256 of the coupling of source and target, or None.
     """
 
     problem: Problem
     device: torch.device
     data_digest: str
+    coupling_digest: str | None
 
 
 def choose_device(name: str) -> torch.device:
@@ -93,7 +103,7 @@ def absolute(scenario: Scenario, folder: Path) -> Scenario:
         paths = {key: getattr(section, key, None) for key in keys}
         return section and section.model_copy(update={k: str(folder / v) for k, v in paths.items() if v is not None})
 
-    data = located(scenario.data, "root")
+    data = located(scenario.data, "root", "coupling")
     if data is not None:
         data = data.model_copy(update={k: located(getattr(data, k), "file") for k in ("source", "target")})
     return scenario.model_copy(update={"data": data, "start": located(scenario.start, "from_")})
@@ -118,7 +128,7 @@ def build(scenario: Scenario, folder: Path, device: str | None = None) -> Built:
         torch.set_num_threads(scenario.threads)
     place = choose_device(device or scenario.device)
     like = torch.zeros((), dtype=getattr(torch, scenario.dtype), device=place)
-    objective, digest = _objective(scenario, folder, like)
+    objective, data = _objective(scenario, folder, like)
     free_energy = FreeEnergy(objective, Work())
     solver = _solver(scenario, objective)
     tolerance = 1e-8 if scenario.dtype == "float64" else 1e-4
@@ -126,6 +136,8 @@ def build(scenario: Scenario, folder: Path, device: str | None = None) -> Built:
     start, adam_steps = _start(scenario, objective, folder, like)
     process = _process(scenario, start)
     fold = scenario.process.on_fold or ("stop" if objective.exact else "relax")
+    looks = scenario.process.look_ahead
+    looks = fold == "follow" or (objective.exact if looks is None else looks)
     problem = Problem(
         free_energy=free_energy,
         process=process,
@@ -141,49 +153,56 @@ def build(scenario: Scenario, folder: Path, device: str | None = None) -> Built:
         start=start,
         adam_steps=adam_steps,
         learning_rate=equilibrate.learning_rate,
-        relax=fold == "relax",
+        on_fold=fold,
+        monitor=_monitor(objective, solver, fold) if looks else None,
+        aims=isinstance(scenario.process, schema.GeodesicTransfer) and scenario.process.toward is not None,
+        baumgarte=getattr(scenario.corrector, "baumgarte", 0.0),
     )
-    return Built(problem, place, digest)
+    if data is None:
+        return Built(problem, place, "second moments in the scenario", None)
+    return Built(problem, place, data.digest(), None if data.coupling is None else data.coupling.digest())
 
 
-def _objective(scenario: Scenario, folder: Path, like: Tensor) -> tuple[Objective, str]:
+def _objective(scenario: Scenario, folder: Path, like: Tensor) -> tuple[Objective, Data | None]:
     section = scenario.objective
     if isinstance(section, schema.LinearGaussian):
         path = "mixture" if scenario.data is None else scenario.data.path
-        return _linear_gaussian(section, path, like)
+        return _linear_gaussian(section, path, like), None
     likelihood = _likelihood(section.decoder)
     assert scenario.data is not None  # the scenario's checks ask for it
     data = _data(scenario.data, scenario.seed, folder, likelihood, like)
     if isinstance(section, schema.FiniteLatent):
         if section.alphabet_size > len(data.source):
             raise DataError(f"objective.alphabet_size: {section.alphabet_size} codes for {len(data.source)} data")
-        return FiniteLatent(data, section.alphabet_size, likelihood, section.weight_prior_precision), data.digest()
+        return FiniteLatent(data, section.alphabet_size, likelihood, section.weight_prior_precision), data
     networks = Networks(
         mlp((data.x_dim, *section.encoder.hidden, 2 * section.encoder.latent_dim), section.encoder.activation),
         mlp((section.encoder.latent_dim, *section.decoder.hidden, data.x_dim), section.decoder.activation),
         nn.Linear(section.encoder.latent_dim, data.classes, device="meta"),
     )
-    objective = Amortised(
-        data=data,
-        networks=networks,
-        latent_dim=section.encoder.latent_dim,
-        likelihood=likelihood,
-        samples=section.samples,
-        weight_prior_precision=section.weight_prior_precision,
-        seed=scenario.seed,
-    )
-    return objective, data.digest()
+    common: dict[str, Any] = {
+        "data": data,
+        "networks": networks,
+        "latent_dim": section.encoder.latent_dim,
+        "likelihood": likelihood,
+        "samples": section.samples,
+        "weight_prior_precision": section.weight_prior_precision,
+        "seed": scenario.seed,
+    }
+    if isinstance(section, schema.ImportanceWeighted):
+        return ImportanceWeighted(**common, importance_samples=section.importance_samples or section.samples), data
+    return Amortised(**common), data
 
 
 def _linear_gaussian(
     section: schema.LinearGaussian, path: Literal["mixture", "optimal_transport"], like: Tensor
-) -> tuple[Objective, str]:
+) -> LinearGaussian:
     def moment(rows: schema.Matrix | None) -> Tensor | None:
         return None if rows is None else torch.tensor(rows, dtype=like.dtype, device=like.device)
 
     source = moment(section.source_second_moment)
     assert source is not None
-    objective = LinearGaussian(
+    return LinearGaussian(
         x_dim=section.x_dim,
         y_dim=section.y_dim,
         latent_dim=section.latent_dim,
@@ -194,7 +213,6 @@ def _linear_gaussian(
         path=path,
         weight_prior_precision=section.weight_prior_precision,
     )
-    return objective, "second moments in the scenario"
 
 
 def _likelihood(decoder: schema.MlpDecoder | schema.TableDecoder) -> Likelihood:
@@ -211,6 +229,8 @@ def _data(section: schema.Data, seed: int, folder: Path, likelihood: Likelihood,
         return Selection(part.name, classes, part.limit, path, section.download)
 
     assert section.source is not None  # the scenario's checks ask for it
+    file = None if section.coupling is None else folder / section.coupling
+    transport = Transport(file, section.label_cost)
     return load_data(
         selection(section.source),
         None if section.target is None else selection(section.target),
@@ -218,6 +238,7 @@ def _data(section: schema.Data, seed: int, folder: Path, likelihood: Likelihood,
         seed,
         unit_interval=isinstance(likelihood, Bernoulli),
         like=like,
+        transport=transport if section.path == "optimal_transport" else None,
     )
 
 
@@ -245,6 +266,17 @@ def _solver(scenario: Scenario, objective: Objective) -> LinearSolver:
     )
 
 
+def _monitor(objective: Objective, solver: LinearSolver, fold: str) -> Monitor:
+    if fold == "follow" and objective.size > MAX_SIZE:
+        raise UserError(
+            f"process.on_fold: follow forms A, and {objective.size} parameters are too many (limit {MAX_SIZE}); use "
+            "stop or relax"
+        )
+    if isinstance(solver, ConjugateGradient):
+        return Monitor(solver.preconditioner)
+    return Monitor(_preconditioner("factorised", 0.0, objective))
+
+
 def _integrator(scenario: Scenario) -> Integrator:
     section = scenario.integrator
     if isinstance(section, schema.AdaptiveStep) and section.rtol is not None:
@@ -257,7 +289,8 @@ def _integrator(scenario: Scenario) -> Integrator:
 def _step_size(scenario: Scenario) -> StepSize:
     start, end = scenario.process.span
     length = scenario.integrator.step_size or abs(end - start) / 10
-    return StepSize(min(length, abs(end - start)), scenario.integrator.max_halvings)
+    length = min(length, abs(end - start))
+    return StepSize(length, scenario.integrator.smallest_step or min(1e-4, length / 16))
 
 
 def _corrector(scenario: Scenario, solver: LinearSolver, tolerance: float) -> Corrector:
@@ -327,6 +360,11 @@ def _process(scenario: Scenario, start: State) -> Process:
     if isinstance(section, schema.IsoClassificationTransfer):
         return IsoClassificationTransfer(section.span, section.lam_rate)
     if isinstance(section, schema.GeodesicTransfer):
+        if section.toward is not None:
+            # The way to the goal; the geodesic begins when its slope is known.
+            lam, gamma = (start.lam, section.toward.lam), (start.gamma, section.toward.gamma)
+            return Prescribed(section.span, lam, gamma, section.span)
+        assert section.slope is not None  # the scenario's checks ask for one of the two
         return GeodesicTransfer(section.span, section.slope)
 
     def ends(value: float | tuple[float, float], first: float) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from rdc_dyn.output.record import Event, Record
 from rdc_dyn.output.run_directory import RunWriter
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.simulate import Point, noise_gap, simulate, to_record
-from rdc_dyn.status import Status
+from rdc_dyn.status import Status, UserError
 
 
 class RunWarning(UserWarning):
@@ -61,7 +61,7 @@ class Recorder:
     def point(self, point: Point) -> None:
         """Record the point if it is its turn."""
         self.last = point
-        if point.index % self.scenario.output.every:
+        if point.index % self.scenario.output.every and not point.jump:
             self.unrecorded = point
             return
         self._record(point)
@@ -69,13 +69,14 @@ class Recorder:
     def _record(self, point: Point) -> None:
         # A signal may come at any line: the point counts as unrecorded until its record is in the list.
         self.unrecorded = point
-        record = to_record(self.built.problem, point)
+        turn = len(self.records) % self.scenario.output.checkpoint_every == 0
+        start, end = self.scenario.process.span
+        record = to_record(self.built.problem, point, stability=turn or point.time == end)
         self.records.append(record)
         self.unrecorded = None
-        start, end = self.scenario.process.span
         if self.writer is not None:
             self.writer.record(record)
-            if (len(self.records) - 1) % self.scenario.output.checkpoint_every == 0:
+            if turn:
                 self._checkpoint(point)
         self.progress.record(record, (point.time - start) / (end - start))
         gap = noise_gap(record)
@@ -136,7 +137,8 @@ def run(
 
     Raises:
         ScenarioError: If the scenario has errors; it lists all of them.
-        UserError: If the run directory is not empty or a device is not there.
+        UserError: If the run directory is not empty, a device is not there, or a geodesic aims at a point that is not
+            at the classification loss of its start.
         DataError: If data cannot be used or files not be written.
     """
     folder = Path.cwd()
@@ -168,6 +170,9 @@ def run_scenario(
 
     Returns:
         The trajectory.
+
+    Raises:
+        UserError: As `run` does.
     """
     began = time.monotonic()
     scenario = absolute(scenario, folder)
@@ -181,6 +186,7 @@ def run_scenario(
         dtype=scenario.dtype,
         threads=torch.get_num_threads(),
         data_digest=built.data_digest,
+        coupling_digest=built.coupling_digest,
         parameters=built.problem.free_energy.objective.size,
     )
     writer = None if output is None else RunWriter.create(Path(output), text)
@@ -192,9 +198,14 @@ def run_scenario(
         end = _drive(recorder, began, max_time)
         recorder.finish(end)
         status = {"status": end.values["status"], "status_message": end.text, "status_detail": end.values["detail"]}
-        trajectory = to_dataset(recorder.records, {**attributes, **status})
+        bracket = {name: end.values[name] for name in ("stopped_after", "stopped_before") if name in end.values}
+        trajectory = to_dataset(recorder.records, {**attributes, **status, **bracket})
         if writer is not None:
             writer.finish(trajectory)
+    except UserError:
+        if writer is not None and not recorder.records:
+            writer.discard()
+        raise
     finally:
         progress.close()
         if writer is not None:

@@ -41,6 +41,22 @@ class Status(Enum):
         "the held functional no longer depends on the multipliers (C_lam and C_gamma are zero to rounding), so the "
         "process has no direction; start at a larger lam or smaller gamma"
     )
+    SINGULAR_GEODESIC = (
+        "the equations of the geodesic become singular: 1 + k lam reaches zero, so that the line has the slope of the "
+        "iso-classification curve, or (D, C) no longer determine (lam, gamma); choose another process.slope"
+    )
+    FOLD = (
+        "a fold: the branch of minima ends where the smallest eigenvalue of A reaches zero; set process.on_fold to "
+        "relax or follow to go on, or start elsewhere"
+    )
+    BRANCH_POINT = (
+        "a branch point, such as a pitchfork where a code begins or ceases to be used, or a level set that crosses a "
+        "line of folds: an eigenvalue of A passes through zero; set process.on_fold to relax or follow to go on"
+    )
+    BRANCH_LOST = (
+        "the corrector went to another branch of equilibria; shorten integrator.step_size, or set process.on_fold to "
+        "relax"
+    )
     BOUND_REACHED = "a multiplier would become negative; the process ends at the boundary of the surface"
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from rdc_dyn.dynamics import (
     Integrator,
     IsoFunctional,
     Minimiser,
+    Monitor,
     NewtonKrylov,
     NoCorrector,
     Process,
@@ -22,13 +24,23 @@ from rdc_dyn.dynamics import (
     StepSize,
 )
 from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, LinearSolver
-from rdc_dyn.objective import Amortised, Data, FiniteLatent, FreeEnergy, LinearGaussian, Objective, Sample, Work
-from rdc_dyn.objective.amortised import Networks
+from rdc_dyn.objective import (
+    Amortised,
+    Data,
+    FiniteLatent,
+    FreeEnergy,
+    ImportanceWeighted,
+    LinearGaussian,
+    Objective,
+    Sample,
+    Work,
+)
+from rdc_dyn.objective.base import no_kernel
 from rdc_dyn.objective.datasets import Selection, load_data
 from rdc_dyn.objective.free_energy import Linearisation
 from rdc_dyn.objective.likelihood import Bernoulli, Gaussian
-from rdc_dyn.objective.networks import mlp
-from rdc_dyn.output.record import Record
+from rdc_dyn.objective.networks import Networks, mlp
+from rdc_dyn.output.record import Event, Record
 from rdc_dyn.simulate import Point, Problem, simulate, to_record
 
 FLOAT = torch.zeros((), dtype=torch.float64)
@@ -117,16 +129,28 @@ def finite_latent(data: Data, alphabet_size: int, precision: float, *, bernoulli
     return FiniteLatent(data, alphabet_size, Bernoulli() if bernoulli else Gaussian(0.2), precision)
 
 
+def networks(data: Data, latent_dim: int, encoder_hidden: tuple[int, ...], decoder_hidden: tuple[int, ...]) -> Networks:
+    return Networks(
+        mlp((data.x_dim, *encoder_hidden, 2 * latent_dim), "tanh"),
+        mlp((latent_dim, *decoder_hidden, data.x_dim), "tanh"),
+        nn.Linear(latent_dim, data.classes, device="meta"),
+    )
+
+
 def amortised(
     data: Data, *, latent_dim: int = 2, hidden: int = 4, samples: int = 4, bernoulli: bool = True
 ) -> Amortised:
-    networks = Networks(
-        mlp((data.x_dim, hidden, 2 * latent_dim), "tanh"),
-        mlp((latent_dim, hidden, data.x_dim), "tanh"),
-        nn.Linear(latent_dim, data.classes, device="meta"),
-    )
     likelihood = Bernoulli() if bernoulli else Gaussian(0.1)
-    return Amortised(data, networks, latent_dim, likelihood, samples, 1e-2, seed=0)
+    return Amortised(
+        data, networks(data, latent_dim, (hidden,), (hidden,)), latent_dim, likelihood, samples, 1e-2, seed=0
+    )
+
+
+def importance_weighted(data: Data, *, samples: int = 4, importance_samples: int = 4) -> ImportanceWeighted:
+    like = amortised(data, samples=samples)
+    return ImportanceWeighted(
+        data, like.networks, like.latent_dim, like.likelihood, samples, 1e-2, 0, importance_samples=importance_samples
+    )
 
 
 def blobs(count: int = 60, dim: int = 5, classes: int = 3, seed: int = 0) -> Data:
@@ -136,6 +160,40 @@ def blobs(count: int = 60, dim: int = 5, classes: int = 3, seed: int = 0) -> Dat
     y = torch.arange(count) % classes
     x = (centres[y] + 0.1 * torch.randn(count, dim, generator=g, dtype=torch.float64)).clamp(0, 1)
     return Data(Sample(x, y), None, None, classes)
+
+
+# --- closed forms with one parameter ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fold:
+    """J = θ³/3 − (1 − λ)θ + D₀: minima θ = √(1 − λ) that end at λ = 1, where θ' = −1/2θ blows up.
+
+    With `beyond` another well far to the left takes over there.
+    """
+
+    beyond: bool = False
+    poison: float = float("inf")
+    exact: bool = True
+    weight_prior_precision: float = 0.0
+    moves: bool = False
+    size: int = 1
+
+    def free_energy(self, theta: Tensor, lam: Tensor, gamma: Tensor, data_position: Tensor) -> Tensor:
+        x = theta[0]
+        value = x**3 / 3 - (1 - lam) * x + 0.3 * gamma
+        if self.beyond:
+            value = value + torch.nn.functional.softplus(-x - 3) ** 4
+        return torch.where(lam > self.poison, torch.nan, 1.0) * value
+
+    def initial(self, generator: torch.Generator) -> Tensor:
+        return torch.ones(1, dtype=torch.float64)
+
+    def kernel(self, theta: Tensor) -> Tensor:
+        return no_kernel(theta)
+
+    def diagnostics(self, theta: Tensor, lam: float, gamma: float, data_position: float) -> dict[str, float]:
+        return {}
 
 
 # --- running ------------------------------------------------------------------------------------------------------
@@ -164,8 +222,10 @@ def problem(
     solver: LinearSolver | None = None,
     tolerance: float = 1e-10,
     data_position: float = 0.0,
-    max_halvings: int = 10,
-    relax: bool = False,
+    smallest: float = 1e-4,
+    on_fold: Literal["stop", "relax", "follow"] = "stop",
+    look_ahead: bool = True,
+    baumgarte: float = 0.0,
     adam_steps: int = 0,
 ) -> Problem:
     """A problem with tight solves, so that nothing but the integrator's error is left."""
@@ -177,12 +237,20 @@ def problem(
         integrator=integrator,
         corrector=NewtonKrylov(solver, tolerance) if corrector else NoCorrector(),
         minimiser=Minimiser(Factorised(), min(tolerance, 1e-11)),
-        step_size=StepSize(step_size, max_halvings),
+        step_size=StepSize(step_size, smallest),
         start=State(objective.initial(generator()), controls(lam, gamma, data_position)),
         adam_steps=adam_steps,
         learning_rate=1e-2,
-        relax=relax,
+        on_fold=on_fold,
+        monitor=Monitor(Factorised()) if look_ahead else None,
+        baumgarte=baumgarte,
     )
+
+
+def points_and_events(run: Problem) -> tuple[list[Point], list[Event]]:
+    """All points of a run, and all events."""
+    items = list(simulate(run))
+    return [i for i in items if isinstance(i, Point)], [i for i in items if isinstance(i, Event)]
 
 
 def trajectory(problem: Problem) -> tuple[list[Record], str]:
@@ -198,6 +266,7 @@ def trajectory(problem: Problem) -> tuple[list[Record], str]:
 
 __all__ = [
     "Dense",
+    "Fold",
     "IsoFunctional",
     "amortised",
     "blobs",
@@ -207,9 +276,12 @@ __all__ = [
     "digits",
     "equilibrium",
     "finite_latent",
+    "importance_weighted",
     "linear_gaussian",
+    "networks",
     "oracle",
     "oracle_objective",
+    "points_and_events",
     "problem",
     "trajectory",
 ]

@@ -61,6 +61,14 @@ def test_version_works_without_installation() -> None:
     assert _call("--version").output.startswith("rdc-dyn, version ")
 
 
+def test_a_geodesic_that_aims_beside_the_classification_loss_of_its_start() -> None:
+    moment = linear_gaussian()["objective"]["source_second_moment"]
+    target = [[v * (1.2 if i == j else 1.0) for j, v in enumerate(row)] for i, row in enumerate(moment)]
+    tree = linear_gaussian(objective={"target_second_moment": target}, start={"lam": 2.0, "gamma": 2.0})
+    tree["process"] = {"kind": "geodesic_transfer", "toward": {"lam": 2.0, "gamma": 2.5}}
+    _refused(_run(tree), 2, "process.toward", "lam = 2, gamma = 2.5", "off by", "gamma = ")
+
+
 def test_usage_errors() -> None:
     for arguments in (["rum"], ["run"], ["run", "s.yaml"], ["run", "s.yaml", "-o", "out", "--nope"], ["plot", "x"]):
         result = _call(*arguments)
@@ -162,6 +170,30 @@ def test_npz_that_is_something_else() -> None:
     Path("data.npz").unlink()
     Path("data.npz").mkdir()
     _refused(_run(tree), 4, "data.npz: not a readable npz file")
+
+
+def test_coupling_that_is_none() -> None:
+    tree = _npz(_x(), _Y)
+    tree["data"] |= {"target": tree["data"]["source"], "path": "optimal_transport", "coupling": "c.npz"}
+    _refused(_run(tree), 4, "c.npz: not a readable npz file (", "No such file")
+    np.savez("c.npz", coupling=np.eye(12) + 0.1 * (np.arange(12) == 3))
+    _refused(_run(tree), 4, "c.npz: row 0 of coupling sums to 1.1; every row must sum to 1")
+    Path("t.yaml").write_text(dump(from_mapping(images())), encoding="utf-8")
+    _refused(_call("run", "t.yaml", "-o", "out", "--set", "data.coupling=c.npz", "--set", "data.target.name=digits"), 2)
+
+
+def test_target_that_does_not_fit() -> None:
+    tree = _npz(_x(), _Y)
+    np.savez("goal.npz", x=_x(), y=_Y + 5)
+    tree["data"]["target"] = tree["data"]["source"] | {"file": "goal.npz"}
+    _refused(_run(tree), 4, "data.target: has the labels 5, 6, 7 and data.source 0, 1, 2, none in common")
+    tree["data"]["target"]["classes"] = [5, 6, 8]
+    _refused(_run(tree), 4, "has no datum of class 8")
+    np.savez("goal.npz", x=_x()[:, :1], y=_Y)
+    tree["data"]["target"]["classes"] = "all"
+    _refused(_run(tree), 4, "data.target: 2 components per datum, but data.source has 4")
+    np.savez("goal.npz", x=_x()[:0], y=_Y[:0])
+    _refused(_run(tree), 4, "data.target: no data left")
 
 
 def test_number_too_large_for_float32() -> None:

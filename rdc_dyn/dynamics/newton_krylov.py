@@ -96,4 +96,5 @@ class NewtonKrylov:
         Returns:
             η.
         """
-        return min(1e-3, max(0.1 * self.tolerance / at.residual, 1e-2 * torch.finfo(at.theta.dtype).eps ** 0.5))
+        floor = 1e-2 * torch.finfo(at.theta.dtype).eps ** 0.5
+        return min(1e-3, max(0.1 * self.tolerance / max(at.residual, 0.1 * self.tolerance), floor))

@@ -26,11 +26,13 @@ class SurfacePoint:
         controls: (λ, γ, t).
         matrix: M = d(R, D, C)/d(λ, γ, t).
         forces: ∂J/∂(λ, γ, t) at fixed θ, so (D, C, ∂F/∂t).
+        rate: R in nats.
     """
 
     controls: Controls
     matrix: Matrix
     forces: Triple
+    rate: float = math.nan
 
 
 class Process(Protocol):
@@ -61,6 +63,18 @@ class Process(Protocol):
 
     def prescribed(self, s: float, like: Controls) -> Controls | None:
         """(λ, γ, t) where they are given functions of the clock, else None."""
+        ...
+
+    def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
+        """What the rates are divided by, by name, and what it is called where it vanishes: signs must not change."""
+        ...
+
+    def frame(self, controls: Controls) -> Float[Tensor, "f"]:
+        """2 − m differentiable functions of the controls that stay constant on the path, whatever is held besides."""
+        ...
+
+    def elapsed(self, before: SurfacePoint, after: SurfacePoint) -> float:
+        """Process time between two near points of a path that may have turned round; not negative."""
         ...
 
 
@@ -128,6 +142,32 @@ class Prescribed:
         """(λ(s), γ(s), t(s))."""
         return like.new_tensor([value for value, _ in self._values_and_rates(s)])
 
+    def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
+        """None."""
+        return {}
+
+    def _positions(self, controls: Controls) -> list[Tensor]:
+        """Where each control that moves is between its ends, as a share of the span."""
+        ends = ((self.lam, self.shape), (self.gamma, self.shape), (self.data_position, "linear"))
+        return [
+            (c - a) / (b - a) if shape == "linear" else (c / a).log() / math.log(b / a)
+            for c, ((a, b), shape) in zip(controls, ends)
+            if a != b
+        ]
+
+    def frame(self, controls: Controls) -> Float[Tensor, "2"]:
+        """Controls that do not move, and how far the others are from moving together."""
+        still = [
+            c - a for c, (a, b) in zip(controls, (self.lam, self.gamma, self.data_position), strict=True) if a == b
+        ]
+        first, *others = self._positions(controls)
+        return torch.stack([*still, *(other - first for other in others)])
+
+    def elapsed(self, before: SurfacePoint, after: SurfacePoint) -> float:
+        """|Δs| on the given path."""
+        one, two = (float(self._positions(point.controls)[0]) for point in (before, after))
+        return abs((two - one) * (self.span[1] - self.span[0]))
+
 
 @dataclass(frozen=True)
 class IsoFunctional:
@@ -182,3 +222,18 @@ class IsoFunctional:
     def prescribed(self, s: float, like: Controls) -> None:
         """The controls follow from M."""
         return None
+
+    def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
+        """None: the tangent of the level set has a length and no denominator."""
+        return {}
+
+    def frame(self, controls: Controls) -> Float[Tensor, "1"]:
+        """The data position."""
+        return controls[2:]
+
+    def elapsed(self, before: SurfacePoint, after: SurfacePoint) -> float:
+        """|Δ(λ, γ)|, |Δ(R, D)|, or for α the first over |(h_λ, h_γ)|, as the clock says."""
+        if self.clock == "rate_distortion":
+            return math.hypot(after.rate - before.rate, float(after.forces[0] - before.forces[0]))
+        length = float((after.controls - before.controls)[:2].norm())
+        return length if self.clock == "multipliers" else length / size_of(self._gradient(after), after.matrix)

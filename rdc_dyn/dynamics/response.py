@@ -22,6 +22,7 @@ class Response:
         matrix: M, rows (rate, distortion, classification loss), columns (λ, γ, t); its (D, C) x (λ, γ) block is the
             Hessian of the free energy F.
         forces: ∂J/∂(λ, γ, t) at fixed θ, shape (3,).
+        functionals: (R, D, C) in nats.
         data_curvature: ∂²F/∂t² along the surface at fixed multipliers.
         iterations: Krylov iterations it took.
         residual: Largest relative residual of the solves.
@@ -30,6 +31,7 @@ class Response:
     directions: Rows
     matrix: Float[Tensor, "3 3"]
     forces: Float[Tensor, "3"]
+    functionals: Float[Tensor, "3"]
     data_curvature: float
     iterations: int
     residual: float
@@ -77,4 +79,4 @@ def linear_response(at: Linearisation, solver: LinearSolver, precision: float) -
         iterations, residual = solution.iterations, solution.residual
     matrix = explicit_derivatives(at) + functional_gradients(at, precision) @ directions.T
     curvature = float(at.control_hessian[2, 2] - torch.dot(at.mixed[2], directions[2]))
-    return Response(directions, matrix, at.forces, curvature, iterations, residual)
+    return Response(directions, matrix, at.forces, at.functionals, curvature, iterations, residual)

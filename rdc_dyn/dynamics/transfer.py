@@ -1,4 +1,4 @@
-"""D_λλ̇ + D_γγ̇ + D_t = …, C_λλ̇ + C_γγ̇ + C_t = 0 with ṫ = 1: from source to target data at constant C (28, 30, 32)."""
+"""C_λλ̇ + C_γγ̇ + C_t = 0 with ṫ = 1: from source to target data at constant C (28, 30, 32)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rdc_dyn.dynamics.process import SurfacePoint, Triple, Weights, size_of
 from rdc_dyn.objective.free_energy import Controls
 from rdc_dyn.status import NumericalFailure, Status
 
-_RATE, _DISTORTION, _CLASSIFICATION = 0, 1, 2
+_CLASSIFICATION = 2
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,26 @@ class IsoClassificationTransfer:
         """γ follows from M."""
         return None
 
+    def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
+        """C_γ."""
+        return {"C_gamma": (float(here.matrix[_CLASSIFICATION, 1]), Status.DEGENERATE_CONSTRAINT)}
+
+    def frame(self, controls: Controls) -> Float[Tensor, "1"]:
+        """λ − k t."""
+        return (controls[0] - self.lam_rate * controls[2])[None]
+
+    def elapsed(self, before: SurfacePoint, after: SurfacePoint) -> float:
+        """|Δt|."""
+        return float((after.controls - before.controls)[2].abs())
+
 
 @dataclass(frozen=True)
 class GeodesicTransfer:
-    """Ḋ = k Ṙ and Ċ = 0: D_λλ̇ + D_γγ̇ + D_t = k/(1+kλ) ∂F/∂t, C_λλ̇ + C_γγ̇ + C_t = 0 (30).
+    """Ḋ = k Ṙ and Ċ = 0 with ṫ = 1: two rows of M for (λ̇, γ̇) (30).
 
-    On the surface R = F − λD − γC, so at Ċ = 0 Ṙ = ∂F/∂t − λḊ; with Ḋ = k Ṙ that is Ḋ = k/(1+kλ) ∂F/∂t. The derivative
-    on the right is the explicit one at fixed (λ, γ) and θ, not that of R along the surface.
+    Without weight prior this is D_λλ̇ + D_γγ̇ + D_t = k/(1+kλ) ∂F/∂t, C_λλ̇ + C_γγ̇ + C_t = 0: on the surface
+    R = F − λD − γC, so at Ċ = 0 Ṙ = ∂F/∂t − λḊ, where ∂F/∂t is the explicit derivative at fixed (λ, γ) and θ, not that
+    of R along the surface. With a weight prior Ω there is −Ω̇ besides; the rows of M know it.
 
     Attributes:
         span: First and last data position t, which is the clock.
@@ -75,29 +88,31 @@ class GeodesicTransfer:
         """D − kR and C."""
         return ((-self.slope, 1.0, 0.0), (0.0, 0.0, 1.0))
 
+    def _rows(self, here: SurfacePoint) -> Float[Tensor, "2 3"]:
+        """d(D − kR, C)/d(λ, γ, t) along the surface."""
+        return here.matrix.new_tensor(self.held) @ here.matrix
+
     def rates(self, s: float, here: SurfacePoint) -> Triple:
         """(λ̇, γ̇, 1) on the straight line in (R, D).
 
         Args:
             s: Clock.
-            here: M and ∂F/∂t.
+            here: M.
 
         Returns:
             The rates.
 
         Raises:
-            NumericalFailure: DEGENERATE_CONSTRAINT where 1 + kλ = 0, the slope of the iso-classification curve itself,
-                or where (D, C) do not determine (λ, γ), to rounding.
+            NumericalFailure: SINGULAR_GEODESIC where (D − kR, C) do not determine (λ, γ), to rounding: without weight
+                prior where 1 + kλ = 0, the slope of the iso-classification curve itself, or where (D, C) do not.
         """
-        matrix = here.matrix
-        denominator = 1.0 + self.slope * float(here.controls[0])
-        if abs(denominator) < 1e-6:
-            raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, f"1 + k lam = {denominator:.3g}")
-        block = matrix[_DISTORTION:, :2]
-        size_of(torch.linalg.det(block), matrix)
-        wanted = torch.stack([self.slope / denominator * here.forces[2], torch.zeros_like(here.forces[2])])
-        multipliers = torch.linalg.solve(block, wanted - matrix[_DISTORTION:, 2])
-        return torch.cat([multipliers, matrix.new_ones(1)])
+        rows = self._rows(here)
+        block = rows[:, :2]
+        scale = float(block.norm(dim=1).prod())
+        if not abs(float(torch.linalg.det(block))) > 1e2 * torch.finfo(block.dtype).eps * scale:
+            aside = 1 + self.slope * float(here.controls[0])
+            raise NumericalFailure(Status.SINGULAR_GEODESIC, f"1 + k lam = {aside:.3g}")
+        return torch.cat([torch.linalg.solve(block, -rows[:, 2]), rows.new_ones(1)])
 
     def free_directions(self, here: SurfacePoint) -> Float[Tensor, "2 3"]:
         """λ and γ."""
@@ -106,3 +121,16 @@ class GeodesicTransfer:
     def prescribed(self, s: float, like: Controls) -> None:
         """λ and γ follow from M."""
         return None
+
+    def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
+        """The determinant of (D − kR, C) in (λ, γ); without weight prior 1 + kλ times that of (D, C)."""
+        determinant = float(torch.linalg.det(self._rows(here)[:, :2]))
+        return {"det d(D - k R, C)/d(lam, gamma)": (determinant, Status.SINGULAR_GEODESIC)}
+
+    def frame(self, controls: Controls) -> Float[Tensor, "0"]:
+        """Nothing: two functionals are held."""
+        return controls[:0]
+
+    def elapsed(self, before: SurfacePoint, after: SurfacePoint) -> float:
+        """|Δt|."""
+        return float((after.controls - before.controls)[2].abs())

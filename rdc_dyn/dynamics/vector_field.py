@@ -28,6 +28,9 @@ class VectorField:
         solver: Gives θ_c.
         start: State at the beginning of the segment.
         response: Response there; the first stage needs no solve.
+        baumgarte: Rate κ of ḣ = −κ (h − h⁰), which pulls the functionals that the process holds back to their values;
+            for runs without an exact corrector (Baumgarte 1972).
+        held_values: h⁰ in nats, shape (m,); None switches the pull off.
         evaluations: Calls so far.
     """
 
@@ -36,6 +39,8 @@ class VectorField:
     solver: LinearSolver
     start: State
     response: Response
+    baumgarte: float = 0.0
+    held_values: Tensor | None = None
     evaluations: int = 0
 
     def __call__(self, s: Tensor, y: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -62,11 +67,26 @@ class VectorField:
         if state.lam < 0 or state.gamma < 0:
             raise NumericalFailure(Status.BOUND_REACHED, f"lam = {state.lam:.6g}, gamma = {state.gamma:.6g}")
         response = self._response(state)
-        rates = self.process.rates(float(s), SurfacePoint(state.controls, response.matrix, response.forces))
+        here = SurfacePoint(state.controls, response.matrix, response.forces, float(response.functionals[0]))
+        rates = self.process.rates(float(s), here) + self._pull(here, response.functionals)
         velocity = rates @ response.directions
         if not bool(torch.isfinite(velocity).all() and torch.isfinite(rates).all()):
             raise NumericalFailure(Status.NON_FINITE, f"vector field at time {float(s):.6g}")
         return velocity, rates
+
+    def _pull(self, here: SurfacePoint, functionals: Tensor) -> Tensor:
+        """Rates along the free directions that make h − h⁰ decay at the rate κ, in the direction of travel."""
+        if self.held_values is None or not self.process.held:
+            return torch.zeros_like(here.controls)
+        weights = here.matrix.new_tensor(self.process.held)
+        directions = self.process.free_directions(here)
+        slopes = weights @ here.matrix @ directions.T
+        forward = 1.0 if self.process.span[1] > self.process.span[0] else -1.0
+        excess = forward * self.baumgarte * (weights @ functionals - self.held_values)
+        pull, info = torch.linalg.solve_ex(slopes, -excess)
+        if int(info):
+            raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, "the free multipliers do not move what is held")
+        return pull @ directions
 
     def _response(self, state: State) -> Response:
         if torch.equal(state.controls, self.start.controls) and torch.equal(state.theta, self.start.theta):

@@ -4,7 +4,9 @@ from rdc_dyn.linalg.base import LinearSolution, LinearSolver, SymmetricOperator
 from rdc_dyn.linalg.cg import ConjugateGradient
 from rdc_dyn.linalg.dense import Dense
 from rdc_dyn.linalg.factorisation import Factorisation, materialise
+from rdc_dyn.linalg.morse import Spectrum, dense_spectrum, spectrum
 from rdc_dyn.linalg.preconditioner import Factorised, Identity, Preconditioner
+from rdc_dyn.linalg.ritz import RitzPair, largest_ratio
 
 __all__ = [
     "ConjugateGradient",
@@ -15,6 +17,11 @@ __all__ = [
     "LinearSolution",
     "LinearSolver",
     "Preconditioner",
+    "RitzPair",
+    "Spectrum",
     "SymmetricOperator",
+    "dense_spectrum",
+    "largest_ratio",
     "materialise",
+    "spectrum",
 ]

@@ -5,6 +5,7 @@ from rdc_dyn.objective.base import Objective
 from rdc_dyn.objective.data import Data, Sample
 from rdc_dyn.objective.finite_latent import FiniteLatent
 from rdc_dyn.objective.free_energy import FreeEnergy, Linearisation, Work
+from rdc_dyn.objective.importance_weighted import ImportanceWeighted
 from rdc_dyn.objective.linear_gaussian import LinearGaussian
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Data",
     "FiniteLatent",
     "FreeEnergy",
+    "ImportanceWeighted",
     "LinearGaussian",
     "Linearisation",
     "Objective",

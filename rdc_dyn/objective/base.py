@@ -16,8 +16,9 @@ Scalar = Float[Tensor, ""]
 class Objective(Protocol):
     """A model with parameters θ and the free energy J that they minimise.
 
-    For both kinds of encoder D = ∂J/∂λ and C = ∂J/∂γ at fixed θ, and R = J − λD − γC: for the Gibbs encoder by the
-    envelope theorem, for the amortised one because J is linear in the multipliers. So J is all that a member gives.
+    For all kinds of encoder D = ∂J/∂λ and C = ∂J/∂γ at fixed θ, and R = J − λD − γC: for the Gibbs encoder by the
+    envelope theorem, for the amortised one because J is linear in the multipliers, for importance weights between the
+    two because that makes D and C self-normalised averages. So J is all that a member gives.
 
     Attributes:
         size: Number of parameters P.

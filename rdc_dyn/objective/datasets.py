@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rdc_dyn.objective.coupling import optimal_coupling, read_coupling
 from rdc_dyn.objective.data import Data, Sample, check_sample
+from rdc_dyn.objective.npz_file import read_arrays
 from rdc_dyn.status import DataError
-
-#: Largest array that is read from an npz file.
-_MAX_BYTES = 8 * 2**30
 
 
 @dataclass(frozen=True)
@@ -36,6 +33,19 @@ class Selection:
     limit: int | None = None
     path: Path | None = None
     download: bool = False
+
+
+@dataclass(frozen=True)
+class Transport:
+    """How data move.
+
+    Attributes:
+        file: npz file that says which datum becomes which; None for the optimal plan.
+        label_cost: κ, what the plan pays for a pair whose labels differ, beside the squared distance of x.
+    """
+
+    file: Path | None = None
+    label_cost: float = 0.0
 
 
 def digits(selection: Selection) -> tuple[Tensor, Tensor]:
@@ -89,25 +99,7 @@ def npz(selection: Selection) -> tuple[Tensor, Tensor]:
     """
     path = selection.path
     assert path is not None  # the scenario names a file
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if "x" not in file or "y" not in file:
-                raise DataError(f"{path}: holds {', '.join(file.files) or 'nothing'}; expected arrays x and y")
-            x, y = file["x"], file["y"]
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        EOFError,
-        MemoryError,
-        BadZipFile,
-        zlib.error,
-    ) as error:
-        raise DataError(f"{path}: not a readable npz file ({error})") from None
-    if x.dtype.kind not in "fiu" or y.dtype.kind not in "fiu" or x.nbytes > _MAX_BYTES:
-        raise DataError(f"{path}: x has type {x.dtype}, y has type {y.dtype}; expected numbers (at most 8 GB)")
+    x, y = read_arrays(path, "x", "y")
     if x.ndim < 2 or y.ndim != 1:
         raise DataError(f"{path}: x has shape {x.shape}, y has shape {y.shape}; expected (N, ...) and (N,)")
     wrong = np.flatnonzero(~((y >= 0) & (y < 2**31) & (y == np.floor(y))))  # a NaN fails every comparison
@@ -166,8 +158,9 @@ def load_data(
     *,
     unit_interval: bool,
     like: Tensor,
+    transport: Transport | None = None,
 ) -> Data:
-    """Read source and target, split off the validation set, check everything, and put it on the device.
+    """Read source and target, split off the validation set, couple, check everything, and put it on the device.
 
     Args:
         source: Data at t = 0.
@@ -176,6 +169,7 @@ def load_data(
         seed: Seed of draws and splits.
         unit_interval: Whether x must lie in [0, 1].
         like: Tensor whose dtype and device the data get.
+        transport: How the data of the source move to those of the target; None where they mix with them.
 
     Returns:
         The data.
@@ -190,8 +184,7 @@ def load_data(
     if target is not None:
         goal = select(target, seed)
         check_sample("data.target", goal[0].to(like.dtype), goal[1], goal[2], unit_interval=unit_interval)
-        if goal[0].shape[1] != x.shape[1]:
-            raise DataError(f"data.target: {goal[0].shape[1]} components per datum, but data.source has {x.shape[1]}")
+        _check_fit(x, y, *goal[:2])
         classes = max(classes, goal[2])
     if classes < 2:
         raise DataError("data.source: only one class; a classification loss needs at least two")
@@ -206,9 +199,38 @@ def load_data(
         return Sample(x.to(like), y.to(like.device))
 
     training, held = order[held_out:], order[:held_out]
-    return Data(
+    data = Data(
         source=sample(x[training], y[training]),
         target=None if goal is None else sample(goal[0], goal[1]),
         validation=sample(x[held], y[held]) if held_out else None,
         classes=classes,
     )
+    return data if transport is None or goal is None else _coupled(data, transport, like)
+
+
+def _check_fit(x: Tensor, y: Tensor, goal_x: Tensor, goal_y: Tensor) -> None:
+    """Refuse a target that one model cannot share with the source."""
+    if goal_x.shape[1] != x.shape[1]:
+        raise DataError(f"data.target: {goal_x.shape[1]} components per datum, but data.source has {x.shape[1]}")
+    if not bool(torch.isin(y, goal_y).any()):
+        raise DataError(
+            f"data.target: has the labels {_labels(goal_y)} and data.source {_labels(y)}, none in common; name the "
+            "classes of both, which renumbers them 0, 1, ... in the order given"
+        )
+
+
+def _coupled(data: Data, transport: Transport, like: Tensor) -> Data:
+    """The data with the coupling of a file, or the optimal one."""
+    assert data.target is not None
+    if transport.file is not None:
+        return replace(data, coupling=read_coupling(transport.file, len(data.source), len(data.target)).to(like))
+    labels = None
+    if transport.label_cost:
+        labels = transport.label_cost * (data.source.y[:, None] != data.target.y).to(like.dtype)
+    return replace(data, coupling=optimal_coupling(data.source.x, data.target.x, labels).to(like))
+
+
+def _labels(y: Tensor) -> str:
+    """The labels that occur, the first few of them."""
+    found = y.unique().tolist()
+    return ", ".join(map(str, found[:10])) + (", ..." if len(found) > 10 else "")

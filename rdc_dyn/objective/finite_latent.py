@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rdc_dyn.linalg.base import Rows, Vector
 from rdc_dyn.objective.base import Scalar, no_kernel
-from rdc_dyn.objective.data import Data, Sample
+from rdc_dyn.objective.data import Data, Part, Sample
 from rdc_dyn.objective.likelihood import Likelihood
 
 
@@ -19,7 +19,7 @@ class FiniteLatent:
     """θ = (logits of m, decoder outputs, logits of c): K + K n + K Y numbers; the encoder is e ∝ m d^λ c^γ.
 
     Attributes:
-        data: Source, and for a mixture target, samples of (x, y).
+        data: Samples of (x, y): source, and for data that move target, with or without a coupling.
         alphabet_size: K.
         likelihood: d(x|z).
         weight_prior_precision: ρ.
@@ -51,15 +51,15 @@ class FiniteLatent:
         """−H(z; x, y) = log m(z) + λ log d(x|z) + γ log c(y|z) (11)."""
         log_prior, decoder, log_classifier = self.tables(theta)
         log_decoder = self.likelihood.log_prob_table(sample.x, decoder)
-        return log_prior + lam * log_decoder + gamma * log_classifier.T[sample.y]
+        return log_prior + lam * log_decoder + gamma * sample.labelled(lambda y: log_classifier.T[y])
 
     def free_energy(self, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
-        """J = −E_x log Z_x (14), over the source or over the mixture (1 − t) source + t target."""
+        """J = −E_x log Z_x (14) over the data at t; its E is that of the mixture or of the moving points."""
 
-        def minus_log_partition(sample: Sample) -> Tensor:
-            return -self.minus_hamiltonian(theta, sample, lam, gamma).logsumexp(1).mean()
+        def minus_log_partition(_: Part, sample: Sample) -> Tensor:
+            return -sample.mean(self.minus_hamiltonian(theta, sample, lam, gamma).logsumexp(1))
 
-        return self.data.mix(minus_log_partition, data_position)
+        return self.data.expectation(minus_log_partition, data_position)
 
     def initial(self, generator: torch.Generator) -> Vector:
         """Uniform m, decoder at K random data, nearly uniform c."""
@@ -92,7 +92,8 @@ class FiniteLatent:
         with torch.no_grad():
             lam_, gamma_ = theta.new_tensor(lam), theta.new_tensor(gamma)
             position = theta.new_tensor(data_position)
-            numbers = {"accuracy": float(self.data.mix(lambda s: self._accuracy(theta, s, lam_), position))}
+            accuracy = self.data.expectation(lambda _, sample: self._accuracy(theta, sample, lam_), position)
+            numbers = {"accuracy": float(accuracy)}
             if self.data.validation is not None:
                 sample = self.data.validation
                 numbers["validation_accuracy"] = float(self._accuracy(theta, sample, lam_))
@@ -102,16 +103,16 @@ class FiniteLatent:
     def _accuracy(self, theta: Vector, sample: Sample, lam: Scalar) -> Tensor:
         encoder = self.minus_hamiltonian(theta, sample, lam, torch.zeros_like(lam)).softmax(1)
         prediction = (encoder @ self.tables(theta)[2].exp()).argmax(1)
-        return (prediction == sample.y).to(theta.dtype).mean()
+        return sample.mean(sample.labelled(lambda y: (prediction == y).to(theta.dtype)))
 
     def _losses(self, theta: Vector, sample: Sample, lam: Scalar, gamma: Scalar) -> dict[str, float]:
         log_prior, decoder, log_classifier = self.tables(theta)
         log_encoder = self.minus_hamiltonian(theta, sample, lam, gamma).log_softmax(1)
         encoder = log_encoder.exp()
         log_decoder = self.likelihood.log_prob_table(sample.x, decoder)
-        rate = (encoder * (log_encoder - log_prior)).sum(1).mean()
-        distortion = -(encoder * log_decoder).sum(1).mean()
-        classification = -(encoder * log_classifier.T[sample.y]).sum(1).mean()
+        rate = sample.mean((encoder * (log_encoder - log_prior)).sum(1))
+        distortion = -sample.mean((encoder * log_decoder).sum(1))
+        classification = -sample.mean((encoder * sample.labelled(lambda y: log_classifier.T[y])).sum(1))
         return {
             "validation_rate": float(rate),
             "validation_distortion": float(distortion),

@@ -22,7 +22,8 @@ class Work:
 
     Attributes:
         gradient_evaluations: Evaluations of ∇J.
-        hessian_vector_products: Products A v, and the right-hand sides b, which cost as much.
+        hessian_vector_products: Products A v, and the right-hand sides b, which cost as much; a product with dA/ds
+            counts for two.
         krylov_iterations: Iterations of linear solves.
         vector_field_evaluations: Calls of the vector field by the integrator.
         corrector_iterations: Steps of the corrector.
@@ -148,6 +149,25 @@ class Linearisation:
         (products,) = torch.autograd.grad(self._gradient, self._theta, rows, retain_graph=True, is_grads_batched=True)
         return products
 
+    def drift(self, velocity: Vector, rates: Controls) -> Drift:
+        """dA/ds for θ and controls that move at given rates, as an operator.
+
+        Args:
+            velocity: θ̇, shape (P,).
+            rates: (λ̇, γ̇, ṫ).
+
+        Returns:
+            The operator; one more graph, of third derivatives of J, is kept as long as it lives.
+        """
+        self._free_energy.work.hessian_vector_products += 2
+        with torch.enable_grad():
+            (change,) = torch.autograd.grad(self._gradient, self._theta, velocity, create_graph=True)
+            for force, rate in zip(self._forces, rates):
+                if force is not None and force.requires_grad and float(rate):
+                    mixed = torch.autograd.grad(force, self._theta, rate, create_graph=True, allow_unused=True)[0]
+                    change = change if mixed is None else change + mixed
+        return Drift(change, self._theta, self.kernel, self._free_energy.work)
+
     @cached_property
     def _mixed(self) -> tuple[Tensor, Tensor]:
         rows, second = [], []
@@ -178,3 +198,39 @@ class Linearisation:
         distortion, classification = self.forces[0], self.forces[1]
         rate = self.value - self.weight_penalty - lam * distortion - gamma * classification
         return torch.stack([rate, distortion, classification])
+
+
+@dataclass(frozen=True)
+class Drift:
+    """dA/ds = ∂³J·θ̇ + ∂_cA·ċ, the derivative of A along a path: products by a backward pass through d∇J/ds.
+
+    Attributes:
+        change: d∇J/ds with its graph, shape (P,).
+        theta: The leaf of that graph.
+        kernel: Zero modes of A.
+        work: Counters.
+    """
+
+    change: Vector
+    theta: Vector
+    kernel: Rows
+    work: Work
+
+    @property
+    def size(self) -> int:
+        """P."""
+        return self.theta.shape[0]
+
+    def mv(self, v: Vector) -> Vector:
+        """(dA/ds) v."""
+        return self.mm(v[None])[0]
+
+    def mm(self, rows: Rows) -> Rows:
+        """(dA/ds) v for each row v; zero where ∇J is linear in θ along the path."""
+        if not self.change.requires_grad:
+            return torch.zeros_like(rows)
+        self.work.hessian_vector_products += 2 * rows.shape[0]
+        (products,) = torch.autograd.grad(
+            self.change, self.theta, rows, retain_graph=True, is_grads_batched=True, allow_unused=True
+        )
+        return torch.zeros_like(rows) if products is None else products

@@ -39,6 +39,26 @@ def mlp(sizes: tuple[int, ...], activation: str) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+class Networks(nn.Module):
+    """Encoder, decoder and classifier as one module.
+
+    Args:
+        encoder: x ↦ (mean, log-variance), 2 d outputs.
+        decoder: z ↦ output of the likelihood.
+        classifier: z ↦ class logits.
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.classifier = encoder, decoder, classifier
+
+    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Mean and log-variance (N, d), z = μ + s ε (N, S, d), decoder outputs (N, S, n) and class logits (N, S, Y)."""
+        mean, log_variance = self.encoder(x).chunk(2, dim=-1)
+        z = mean[:, None, :] + (0.5 * log_variance).exp()[:, None, :] * noise
+        return mean, log_variance, z, self.decoder(z), self.classifier(z)
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where each named parameter lies in θ.

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_LIBRARIES = ("torch", "torchdiffeq", "torchvision", "numpy", "xarray", "netCDF4")
+_LIBRARIES = ("torch", "torchdiffeq", "torchvision", "POT", "numpy", "xarray", "netCDF4")
 
 REFERENCE = "Y. Gao, P. Chaudhari, A Free-Energy Principle for Representation Learning, ICML 2020 (arXiv 2002.12406)"
 
@@ -35,7 +35,16 @@ def commit() -> str:
 
 
 def provenance(
-    *, name: str, scenario: str, seed: int, device: str, dtype: str, threads: int, data_digest: str, parameters: int
+    *,
+    name: str,
+    scenario: str,
+    seed: int,
+    device: str,
+    dtype: str,
+    threads: int,
+    data_digest: str,
+    coupling_digest: str | None,
+    parameters: int,
 ) -> dict[str, str | int]:
     """Attributes of a trajectory, all strings and numbers, as netCDF asks.
 
@@ -47,6 +56,7 @@ def provenance(
         dtype: Floating-point type of θ.
         threads: CPU threads.
         data_digest: SHA-256 of the data.
+        coupling_digest: SHA-256 of the coupling of source and target, where there is one.
         parameters: Number of parameters P.
 
     Returns:
@@ -69,5 +79,6 @@ def provenance(
         "threads": threads,
         "platform": platform.platform(),
         "data_digest": data_digest,
+        **({} if coupling_digest is None else {"coupling_digest": coupling_digest}),
         "parameters": parameters,
     }

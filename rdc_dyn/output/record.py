@@ -9,6 +9,8 @@ from typing import Any
 #: Names and order of the controls and functionals, as in the dimensions of the response matrix.
 CONTROLS = ("lam", "gamma", "data_position")
 FUNCTIONALS = ("rate", "distortion", "classification_loss")
+#: What a step that relaxed onto another branch changed.
+JUMPS = (*(f"jump_{name}" for name in FUNCTIONALS), "jump_free_energy", "jump_theta")
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,15 @@ VARIABLES: dict[str, Variable] = {
     "validation_accuracy": Variable("classification accuracy on the validation set", "1", True),
     "fresh_distortion": Variable("distortion D on noise that J does not hold", "nat", True),
     "fresh_classification_loss": Variable("classification loss C on noise that J does not hold", "nat", True),
+    "effective_sample_size": Variable("(sum w)^2 / sum w^2 of the importance weights, of K", "1", True),
     "free_energy_data_derivative": Variable("dF/dt at fixed multipliers, t the data position", "nat", True),
     "free_energy_data_curvature": Variable("d2F/dt2 at fixed multipliers, t the data position", "nat", True),
+    "smallest_eigenvalue": Variable("smallest eigenvalue of A = d2J/dtheta2, symmetries left out", "nat", True),
+    "morse_index": Variable("number of negative eigenvalues of A", "1", True),
+    "singular_distance": Variable("process time after which A becomes singular, to first order", "1", True),
+    **{f"jump_{name}": Variable(f"change of the {name} by relaxing", "nat", True) for name in FUNCTIONALS},
+    "jump_free_energy": Variable("change of the free energy by relaxing", "nat", True),
+    "jump_theta": Variable("distance in theta by relaxing", "1", True),
     "equilibrium_residual": Variable("distance from equilibrium |grad J|", "nat"),
     "constraint_residual": Variable("held functional minus its value at the start", "nat"),
     "step_size": Variable("length of the step that led here, in process time", "1"),
@@ -85,7 +94,7 @@ class Event:
     """Something that happened between records.
 
     Attributes:
-        kind: start, rejected, relaxed, warning or end.
+        kind: start, aimed, rejected, relaxed, follow, fold, warning or end.
         time: Process clock.
         text: A sentence for the user.
         values: Numbers or names that belong to it.

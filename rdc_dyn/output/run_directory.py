@@ -101,6 +101,15 @@ class RunWriter:
         self.close()
         write_netcdf(trajectory, self.path / TRAJECTORY)
 
+    def discard(self) -> None:
+        """Remove what `create` made, for a run that turned out to be a mistake before its first record."""
+        self.close()
+        with suppress(OSError):
+            for file in (self.path / LOG, self.path / SCENARIO):
+                file.unlink(missing_ok=True)
+            for folder in (self.path / CHECKPOINTS, self.path):
+                folder.rmdir()
+
     def close(self) -> None:
         """Close the log; a line that could not be written has been reported already."""
         with suppress(OSError):

@@ -15,7 +15,7 @@ from rdc_dyn.scenario.schema import ADAPTIVE_METHODS
 
 Tree = dict[str, Any]
 _TRANSFERS = ("iso_classification_transfer", "geodesic_transfer")
-_IMAGE_OBJECTIVES = ("amortised", "finite_latent")
+_IMAGE_OBJECTIVES = ("amortised", "importance_weighted", "finite_latent")
 _SYMMETRY = 1e-12  # relative: a product such as X'X / n is not symmetric to the last bit
 _SEMIDEFINITE = 1e-10  # relative to the largest eigenvalue: rounding of a singular second moment
 
@@ -46,7 +46,7 @@ def _data_needed(tree: Tree) -> Iterator[Finding]:
 def _data_unused(tree: Tree) -> Iterator[Finding]:
     if _section(tree, "objective").get("kind") != "linear_gaussian":
         return
-    for key in ("source", "target", "root", "download", "validation_fraction"):
+    for key in ("source", "target", "coupling", "label_cost", "root", "download", "validation_fraction"):
         # A resolved scenario writes the defaults out; they say nothing.
         if _section(tree, "data").get(key) not in (None, False, 0):
             message = "not used: the objective 'linear_gaussian' takes its second moments in place of data"
@@ -132,16 +132,45 @@ def _transfer(tree: Tree) -> Iterator[Finding]:
         yield Finding(target, f"missing; the process '{kind}' moves the data from a source to a target")
     if kind in _TRANSFERS and isinstance(span, list) and any(not 0 <= (_number(t) or 0.0) <= 1 for t in span):
         yield Finding(("process", "span"), f"the clock is the data position, from 0 to 1, got {show(span)}")
+
+
+def _geodesic(tree: Tree) -> Iterator[Finding]:
+    """A geodesic has a slope or a goal, and does not run along the iso-classification curve."""
+    process = _section(tree, "process")
+    if process.get("kind") != "geodesic_transfer":
+        return
     slope, lam = _number(process.get("slope")), _number(_section(tree, "start").get("lam"))
-    if kind == "geodesic_transfer" and slope is not None and lam is not None and abs(1 + slope * lam) < 1e-9:
+    if slope is not None and lam is not None and abs(1 + slope * lam) < 1e-9:
         message = "is -1/lam, the slope of the iso-classification curve itself, where no geodesic starts"
         yield Finding(("process", "slope"), message)
+    if process.get("slope") is None and process.get("toward") is None:
+        yield Finding(("process", "slope"), "missing; give dD/dR of the line, or process.toward, multipliers to aim at")
+    if process.get("slope") is not None and process.get("toward") is not None:
+        yield Finding(("process", "toward"), "the line has a slope already; give either slope or toward", at_key=True)
 
 
-def _transport(tree: Tree) -> Iterator[Finding]:
-    kind = _section(tree, "objective").get("kind")
-    if _section(tree, "data").get("path") == "optimal_transport" and kind in _IMAGE_OBJECTIVES:
-        yield Finding(("data", "path"), f"optimal_transport is for linear_gaussian so far; use mixture with '{kind}'")
+def _coupling(tree: Tree) -> Iterator[Finding]:
+    data, kind = _section(tree, "data"), _section(tree, "objective").get("kind")
+    if kind not in _IMAGE_OBJECTIVES:
+        return
+    if _number(data.get("label_cost")) and (data.get("path", "mixture") == "mixture" or data.get("coupling")):
+        yield Finding(("data", "label_cost"), "only for the optimal plan of path: optimal_transport", at_key=True)
+    if data.get("coupling") is None:
+        return
+    if data.get("path", "mixture") == "mixture":
+        yield Finding(("data", "coupling"), "only with path: optimal_transport; a mixture couples nothing", at_key=True)
+    if data.get("target") is None:
+        yield Finding(("data", "target"), "missing; data.coupling says which datum of it a source datum becomes")
+
+
+def _groups_of_samples(tree: Tree) -> Iterator[Finding]:
+    objective = _section(tree, "objective")
+    samples, group = objective.get("samples", 8), objective.get("importance_samples")
+    if objective.get("kind") != "importance_weighted" or type(samples) is not int or type(group) is not int:
+        return
+    if samples > 0 and group > 0 and samples % group:
+        message = f"must divide objective.samples, which is {samples}, got {show(group)}"
+        yield Finding(("objective", "importance_samples"), message)
 
 
 def _adaptive_steps(tree: Tree) -> Iterator[Finding]:
@@ -229,7 +258,9 @@ _CHECKS: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
     _iso_needs_gamma,
     _something_held,
     _transfer,
-    _transport,
+    _geodesic,
+    _coupling,
+    _groups_of_samples,
     _adaptive_steps,
     _second_moments,
 )

@@ -77,6 +77,15 @@ class Data(Section):
     path: Literal["mixture", "optimal_transport"] = Field(
         default="mixture", description="how the data move from source to target"
     )
+    coupling: str | None = Field(
+        default=None,
+        description="for optimal_transport: NumPy file, relative to the scenario, with an array `coupling` of "
+        "N_source x N_target, row i the distribution of the targets of source datum i, data in the order in which they "
+        "are taken (after classes, limit and validation_fraction); null: the optimal plan for squared distances of x",
+    )
+    label_cost: NonNegative = Field(
+        default=0.0, description="for optimal_transport: what the plan pays, beside |x - x'|^2, where the labels differ"
+    )
     root: str | None = Field(default=None, description="folder of downloaded data sets, relative to the scenario")
     download: bool = Field(default=False, description="let torchvision download a missing data set")
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
@@ -120,16 +129,29 @@ class LinearClassifier(Section):
     kind: Literal["linear"] = "linear"
 
 
-class Amortised(Section):
-    """J = R + lam D + gamma C with a network encoder that is part of theta."""
-
-    kind: Literal["amortised"]
+class _Variational(Section):
+    kind: str
     encoder: MlpEncoder
     decoder: MlpDecoder
     classifier: LinearClassifier = LinearClassifier()
     samples: Count = Field(default=8, description="frozen scrambled-Sobol samples of z per datum")
     weight_prior_precision: NonNegative = Field(
         default=1e-2, description="rho of the weight prior rho/2 |theta|^2 in J"
+    )
+
+
+class Amortised(_Variational):
+    """J = R + lam D + gamma C with a network encoder that is part of theta."""
+
+    kind: Literal["amortised"]
+
+
+class ImportanceWeighted(_Variational):
+    """J = -E log of the mean of K weights exp(-H)/e: between amortised (K = 1) and the Gibbs encoder (K large)."""
+
+    kind: Literal["importance_weighted"]
+    importance_samples: Count | None = Field(
+        default=None, description="K, a divisor of samples; J averages over samples / K groups; null: all samples"
     )
 
 
@@ -158,7 +180,7 @@ class LinearGaussian(Section):
     weight_prior_precision: NonNegative = Field(default=0.0, description="rho of the weight prior rho/2 |theta|^2 in J")
 
 
-Objective = Annotated[Amortised | FiniteLatent | LinearGaussian, Field(discriminator="kind")]
+Objective = Annotated[Amortised | ImportanceWeighted | FiniteLatent | LinearGaussian, Field(discriminator="kind")]
 
 
 # --- start and process --------------------------------------------------------------------------------------------
@@ -194,8 +216,11 @@ class Ends(Section):
 
 class _Process(Section):
     span: Interval = Field(default=(0.0, 1.0), description="first and last value of the process clock")
-    on_fold: Literal["stop", "relax"] | None = Field(
+    on_fold: Literal["stop", "relax", "follow"] | None = Field(
         default=None, description="where a branch of minima ends; null: stop for exact objectives, relax for networks"
+    )
+    look_ahead: bool | None = Field(
+        default=None, description="watch for folds and branch points ahead; null: for exact objectives"
     )
 
 
@@ -241,11 +266,21 @@ class IsoClassificationTransfer(_Process):
     lam_rate: Finite = Field(description="d lam / dt")
 
 
+class Toward(Section):
+    """Multipliers of an equilibrium with the classification loss of the start."""
+
+    lam: NonNegative
+    gamma: NonNegative
+
+
 class GeodesicTransfer(_Process):
     """(30): from source to target on a straight line in (R, D) at constant C; the clock is data_position."""
 
     kind: Literal["geodesic_transfer"]
-    slope: Finite = Field(description="k = dD/dR of the line")
+    slope: Finite | None = Field(default=None, description="k = dD/dR of the line")
+    toward: Toward | None = Field(
+        default=None, description="in place of slope: the equilibrium at the end of the span to aim at"
+    )
 
 
 Process = Annotated[
@@ -281,14 +316,18 @@ class LinearResponse(Section):
     solver: Annotated[Cg | Dense, Field(discriminator="method")] = Cg(method="cg")
 
 
+_SMALLEST = (
+    "a step that fails is halved down to this length, and singular points are located to it; null: 1e-4, or a "
+    "sixteenth of step_size where that is shorter"
+)
+
+
 class FixedStep(Section):
     """Runge-Kutta with a given step."""
 
     method: Literal["euler", "midpoint", "heun2", "heun3", "rk4"]
     step_size: Positive
-    max_halvings: Annotated[int, Field(ge=0, le=40)] = Field(
-        default=10, description="before the run stops with step underflow"
-    )
+    smallest_step: Positive | None = Field(default=None, description=_SMALLEST)
 
 
 class AdaptiveStep(Section):
@@ -300,18 +339,20 @@ class AdaptiveStep(Section):
     )
     rtol: Positive | None = Field(default=1e-6, description="null: take fixed steps of step_size")
     atol: Positive | None = Field(default=1e-8, description="null: take fixed steps of step_size")
-    max_halvings: Annotated[int, Field(ge=0, le=40)] = Field(
-        default=10, description="before the run stops with step underflow"
-    )
+    smallest_step: Positive | None = Field(default=None, description=_SMALLEST)
 
 
 Integrator = Annotated[FixedStep | AdaptiveStep, Field(discriminator="method")]
+
+
+_BAUMGARTE = "rate at which the vector field pulls what the process holds back to its value, per unit of the clock"
 
 
 class NoCorrector(Section):
     """The trajectory is what the integrator gives."""
 
     method: Literal["none"]
+    baumgarte: NonNegative = Field(default=0.0, description=_BAUMGARTE)
 
 
 class Gradient(Section):
@@ -320,6 +361,7 @@ class Gradient(Section):
     method: Literal["gradient"]
     steps: Count = 200
     peak_learning_rate: Positive = 1.5e-3
+    baumgarte: NonNegative = Field(default=0.0, description=_BAUMGARTE)
 
 
 class NewtonKrylov(Section):

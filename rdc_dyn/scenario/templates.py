@@ -72,11 +72,13 @@ data:
     name: digits          # digits | mnist | fashion_mnist | npz
     classes: all          # or a list of labels, such as [0, 1, 2, 3, 4]
     limit: 500            # keep this many data; null for all
+  # target: {name: digits, classes: [5, 6, 7, 8, 9]}   # for a transfer: what the source becomes
+  # path: mixture         # mixture | optimal_transport: how the data move from source to target
   validation_fraction: 0.2   # share of the source that the dynamics never see
   # root: data            # folder that holds MNIST, relative to this file
   # download: false       # let torchvision download what is missing from root
 objective:
-  kind: amortised         # the encoder e(z|x) is a network
+  kind: amortised         # the encoder e(z|x) is a network | importance_weighted: and weights on its samples
   encoder:
     kind: mlp
     hidden: [32]          # widths of the hidden layers
@@ -90,6 +92,7 @@ objective:
   classifier:
     kind: linear          # c(y|z): softmax of a linear map of z
   samples: 8              # frozen scrambled-Sobol points z per datum; fewer are learnt by heart
+  # importance_samples: 8 # of importance_weighted: 1 is the amortised bound, many the Gibbs encoder
   weight_prior_precision: 1.0e-2   # rho of rho/2 |theta|^2 in J: makes A definite at a minimum
 start:
   lam: 0.5                # multiplier of D in J = R + lam D + gamma C

@@ -14,7 +14,17 @@ from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised
 from rdc_dyn.objective import Data, FiniteLatent, Objective
 from rdc_dyn.output import accessor  # noqa: F401  # registers ds.rdc
 from rdc_dyn.output.dataset import to_dataset
-from tests.problems import amortised, blobs, controls, digits, equilibrium, finite_latent, problem, trajectory
+from tests.problems import (
+    amortised,
+    blobs,
+    controls,
+    digits,
+    equilibrium,
+    finite_latent,
+    importance_weighted,
+    problem,
+    trajectory,
+)
 
 
 def mixture() -> FiniteLatent:
@@ -29,6 +39,7 @@ CASES: dict[str, Callable[[], Objective]] = {
     "finite_latent digits": lambda: finite_latent(digits(100), 3, 1e-2),
     "amortised": lambda: amortised(blobs(24)),
     "amortised gaussian": lambda: amortised(blobs(24), bernoulli=False),
+    "importance weighted": lambda: importance_weighted(blobs(24), samples=8),
 }
 
 

@@ -24,7 +24,7 @@ from rdc_dyn.objective import LinearGaussian
 from rdc_dyn.output import accessor  # noqa: F401  # registers ds.rdc
 from rdc_dyn.output.dataset import to_dataset
 from rdc_dyn.output.record import Record
-from rdc_dyn.status import NumericalFailure, Status
+from rdc_dyn.status import NumericalFailure, Status, UserError
 from tests.problems import (
     closed_form_hessian,
     controls,
@@ -32,6 +32,7 @@ from tests.problems import (
     linear_gaussian,
     oracle,
     oracle_objective,
+    points_and_events,
     problem,
     trajectory,
 )
@@ -92,13 +93,41 @@ def test_oracle_geodesic(path: Path) -> None:
     assert float(slope) == pytest.approx(curve["slope_dD_dR"], abs=1e-9)
 
 
+def reading(slope: float, here: SurfacePoint, derivative: torch.Tensor) -> torch.Tensor:
+    """(30) as it is printed, with what is to be read as ∂R/∂t."""
+    wanted = torch.stack([slope / (1 + slope * here.controls[0]) * derivative, torch.zeros_like(derivative)])
+    multipliers = torch.linalg.solve(here.matrix[1:, :2], wanted - here.matrix[1:, 2])
+    return torch.cat([multipliers, torch.ones_like(multipliers[:1])])
+
+
 class WrongReading(GeodesicTransfer):
     """(30) with ∂R/∂t read as the derivative of R along the surface at fixed multipliers."""
 
     def rates(self, s: float, here: SurfacePoint) -> torch.Tensor:
-        forces = here.forces.clone()
-        forces[2] = here.matrix[0, 2]
-        return super().rates(s, SurfacePoint(here.controls, here.matrix, forces))
+        return reading(self.slope, here, here.matrix[0, 2])
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_right_reading_of_the_geodesic_without_weight_prior(path: Path) -> None:
+    """∂R/∂t at fixed (D, C) is ∂F/∂t at fixed (λ, γ): then (30) and the rows of M agree, in a rank-deficient case."""
+    at = equilibrium(pair((4, 2, 2), path), controls(4.0, 5.0, 0.3))
+    response = linear_response(at, Dense(), 0.0)
+    here = SurfacePoint(at.controls, response.matrix, response.forces)
+    rates = GeodesicTransfer((0.0, 1.0), -3.0).rates(0.3, here)
+    torch.testing.assert_close(rates, reading(-3.0, here, response.forces[2]), rtol=1e-9, atol=1e-10)
+    assert float((rates - reading(-3.0, here, response.matrix[0, 2])).norm()) > 1e-1
+
+
+def test_geodesic_with_a_weight_prior_is_straight_without_a_corrector() -> None:
+    """dR + dΩ = −λ dD − γ dC + ∂_tF dt: (30) as printed leaves Ω̇ out and bends."""
+    objective = replace(pair((4, 2, 2)), weight_prior_precision=0.1)
+    run = problem(objective, GeodesicTransfer((0.0, 0.2), -3.0), 4.0, 5.0, Integrator("rk4"), 0.0125, corrector=False)
+    records, status = trajectory(run)
+    assert status == "COMPLETED"
+    first, last = records[0].values, records[-1].values
+    assert abs(last["weight_penalty"] - first["weight_penalty"]) > 1e-3
+    change = (last["rate"] - first["rate"], last["distortion"] - first["distortion"])
+    assert abs(change[1] + 3.0 * change[0]) / np.hypot(*change) < 1e-4
 
 
 def test_the_wrong_reading_of_the_geodesic_is_not_straight() -> None:
@@ -168,16 +197,24 @@ def test_optimal_transport_reaches_both_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    "method, order, steps", [("midpoint", 2, (0.1, 0.05, 0.025)), ("rk4", 4, (0.25, 0.125, 0.0625))]
+    "method, order, steps",
+    [
+        ("euler", 1, (0.02, 0.01, 0.005)),
+        ("midpoint", 2, (0.1, 0.05, 0.025)),
+        ("heun3", 3, (0.125, 0.0625, 0.03125)),
+        ("rk4", 4, (0.125, 0.0625, 0.03125)),
+    ],
 )
 @pytest.mark.parametrize("transfer", ["iso", "geodesic"])
 def test_orders_of_the_transfers(transfer: str, method: str, order: int, steps: tuple[float, ...]) -> None:
     process: Process = IsoClassificationTransfer((0.0, 0.5), 0.4)
     if transfer == "geodesic":
-        process = GeodesicTransfer((0.0, 0.5), -3.0)
+        process = GeodesicTransfer((0.0, 0.5), 2.0)
 
     def end(method: str, h: float) -> np.ndarray:
-        run = problem(pair((3, 2, 2)), process, 3.0, 4.0, Integrator(method), h, corrector=False)
+        run = problem(
+            pair((3, 2, 2)), process, 3.0, 4.0, Integrator(method), h, corrector=False, look_ahead=False
+        )  # fmt: skip
         records, status = trajectory(run)
         assert status == "COMPLETED"
         return np.array([records[-1].values[n] for n in ("lam", "gamma", "rate", "distortion", "classification_loss")])
@@ -194,7 +231,39 @@ def test_geodesic_is_singular_at_the_slope_of_the_iso_classification_curve() -> 
     here = SurfacePoint(at.controls, response.matrix, response.forces)
     with pytest.raises(NumericalFailure) as failure:
         GeodesicTransfer((0.0, 1.0), -0.25).rates(0.0, here)
-    assert failure.value.status is Status.DEGENERATE_CONSTRAINT
+    assert failure.value.status is Status.SINGULAR_GEODESIC
+
+
+def test_toward_finds_the_slope_of_the_line_to_an_equilibrium() -> None:
+    """Where a geodesic of slope k ends, the one that aims at its end has the slope k and the same path."""
+    objective = pair((4, 2, 2))
+    given, _ = trajectory(problem(objective, GeodesicTransfer((0.0, 1.0), -3.0), 4.0, 5.0, Integrator("rk4"), 0.1))
+    lam, gamma = given[-1].values["lam"], given[-1].values["gamma"]
+    way = Prescribed((0.0, 1.0), (4.0, lam), (5.0, gamma), (0.0, 1.0))
+    aiming = replace(problem(objective, way, 4.0, 5.0, Integrator("rk4"), 0.1), aims=True)
+    points, events = points_and_events(aiming)
+    assert events[0].kind == "aimed"
+    assert events[0].values["slope"] == pytest.approx(-3.0, rel=1e-8)
+    assert events[-1].values["status"] == "COMPLETED"
+    assert [p.time for p in points] == [r.time for r in given]
+    assert points[-1].state.lam == pytest.approx(lam, rel=1e-8)
+    assert points[-1].state.gamma == pytest.approx(gamma, rel=1e-8)
+
+
+def test_toward_a_point_that_is_not_at_the_classification_loss_of_the_start() -> None:
+    """The message says by how much, and a gamma that is closer."""
+    objective = pair((4, 2, 2))
+    way = Prescribed((0.0, 1.0), (4.0, 4.0), (5.0, 6.0), (0.0, 1.0))
+    off = replace(problem(objective, way, 4.0, 5.0, Integrator("rk4"), 0.1), aims=True)
+    with pytest.raises(UserError, match="off by") as error:
+        points_and_events(off)
+    assert error.value.exit_code == 2
+    start, goal = equilibrium(objective, controls(4.0, 5.0)), equilibrium(objective, controls(4.0, 6.0, 1.0))
+    excess = float(goal.functionals[2] - start.functionals[2])
+    assert f"off by {excess:.3g}" in str(error.value)
+    closer = float(str(error.value).split("gamma = ")[-1].split(" ")[0])
+    nearer = equilibrium(objective, controls(4.0, closer, 1.0))
+    assert abs(float(nearer.functionals[2] - start.functionals[2])) < 0.5 * abs(excess)
 
 
 @pytest.mark.parametrize("weights", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.5, 0.0, 1.0)])

@@ -371,7 +371,7 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
     listed = catalogue()
     words = {kind: [word for word, _ in members] for kind, members in listed.items()}
     assert words == {
-        "objectives": ["amortised", "finite_latent", "linear_gaussian"],
+        "objectives": ["amortised", "importance_weighted", "finite_latent", "linear_gaussian"],
         "data": ["digits", "mnist", "fashion_mnist", "npz"],
         "processes": [
             "prescribed",
@@ -441,6 +441,8 @@ _TARGET = "  target_second_moment: [[1.5, 0.2], [0.2, 1.2]]"
         (_TARGET, "{kind: geodesic_transfer, slope: 1.0, span: [0.0, 1.5]}", "process.span", "from 0 to 1"),
         (_TARGET, "{kind: iso_functional, hold: {rate: 0.0}}", "process.hold", "nothing is held"),
         (_TARGET, "{kind: geodesic_transfer}", "process.slope", "missing"),
+        (_TARGET, "{kind: geodesic_transfer, slope: -3.0, toward: {lam: 1.0, gamma: 1.0}}", "process.toward", "either"),
+        (_TARGET, "{kind: geodesic_transfer, toward: {lam: 1.0}}", "process.toward.gamma", "missing"),
         (_TARGET, "{kind: iso_functional, hold: {rates: 1.0}}", "process.hold.rates", "did you mean 'rate'"),
     ],
 )

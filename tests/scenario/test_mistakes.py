@@ -128,6 +128,26 @@ VAE_CASES: list[tuple[list[Edit], str, str]] = [
         "not a key of kind 'amortised', only of: fin",
     ),
     (
+        [("  kind: amortised", "  kind: importance_weighted"), ("  samples: 8", "  importance_samples: @3")],
+        "objective.importance_samples",
+        "must divide objective.samples, which is 8, got 3",
+    ),
+    (
+        [("  samples: 8", "  samples: 8\n  @importance_samples: 8")],
+        "objective.importance_samples",
+        "not a key of kind 'amortised', only of: importance_weighted",
+    ),
+    (
+        [("root: null", "@coupling: c.npz"), ("target: null", "target: {name: digits}")],
+        "data.coupling",
+        "only with path",
+    ),
+    (
+        [("root: null", "coupling: c.npz\n  path: optimal_transport"), ("target: null", "target: @null")],
+        "data.target",
+        "missing; data.coupling says",
+    ),
+    (
         [("  samples: 8", "  classifier: @linear")],
         "objective.classifier",
         "a section with the keys kind, got the string",
@@ -145,7 +165,7 @@ VAE_CASES: list[tuple[list[Edit], str, str]] = [
     ([("span: [0.0, 1.0]", "span: @[0, 1, 2]")], "process.span", "expected a list of 2 numbers, got \\[0, 1, 2\\]"),
     ([("span: [0.0, 1.0]", "span: [0, @.inf]")], "process.span.1", "must be a finite number"),
     ([("clock: multipliers", "clock: @alfa")], "process.clock", "unknown clock 'alfa'.*did you mean 'alpha'"),
-    ([("clock: multipliers", "on_fold: @follow")], "process.on_fold", "unknown on_fold 'follow'; choose one of: stop"),
+    ([("clock: multipliers", "on_fold: @leave")], "process.on_fold", "unknown on_fold 'leave'; choose one of: stop"),
     (
         [("clock: multipliers", "@shape: linear")],
         "process.shape",
@@ -179,6 +199,7 @@ VAE_CASES: list[tuple[list[Edit], str, str]] = [
 GAUSSIAN_CASES: list[tuple[list[Edit], str, str]] = [
     ([("name: b", "name: b\ndata: {path: mixture, @source: {name: digits}}")], "data.source", "not used"),
     ([("name: b", "name: b\ndata: {@validation_fraction: 0.1}")], "data.validation_fraction", "not used"),
+    ([("name: b", "name: b\ndata: {path: optimal_transport, @coupling: c.npz}")], "data.coupling", "not used"),
     ([("x_dim: 2", "x_dim: 3"), (" [[2, 0.5", " @[[2, 0.5")], "objective.source_second_moment", "4 x 4.*3 rows of 3"),
     ([("[[2, 0.5, 0], [0.5", "@[[2, 0.5, 0], [0.4")], "objective.source_second_moment", "symmetric.*\\(1, 0\\)"),
     ([("[[2, 0.5, 0], [0.5, 1, ", "@[[2, 2, 0], [2, 1, ")], "objective.source_second_moment", "eigenvalue -0.56"),

@@ -1,0 +1,184 @@
+"""{∇_θ J = 0, h = h⁰, f(c) = f⁰}: the path as a curve in (θ, λ, γ, t), smooth where A is singular at a fold."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rdc_dyn.dynamics.process import Process
+from rdc_dyn.dynamics.response import Response, explicit_derivatives, functional_gradients, linear_response
+from rdc_dyn.dynamics.state import State
+from rdc_dyn.linalg import LinearSolution, Spectrum, SymmetricOperator, dense_spectrum, materialise
+from rdc_dyn.linalg.base import Rows
+from rdc_dyn.objective.free_energy import FreeEnergy, Linearisation
+from rdc_dyn.status import NumericalFailure, Status
+
+Extended = Float[Tensor, "P+3"]
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A point of the curve.
+
+    Attributes:
+        at: Linearisation of ∇J there.
+        matrix: A, shape (P, P).
+        tangent: Unit tangent in (θ, λ, γ, t), in the direction of travel, shape (P + 3,).
+        iterations: Newton steps that led here.
+    """
+
+    at: Linearisation
+    matrix: Tensor
+    tangent: Extended
+    iterations: int
+
+    @property
+    def position(self) -> Extended:
+        """(θ, λ, γ, t)."""
+        return torch.cat([self.at.theta, self.at.controls])
+
+
+@dataclass(frozen=True)
+class _Formed:
+    """u = A⁻¹b with an A that is at hand, definite or not."""
+
+    matrix: Tensor
+
+    def solve(self, operator: SymmetricOperator, rhs: Rows, *, rtol: float | None = None) -> LinearSolution:
+        value, info = torch.linalg.solve_ex(self.matrix, rhs.T)
+        failure = Status.SINGULAR if int(info) or not bool(torch.isfinite(value).all()) else None
+        residual = (self.matrix @ value - rhs.T).norm(dim=0) / rhs.norm(dim=1)
+        return LinearSolution(value.T, failure, 0, float(residual.max()))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Pseudo-arclength continuation (Keller 1977) of the path of a process, through folds and along unstable branches.
+
+    P + 2 equations for P + 3 unknowns; the bordered matrix is regular at a fold, where A alone is not. A is formed.
+
+    Attributes:
+        free_energy: J.
+        process: Whose path it is.
+        held_values: h⁰ in nats, shape (m,).
+        frame: f⁰, what the controls keep besides, shape (2 − m,).
+        tolerance: On |∇J|.
+        constraint_tolerance: On |h − h⁰| in nats and |f − f⁰|.
+        max_iterations: Most Newton steps.
+    """
+
+    free_energy: FreeEnergy
+    process: Process
+    held_values: Tensor
+    frame: Tensor
+    tolerance: float
+    constraint_tolerance: float = 1e-10
+    max_iterations: int = 10
+
+    def begin(self, at: Linearisation, direction: Extended) -> CurvePoint:
+        """The point of the curve at a known equilibrium.
+
+        Args:
+            at: Linearisation there.
+            direction: Any vector with a positive component along the direction of travel.
+
+        Returns:
+            The point with its tangent.
+        """
+        matrix = materialise(at)
+        return CurvePoint(at, matrix, self._tangent(self._jacobian(at, matrix), direction / direction.norm()), 0)
+
+    def step(self, point: CurvePoint, length: float) -> CurvePoint:
+        """Predict along the tangent, correct in the plane orthogonal to it.
+
+        Args:
+            point: Where the step begins.
+            length: Arclength Δσ in (θ, λ, γ, t).
+
+        Returns:
+            The next point.
+
+        Raises:
+            NumericalFailure: CORRECTOR_DIVERGED, BOUND_REACHED or NON_FINITE.
+        """
+        predicted = point.position + length * point.tangent
+        position, last = predicted, math.inf
+        for iteration in range(self.max_iterations + 1):
+            state = State(position[:-3], position[-3:])
+            if state.lam < 0 or state.gamma < 0:
+                raise NumericalFailure(Status.BOUND_REACHED, f"lam = {state.lam:.6g}, gamma = {state.gamma:.6g}")
+            at = self.free_energy.linearise(state.theta, state.controls)
+            constraint = self._constraint(at)
+            merit = max(at.residual / self.tolerance, float(constraint.norm()) / self.constraint_tolerance)
+            matrix = materialise(at)
+            jacobian = self._jacobian(at, matrix)
+            if merit <= 1.0:
+                return CurvePoint(at, matrix, self._tangent(jacobian, point.tangent), iteration)
+            if merit > 10 * last or not math.isfinite(merit):
+                break
+            last = merit
+            plane = torch.dot(point.tangent, position - predicted)
+            residual = torch.cat([at.gradient, constraint, plane[None]])
+            position = position - self._solve(jacobian, point.tangent, residual)
+        raise NumericalFailure(Status.CORRECTOR_DIVERGED, f"|grad J| = {at.residual:.3g} in pseudo-arclength")
+
+    def respond(self, point: CurvePoint) -> Response:
+        """θ_c and M with the A at hand, which may be indefinite.
+
+        Args:
+            point: Of the curve.
+
+        Returns:
+            The response.
+        """
+        precision = self.free_energy.objective.weight_prior_precision
+        return linear_response(point.at, _Formed(point.matrix), precision)
+
+    def spectrum(self, point: CurvePoint) -> Spectrum:
+        """Smallest eigenvalue and Morse index, from the A at hand.
+
+        Args:
+            point: Of the curve.
+
+        Returns:
+            The spectrum.
+        """
+        return dense_spectrum(point.matrix, point.at.kernel)
+
+    def _weights(self, at: Linearisation) -> Tensor:
+        return at.theta.new_tensor(self.process.held).reshape(-1, 3)
+
+    def _constraint(self, at: Linearisation) -> Tensor:
+        held = self._weights(at) @ at.functionals - self.held_values
+        return torch.cat([held, self.process.frame(at.controls) - self.frame])
+
+    def _jacobian(self, at: Linearisation, matrix: Tensor) -> Tensor:
+        """∂(∇J, h, f)/∂(θ, λ, γ, t), shape (P + 2, P + 3)."""
+        weights = self._weights(at)
+        precision = self.free_energy.objective.weight_prior_precision
+        frame = torch.func.jacrev(self.process.frame)(at.controls)
+        return torch.cat(
+            [
+                torch.cat([matrix, -at.mixed.T], dim=1),
+                torch.cat([weights @ functional_gradients(at, precision), weights @ explicit_derivatives(at)], dim=1),
+                torch.cat([frame.new_zeros((frame.shape[0], at.size)), frame], dim=1),
+            ]
+        )
+
+    @staticmethod
+    def _solve(jacobian: Tensor, last_row: Extended, rhs: Extended) -> Extended:
+        solution, info = torch.linalg.solve_ex(torch.cat([jacobian, last_row[None]]), rhs)
+        if int(info) or not bool(torch.isfinite(solution).all()):
+            raise NumericalFailure(Status.SINGULAR, "the bordered matrix of the curve")
+        return solution
+
+    def _tangent(self, jacobian: Tensor, along: Extended) -> Extended:
+        """The null vector with a positive component along `along`."""
+        rhs = torch.zeros_like(along)
+        rhs[-1] = 1.0
+        tangent = self._solve(jacobian, along, rhs)
+        return tangent / tangent.norm()

@@ -1,0 +1,108 @@
+"""max_v vᵀBv / vᵀAv for symmetric B and positive definite A, by locally optimal preconditioned CG (Knyazev 2001)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from rdc_dyn.linalg.base import Rows, SymmetricOperator, Vector, project_out
+from rdc_dyn.linalg.preconditioner import Preconditioner
+from rdc_dyn.status import NumericalFailure, Status
+
+
+@dataclass(frozen=True)
+class RitzPair:
+    """Result of `largest_ratio`.
+
+    Attributes:
+        value: vᵀBv / vᵀAv, a lower bound of the maximum.
+        vector: v, with vᵀAv = 1.
+        converged: Whether the value had settled to the tolerance.
+    """
+
+    value: float
+    vector: Vector
+    converged: bool
+
+
+def largest_ratio(
+    b: SymmetricOperator,
+    a: SymmetricOperator,
+    preconditioner: Preconditioner,
+    start: Rows,
+    *,
+    rtol: float = 1e-3,
+    max_iterations: int = 40,
+) -> RitzPair:
+    """Maximise the Rayleigh quotient of the pencil (B, A) over vectors orthogonal to the zero modes of A.
+
+    Args:
+        b: B.
+        a: A, positive definite on the complement of its zero modes.
+        preconditioner: An approximate inverse of A, prepared.
+        start: Vectors whose span is searched first, shape (k, P); one near the answer saves iterations.
+        rtol: Relative change of the value between iterations at which it counts as settled.
+        max_iterations: Most iterations, each one product with A and with B.
+
+    Returns:
+        The pair.
+
+    Raises:
+        NumericalFailure: INDEFINITE if some vᵀAv of the search is negative, NON_FINITE if a product is not finite.
+    """
+    kernel = a.kernel
+    basis = project_out(kernel, start)
+    basis = basis[basis.norm(dim=1) > 0]
+    products = _products(b, a, basis, kernel)
+    value, settled = -torch.inf, False
+    x, bx, ax, direction = _rayleigh_ritz(basis, *products)
+    for _ in range(max_iterations):
+        ratio = float(torch.dot(x, bx))
+        settled = abs(ratio - value) <= rtol * abs(ratio)
+        value = ratio
+        w = preconditioner.apply(project_out(kernel, bx - ratio * ax))
+        if settled or not bool(w.any()):
+            settled = True
+            break
+        basis = torch.stack([x, w]) if direction is None else torch.stack([x, w, direction[0]])
+        fresh = _products(b, a, w[None], kernel)
+        known = [torch.stack([bx]), torch.stack([ax])]
+        if direction is not None:
+            known = [torch.cat([k, d[None]]) for k, d in zip(known, direction[1:])]
+        b_basis, a_basis = (torch.cat([k[:1], f, k[1:]]) for k, f in zip(known, fresh))
+        x, bx, ax, direction = _rayleigh_ritz(basis, b_basis, a_basis)
+    return RitzPair(value, x, settled)
+
+
+def _products(b: SymmetricOperator, a: SymmetricOperator, rows: Rows, kernel: Rows) -> tuple[Rows, Rows]:
+    products = project_out(kernel, b.mm(rows)), project_out(kernel, a.mm(rows))
+    if not all(bool(torch.isfinite(p).all()) for p in products):
+        raise NumericalFailure(Status.NON_FINITE, "derivatives of A")
+    return products
+
+
+def _rayleigh_ritz(
+    basis: Rows, b_basis: Rows, a_basis: Rows
+) -> tuple[Vector, Vector, Vector, tuple[Vector, Vector, Vector] | None]:
+    """The best vector x of the span with Bx and Ax, and the part of it outside the first basis vector."""
+    scale = basis.norm(dim=1, keepdim=True)
+    basis, b_basis, a_basis = basis / scale, b_basis / scale, a_basis / scale
+    gram = basis @ a_basis.T
+    sizes, vectors = torch.linalg.eigh(0.5 * (gram + gram.T))
+    rounding = 1e2 * torch.finfo(gram.dtype).eps * float(sizes.abs().max())
+    if float(sizes[0]) < -rounding:
+        raise NumericalFailure(Status.INDEFINITE, f"v.Av = {float(sizes[0]):.3g}")
+    live = sizes > rounding  # nearly parallel vectors make the Gram matrix singular to rounding
+    if not bool(live.any()):
+        raise NumericalFailure(Status.SINGULAR)
+    to_orthonormal = vectors[:, live] / sizes[live].sqrt()
+    inner = to_orthonormal.T @ (basis @ b_basis.T) @ to_orthonormal
+    _, ritz = torch.linalg.eigh(0.5 * (inner + inner.T))
+    coordinates = to_orthonormal @ ritz[:, -1]
+    outside = coordinates.clone()
+    outside[0] = 0.0
+    direction = None
+    if bool(outside.any()):
+        direction = (outside @ basis, outside @ b_basis, outside @ a_basis)
+    return coordinates @ basis, coordinates @ b_basis, coordinates @ a_basis, direction

@@ -1,0 +1,204 @@
+"""z = μ(x) + s(x) ε with frozen ε: what the objectives with a network encoder e_θ(z|x) = N(μ, diag s²) share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import functional_call
+
+from rdc_dyn.linalg.base import Rows, Vector
+from rdc_dyn.objective.base import Scalar, no_kernel
+from rdc_dyn.objective.data import Data, Part, Sample
+from rdc_dyn.objective.likelihood import Likelihood
+from rdc_dyn.objective.networks import Layout, Networks
+from rdc_dyn.objective.noise import sobol_normal
+
+Noise = Float[Tensor, "N S d"]
+
+_FUNCTIONALS = ("rate", "distortion", "classification_loss")
+
+
+@dataclass(frozen=True)
+class Codes:
+    """S codes z of each datum, and what decoder and classifier make of them; m = N(0, I).
+
+    Attributes:
+        mean: μ.
+        log_variance: ln s².
+        noise: ε.
+        z: μ + s ε.
+        distortion: −log d(x|z).
+        classification_loss: −log c(y|z).
+        log_classifier: log c(·|z) of all classes.
+    """
+
+    mean: Float[Tensor, "N d"]
+    log_variance: Float[Tensor, "N d"]
+    noise: Noise
+    z: Float[Tensor, "N S d"]
+    distortion: Float[Tensor, "N S"]
+    classification_loss: Float[Tensor, "N S"]
+    log_classifier: Float[Tensor, "N S Y"]
+
+    @property
+    def divergence(self) -> Float[Tensor, "N"]:
+        """KL(e_θ(·|x) ‖ m) = ½ Σ (μ² + s² − ln s² − 1)."""
+        return 0.5 * (self.mean.square() + self.log_variance.exp() - self.log_variance - 1).sum(1)
+
+    @property
+    def log_ratio(self) -> Float[Tensor, "N S"]:
+        """log e_θ(z|x) − log m(z) = ½ Σ (z² − ε² − ln s²), whose mean is the divergence."""
+        return 0.5 * (self.z.square() - self.noise.square() - self.log_variance[:, None, :]).sum(2)
+
+
+@dataclass(frozen=True)
+class Variational(ABC):
+    """Networks, data and frozen noise; a member says how the codes of a datum enter J.
+
+    Attributes:
+        data: Samples of (x, y): source, and for data that move target, with or without a coupling.
+        networks: Encoder, decoder and classifier; their parameters are θ.
+        latent_dim: d.
+        likelihood: d(x|z).
+        samples: Frozen Sobol samples of z for each datum.
+        weight_prior_precision: ρ.
+        seed: Seed of the noise.
+    """
+
+    data: Data
+    networks: Networks
+    latent_dim: int
+    likelihood: Likelihood
+    samples: int
+    weight_prior_precision: float
+    seed: int
+    exact: bool = False
+    #: What `measure` gives besides the functionals, which the record takes from J.
+    recorded: ClassVar[tuple[str, ...]] = ("accuracy",)
+    layout: Layout = field(init=False)
+    _noise: dict[str, Noise] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layout", Layout.of(self.networks))
+        sets = {"source": self.data.source, "target": self.data.target, "validation": self.data.validation}
+        noise = {}
+        for number, (name, sample) in enumerate(sets.items()):
+            for stream, prefix in enumerate(("", "fresh_")):
+                if sample is not None:
+                    noise[prefix + name] = self._draw(sample, 2 * number + stream)
+        if self.data.coupling is not None:
+            # A datum takes its noise along, so that J at t = 0 is the source's own.
+            noise |= {f"{p}pairs": noise[f"{p}source"][self.data.coupling.source] for p in ("", "fresh_")}
+        object.__setattr__(self, "_noise", noise)
+
+    def _draw(self, sample: Sample, stream: int) -> Noise:
+        noise = sobol_normal(len(sample), self.samples, self.latent_dim, seed=1_000_003 * self.seed + stream)
+        return noise.to(sample.x)
+
+    @abstractmethod
+    def bound(self, codes: Codes, sample: Sample, lam: Scalar, gamma: Scalar) -> Scalar:
+        """J of a sample."""
+
+    @abstractmethod
+    def weights(self, codes: Codes, lam: Scalar, gamma: Scalar) -> Float[Tensor, "N S"]:
+        """Weights of the codes in the averages D and C of each datum; they sum to one."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether there is a target."""
+        return self.data.target is not None
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return self.layout.size
+
+    def codes(self, theta: Vector, sample: Sample, noise: Noise) -> Codes:
+        """The codes of a sample for given noise."""
+        parameters = self.layout.unflatten(theta)
+        mean, log_variance, z, output, logits = functional_call(self.networks, parameters, (sample.x, noise))
+        log_classifier = logits.log_softmax(-1)
+
+        def of_label(y: Tensor) -> Tensor:
+            return log_classifier.gather(-1, y[:, None, None].expand(-1, noise.shape[1], 1))[..., 0]
+
+        distortion = -self.likelihood.log_prob(sample.x[:, None, :], output)
+        return Codes(mean, log_variance, noise, z, distortion, -sample.labelled(of_label), log_classifier)
+
+    def free_energy(self, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
+        """J over the data at t: source, mixture or moving points."""
+
+        def bound(part: Part, sample: Sample) -> Tensor:
+            return self.bound(self.codes(theta, sample, self._noise[part]), sample, lam, gamma)
+
+        return self.data.expectation(bound, data_position)
+
+    def initial(self, generator: torch.Generator) -> Vector:
+        """Glorot-normal weights, zero biases."""
+        return self.layout.initial(generator).to(self.data.source.x)
+
+    def kernel(self, theta: Vector) -> Rows:
+        """No continuous symmetry: rotations of z are broken by the frozen noise."""
+        return no_kernel(theta)
+
+    def diagnostics(self, theta: Vector, lam: float, gamma: float, data_position: float) -> dict[str, float]:
+        """Accuracy, D and C on noise that J never saw, and R, D, C and accuracy on the validation set.
+
+        Args:
+            theta: θ.
+            lam: λ.
+            gamma: γ.
+            data_position: t.
+
+        Returns:
+            A number for each name.
+        """
+        lam_, gamma_, position = theta.new_tensor([lam, gamma, data_position]).unbind()
+
+        def of_sample(noise: str, sample: Sample) -> dict[str, Tensor]:
+            return self.measure(self.codes(theta, sample, self._noise[noise]), sample, lam_, gamma_)
+
+        def of_data(prefix: str, names: tuple[str, ...]) -> dict[str, float]:
+            def chosen(part: Part, sample: Sample) -> Tensor:
+                numbers = of_sample(prefix + part, sample)
+                return torch.stack([numbers[name] for name in names])
+
+            values = self.data.expectation(chosen, position).tolist()
+            return {prefix + name: value for name, value in zip(names, values)}
+
+        with torch.no_grad():
+            numbers = of_data("", self.recorded) | of_data("fresh_", ("distortion", "classification_loss"))
+            if self.data.validation is not None:
+                held_out = of_sample("validation", self.data.validation)
+                numbers |= {f"validation_{name}": float(held_out[name]) for name in (*_FUNCTIONALS, "accuracy")}
+        return numbers
+
+    def measure(self, codes: Codes, sample: Sample, lam: Scalar, gamma: Scalar) -> dict[str, Tensor]:
+        """R, D, C and accuracy of a sample.
+
+        The accuracy is that of the class probabilities averaged over the codes, weighted as if the label were unknown.
+
+        Args:
+            codes: Codes of the sample.
+            sample: The sample.
+            lam: λ.
+            gamma: γ.
+
+        Returns:
+            A number for each name.
+        """
+        weights, blind = self.weights(codes, lam, gamma), self.weights(codes, lam, torch.zeros_like(gamma))
+        distortion = sample.mean((weights * codes.distortion).sum(1))
+        classification = sample.mean((weights * codes.classification_loss).sum(1))
+        prediction = (blind[..., None] * codes.log_classifier.exp()).sum(1).argmax(1)
+        return {
+            "rate": self.bound(codes, sample, lam, gamma) - lam * distortion - gamma * classification,
+            "distortion": distortion,
+            "classification_loss": classification,
+            "accuracy": sample.mean(sample.labelled(lambda y: (prediction == y).to(distortion.dtype))),
+        }

@@ -1,0 +1,107 @@
+"""What a run tells besides its points."""
+
+from __future__ import annotations
+
+from rdc_dyn.output.record import FUNCTIONALS, Event
+from rdc_dyn.simulate.problem import Point
+from rdc_dyn.status import NumericalFailure, Status
+
+#: Failures that are places on the surface: a run that they stop is named after them.
+_PLACES = frozenset(
+    {
+        Status.BOUND_REACHED,
+        Status.BRANCH_POINT,
+        Status.DEGENERATE_CONSTRAINT,
+        Status.FOLD,
+        Status.NON_FINITE,
+        Status.SINGULAR_GEODESIC,
+    }
+)
+
+#: Steps that fail in front of a singular point at less than this multiple of their length are stopped by it.
+_NEAR = 10.0
+
+
+def rejected(s: float, length: float, failure: NumericalFailure) -> Event:
+    """A step that failed and is halved.
+
+    Args:
+        s: Clock at its start.
+        length: Its length.
+        failure: Why.
+
+    Returns:
+        The event.
+    """
+    name = failure.status.name.lower().replace("_", " ")
+    values = {"step_size": length, "status": failure.status.name, "detail": failure.detail}
+    return Event("rejected", s, f"step of {length:.4g} rejected, {name} ({failure.detail})", values)
+
+
+def end(s: float, status: Status, detail: str = "", bracket: tuple[float, float] | None = None) -> Event:
+    """The end of a run.
+
+    Args:
+        s: Clock of the last point.
+        status: How it ended.
+        detail: Numbers that belong to it.
+        bracket: Two values of the clock between which lies what stopped it, or None.
+
+    Returns:
+        The event.
+    """
+    values: dict[str, str | float] = {"status": status.name, "detail": detail}
+    if bracket is not None:
+        values |= {"stopped_after": bracket[0], "stopped_before": bracket[1]}
+    return Event("end", s, status.value, values)
+
+
+def stopped(point: Point, beyond: float, failure: NumericalFailure) -> Event:
+    """The end of a run at what no step passes.
+
+    Args:
+        point: The last good point.
+        beyond: Clock at which the path cannot be.
+        failure: Why.
+
+    Returns:
+        The event, with the two clocks as a bracket.
+    """
+    status, detail = failure.status, failure.detail
+    near = point.ahead.distance <= _NEAR * abs(beyond - point.time)
+    if status not in _PLACES and near:
+        status, detail = point.ahead.ends_as, f"{point.ahead.name} goes to zero; {status.name}: {detail}"
+    elif status not in _PLACES:
+        status, detail = Status.STEP_UNDERFLOW, f"{status.name}: {detail}"
+    place = f"between time {point.time:.8g} and {beyond:.8g}"
+    return end(point.time, status, f"{place}: {detail}" if detail else place, (point.time, beyond))
+
+
+def relaxed(point: Point) -> Event:
+    """A jump to another branch.
+
+    Args:
+        point: The point that it led to.
+
+    Returns:
+        The event, whose values are the changes in R, D, C, J and |Δθ|; the ordinary change over the step is part of
+        them.
+    """
+    return Event("relaxed", point.time, "the branch ends here; relaxed to the minimum that takes over", point.jump)
+
+
+def jump(before: Point, after: Point) -> dict[str, float]:
+    """What changed between two points.
+
+    Args:
+        before: The last point of one branch.
+        after: The first point of the other.
+
+    Returns:
+        Changes by name.
+    """
+    change = (after.at.functionals - before.at.functionals).tolist()
+    values = {f"jump_{name}": value for name, value in zip(FUNCTIONALS, change)}
+    values["jump_free_energy"] = after.at.value - before.at.value
+    values["jump_theta"] = float((after.at.theta - before.at.theta).norm())
+    return values

@@ -1,0 +1,114 @@
+"""The path beyond a fold, by pseudo-arclength: time goes on to run forward while the multipliers turn round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from rdc_dyn.dynamics import Curve, CurvePoint, NewtonKrylov
+from rdc_dyn.output.record import Event
+from rdc_dyn.simulate import events
+from rdc_dyn.simulate.problem import Point, Problem
+from rdc_dyn.status import NumericalFailure, Status
+
+#: Least cosine between the tangents of two points.
+_STRAIGHT = 0.9
+
+
+def follow(problem: Problem, point: Point) -> Iterator[Point | Event]:
+    """Go on along the branch from a point in front of a fold, in the unfolded clock ∫|ds|.
+
+    Args:
+        problem: What is run.
+        point: The last point that was reached as a graph over the clock.
+
+    Yields:
+        Points and events, the end last; where the Morse index changes, an event says between which times.
+    """
+    curve = _curve(problem, point)
+    end = problem.process.span[1]
+    yield Event("follow", point.time, "a fold is near; the branch is followed by pseudo-arclength", {})
+    try:
+        here = curve.begin(point.at, _direction(problem, point))
+    except NumericalFailure as failure:
+        yield events.end(point.time, failure.status, failure.detail)
+        return
+    index = curve.spectrum(here).morse_index
+    length = _first_length(problem, point)
+    while point.time != end:
+        try:
+            there, new = _step(problem, curve, here, point, length)
+        except NumericalFailure as failure:
+            yield events.rejected(point.time, length, failure)
+            length *= 0.5
+            if length < 1e-6 * (1.0 + float(here.position.norm())):
+                yield events.end(point.time, *_cause(failure))
+                return
+            continue
+        overshoot = problem.forward * (new.time - end)
+        if overshoot > 1e-9 * problem.step_size.nominal:
+            length *= (abs(end - point.time)) / abs(new.time - point.time)
+            continue
+        if overshoot > -1e-9 * problem.step_size.nominal:
+            new = _at(new, end)
+        if new.morse_index != index:
+            yield _passed(point, new, index)
+        index, here, point = new.morse_index, there, new
+        yield point
+        growth = 1.5 if there.iterations <= 3 else 1.0
+        length *= min(growth, problem.step_size.nominal / max(new.step_size, 1e-12))
+    yield events.end(end, Status.COMPLETED)
+
+
+def _curve(problem: Problem, point: Point) -> Curve:
+    corrector = problem.corrector
+    tolerance = corrector.tolerance if isinstance(corrector, NewtonKrylov) else problem.minimiser.tolerance
+    frame = problem.process.frame(point.at.controls)
+    return Curve(problem.free_energy, problem.process, point.held_values, frame, tolerance)
+
+
+def _direction(problem: Problem, point: Point) -> torch.Tensor:
+    rates = problem.forward * problem.process.rates(point.time, point.here)
+    return torch.cat([rates @ point.response.directions, rates])
+
+
+def _first_length(problem: Problem, point: Point) -> float:
+    """As far in (θ, λ, γ, t) as half of what is left to the fold in the clock."""
+    reach = min(problem.step_size.nominal, 0.5 * max(point.stability.approach.distance, problem.step_size.smallest))
+    return reach * float(_direction(problem, point).norm())
+
+
+def _step(problem: Problem, curve: Curve, here: CurvePoint, point: Point, length: float) -> tuple[CurvePoint, Point]:
+    """One step, refused where the curve bends too much or the clock advances by more than a nominal step."""
+    there = curve.step(here, length)
+    cosine = float(torch.dot(here.tangent, there.tangent))
+    if cosine < _STRAIGHT:
+        raise NumericalFailure(Status.BRANCH_LOST, f"the tangent turned, cosine {cosine:.3g}")
+    problem.free_energy.work.corrector_iterations += there.iterations
+    new = Point(
+        point.time, there.at, curve.respond(there), 0.0, None, point.held_values, point.index + 1,
+        morse_index=curve.spectrum(there).morse_index,
+    )  # fmt: skip
+    elapsed = problem.process.elapsed(point.here, new.here)
+    if elapsed > 1.5 * problem.step_size.nominal:
+        raise NumericalFailure(Status.CORRECTOR_DIVERGED, f"the clock advanced by {elapsed:.3g}")
+    return there, _at(new, point.time + problem.forward * elapsed, elapsed)
+
+
+def _at(point: Point, time: float, step_size: float | None = None) -> Point:
+    return replace(point, time=time, step_size=point.step_size if step_size is None else step_size)
+
+
+def _passed(before: Point, after: Point, index: int | None) -> Event:
+    text = f"an eigenvalue of A passed through zero between time {before.time:.8g} and {after.time:.8g}"
+    values = {"after": before.time, "before": after.time, "morse_index_before": index or 0}
+    values |= {"morse_index": after.morse_index or 0, "lam": after.state.lam, "gamma": after.state.gamma}
+    return Event("fold", after.time, text, values | {"data_position": after.state.data_position})
+
+
+def _cause(failure: NumericalFailure) -> tuple[Status, str]:
+    if failure.status in (Status.BOUND_REACHED, Status.NON_FINITE):
+        return failure.status, failure.detail
+    return Status.STEP_UNDERFLOW, f"{failure.status.name}: {failure.detail}"

@@ -1,0 +1,105 @@
+"""The loop: a segment at a time, accepted or halved, until the span or the branch ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rdc_dyn.dynamics import StepSize
+from rdc_dyn.output.record import Event
+from rdc_dyn.simulate import events
+from rdc_dyn.simulate.aim import aim
+from rdc_dyn.simulate.follow import follow
+from rdc_dyn.simulate.problem import Point, Problem, Watch
+from rdc_dyn.simulate.start import start
+from rdc_dyn.simulate.step import advance, relax
+from rdc_dyn.status import NumericalFailure, Status
+
+#: A branch is left, by relaxing or following, where its end is nearer than this share of a step, or where a step of
+#: this share fails.
+_SHARE = 1 / 8
+#: The singular point is taken to be nearer than this multiple of its first-order distance.
+_MARGIN = 1.5
+#: Singular points of the surface, where a branch of minima ends.
+_FOLDS = (Status.FOLD, Status.BRANCH_POINT)
+
+
+class Singular(NumericalFailure):  # a failure is not an error of the program
+    """A singular point lies in front of the path."""
+
+
+def simulate(problem: Problem, watch: Watch | None = None) -> Iterator[Point | Event]:
+    """Run a process from its first equilibrium to the end of its span, or to a numerical stop.
+
+    Args:
+        problem: What to run.
+        watch: Told about the equilibration of the start.
+
+    Yields:
+        Points in the order of the clock, events between them; the last is an event of kind `end` whose value `status`
+        is the name of a `Status`.
+
+    Raises:
+        UserError: If a geodesic aims at a point that is not at the classification loss of the start.
+    """
+    s, end = span = problem.process.span
+    try:
+        if problem.aims:
+            problem, aimed = aim(problem, watch, simulate)
+            yield aimed
+        point = start(problem, watch)
+    except NumericalFailure as failure:
+        yield events.end(s, failure.status, failure.detail)
+        return
+    yield point
+    size = problem.step_size
+    while point.time != end:
+        target = size.target(point.time, span, point.ahead.reach)
+        try:
+            _look_ahead(problem, point)
+            new = advance(problem, point, target)
+        except NumericalFailure as failure:
+            singular = isinstance(failure, Singular)
+            leaves = singular and failure.status in _FOLDS
+            if not singular:
+                yield events.rejected(point.time, abs(target - point.time), failure)
+                size = size.rejected(abs(target - point.time))
+                leaves = size.exhausted or _short(size)
+            if not (singular or size.exhausted or (leaves and problem.on_fold == "relax")):
+                continue
+            if problem.on_fold == "follow" and singular and leaves:
+                yield from follow(problem, point)
+                return
+            if problem.on_fold != "relax" or not leaves:
+                yield events.stopped(point, _beyond(problem, point, target, singular), failure)
+                return
+            try:
+                new = relax(problem, point, _beyond(problem, point, target, singular))
+            except NumericalFailure as failed:
+                yield events.end(point.time, failed.status, failed.detail)
+                return
+            yield events.relaxed(new)
+        point, size = new, size.accepted()
+        yield point
+    yield events.end(end, Status.COMPLETED)
+
+
+def _look_ahead(problem: Problem, point: Point) -> None:
+    """Stop in front of a singular point: at the smallest step from it, or earlier where the branch is to be left."""
+    near, ahead = problem.step_size.smallest, point.ahead
+    if problem.on_fold != "stop" and ahead.ends_as in _FOLDS:
+        near = max(near, _SHARE * problem.step_size.nominal)
+    if _MARGIN * ahead.distance <= near:
+        raise Singular(ahead.ends_as, f"{ahead.name} reaches zero within {ahead.distance:.3g}")
+
+
+def _short(size: StepSize) -> bool:
+    return size.failed is not None and size.failed <= _SHARE * size.nominal * 1.001
+
+
+def _beyond(problem: Problem, point: Point, target: float, singular: bool) -> float:
+    """A clock at which the branch has ended: beyond the singular point, or the end of the step that failed."""
+    if not singular:
+        return target
+    end = problem.process.span[1]
+    beyond = point.time + problem.forward * _MARGIN * max(point.ahead.distance, 0.25 * problem.step_size.smallest)
+    return end if problem.forward * (end - beyond) < 0 else beyond

@@ -1,0 +1,106 @@
+"""A point as the numbers that are kept of it."""
+
+from __future__ import annotations
+
+import math
+import time as clock
+
+from rdc_dyn.linalg import spectrum
+from rdc_dyn.output.record import CONTROLS, FUNCTIONALS, JUMPS, Event, Record
+from rdc_dyn.simulate.problem import Point, Problem
+from rdc_dyn.status import NumericalFailure
+
+#: Relative difference between frozen and fresh noise from which a run warns.
+_NOISE_GAP = 0.05
+
+
+def to_record(problem: Problem, point: Point, *, stability: bool = False) -> Record:
+    """The numbers of a point, with the diagnostics of its objective.
+
+    Args:
+        problem: The problem it belongs to.
+        point: The point.
+        stability: Whether to compute the smallest eigenvalue of A, and the Morse index where θ is small.
+
+    Returns:
+        The record.
+    """
+    at, work = point.at, problem.free_energy.work
+    values = dict(zip(CONTROLS, at.controls.tolist())) | dict(zip(FUNCTIONALS, at.functionals.tolist()))
+    if stability:
+        values |= _stability(problem, point)
+    if point.morse_index is not None:
+        values["morse_index"] = float(point.morse_index)
+    if problem.monitor is not None:
+        values["singular_distance"] = point.stability.approach.distance
+    if problem.on_fold == "relax":
+        values |= {name: point.jump.get(name, 0.0) for name in JUMPS}
+    values |= _diagnostics(problem, point) | {
+        "free_energy": at.value,
+        "weight_penalty": at.weight_penalty,
+        "equilibrium_residual": at.residual,
+        "constraint_residual": _deviation(problem, point),
+        "step_size": point.step_size,
+        "vector_field_evaluations": float(work.vector_field_evaluations),
+        "gradient_evaluations": float(work.gradient_evaluations),
+        "hessian_vector_products": float(work.hessian_vector_products),
+        "krylov_iterations": float(work.krylov_iterations),
+        "krylov_residual": point.response.residual,
+        "corrector_iterations": float(work.corrector_iterations),
+        "wall_time": clock.perf_counter() - problem.began,
+    }
+    return Record(point.time, values, tuple(tuple(row) for row in point.response.matrix.tolist()))
+
+
+def _diagnostics(problem: Problem, point: Point) -> dict[str, float]:
+    at, objective = point.at, problem.free_energy.objective
+    lam, gamma, data_position = at.controls.tolist()
+    values = dict(objective.diagnostics(at.theta, lam, gamma, data_position))
+    if "validation_rate" in values:
+        values["validation_free_energy"] = (
+            values["validation_rate"]
+            + lam * values["validation_distortion"]
+            + gamma * values["validation_classification_loss"]
+            + at.weight_penalty
+        )
+    if objective.moves:
+        values["free_energy_data_derivative"] = float(point.response.forces[2])
+        values["free_energy_data_curvature"] = point.response.data_curvature
+    return values
+
+
+def _deviation(problem: Problem, point: Point) -> float:
+    """The largest w·(R, D, C) − h⁰ by magnitude; NaN where nothing is held."""
+    if not problem.process.held:
+        return math.nan
+    deviations = problem.weights(point.held_values) @ point.at.functionals - point.held_values
+    return float(deviations[deviations.abs().argmax()])
+
+
+def _stability(problem: Problem, point: Point) -> dict[str, float]:
+    try:
+        found = spectrum(point.at, problem.minimiser.preconditioner)
+    except NumericalFailure:
+        return {"smallest_eigenvalue": math.nan}
+    values = {"smallest_eigenvalue": found.smallest}
+    return values if found.morse_index is None else values | {"morse_index": float(found.morse_index)}
+
+
+def noise_gap(record: Record) -> Event | None:
+    """A warning where D or C on fresh noise parts from that on the frozen noise by more than 5 %.
+
+    Args:
+        record: A recorded point.
+
+    Returns:
+        The warning, or None. Then J has learnt its noise by heart and its equilibrium means little.
+    """
+    for name in ("distortion", "classification_loss"):
+        fresh, frozen = record.values.get(f"fresh_{name}"), record.values[name]
+        if fresh is not None and abs(fresh - frozen) > _NOISE_GAP * abs(frozen):
+            text = (
+                f"{name} is {frozen:.4g} on the frozen noise but {fresh:.4g} on fresh noise: the noise is being learnt "
+                "by heart; raise objective.samples or objective.weight_prior_precision, or use more data"
+            )
+            return Event("warning", record.time, text, {"frozen": frozen, "fresh": fresh})
+    return None

@@ -1,0 +1,128 @@
+"""What a run needs, and what it knows at a point of its path."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from rdc_dyn.dynamics import (
+    Approach,
+    Corrector,
+    Integrator,
+    Minimiser,
+    Monitor,
+    Process,
+    Response,
+    Stability,
+    State,
+    StepSize,
+    SurfacePoint,
+)
+from rdc_dyn.linalg import LinearSolver
+from rdc_dyn.objective import FreeEnergy, Linearisation
+
+#: Called while the start is equilibrated: (phase, step, J, |∇J|).
+Watch = Callable[[str, int, float, float], None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything a run needs.
+
+    Attributes:
+        free_energy: J.
+        process: Moves the controls.
+        solver: Applies A⁻¹.
+        integrator: Predictor.
+        corrector: Back to the surface.
+        minimiser: Finds the first equilibrium, and the one beyond a fold.
+        step_size: Length of the segments.
+        start: θ and controls from which the first equilibrium is sought.
+        adam_steps: Adam steps before the minimiser.
+        learning_rate: Adam's largest learning rate.
+        on_fold: Where a branch of minima ends: stop there, relax to the minimum that takes over, or follow the branch.
+        monitor: Watches for singular points ahead; None leaves them to be found by steps that fail.
+        aims: Whether the process is only the way to the equilibrium that a geodesic is to aim at.
+        baumgarte: Rate κ at which the vector field pulls held functionals back, ḣ = −κ (h − h⁰).
+    """
+
+    free_energy: FreeEnergy
+    process: Process
+    solver: LinearSolver
+    integrator: Integrator
+    corrector: Corrector
+    minimiser: Minimiser
+    step_size: StepSize
+    start: State
+    adam_steps: int
+    learning_rate: float
+    on_fold: Literal["stop", "relax", "follow"]
+    monitor: Monitor | None
+    aims: bool = False
+    baumgarte: float = 0.0
+    began: float = field(default_factory=clock.perf_counter)
+
+    @property
+    def precision(self) -> float:
+        """ρ of the weight prior."""
+        return self.free_energy.objective.weight_prior_precision
+
+    @property
+    def forward(self) -> float:
+        """1 where the clock runs upwards, −1 where it runs down."""
+        return 1.0 if self.process.span[1] > self.process.span[0] else -1.0
+
+    def weights(self, like: torch.Tensor) -> torch.Tensor:
+        """Weights of the held functionals, shape (m, 3)."""
+        return like.new_tensor(self.process.held).reshape(-1, 3)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the path on (or, without corrector, near) the surface.
+
+    Attributes:
+        time: Process clock.
+        at: Linearisation of ∇J there.
+        response: θ_c and M there.
+        step_size: Length of the step that led here; zero at the start.
+        first_step: Step with which an adaptive method should go on.
+        held_values: h⁰ of the functionals that the process holds.
+        index: Number of accepted steps so far.
+        stability: Distance to the next singular point of the surface, as far as it is watched.
+        singularities: Distance to the zeros of what the process divides by.
+        jump: What relaxing onto another branch changed in the step that led here, by name; empty elsewhere.
+        morse_index: Number of negative eigenvalues of A on a branch that is followed; None where it was not counted.
+    """
+
+    time: float
+    at: Linearisation
+    response: Response
+    step_size: float
+    first_step: float | None
+    held_values: torch.Tensor
+    index: int
+    stability: Stability = field(default_factory=Stability)
+    singularities: tuple[Approach, ...] = ()
+    jump: Mapping[str, float] = field(default_factory=dict)
+    morse_index: int | None = None
+
+    @property
+    def state(self) -> State:
+        """θ and controls."""
+        return State(self.at.theta, self.at.controls)
+
+    @property
+    def ahead(self) -> Approach:
+        """The nearest singular point, of the surface or of the process."""
+        return min((self.stability.approach, *self.singularities), key=lambda a: a.reach)
+
+    @property
+    def here(self) -> SurfacePoint:
+        """What the process may look at."""
+        rate = float(self.response.functionals[0])
+        return SurfacePoint(self.at.controls, self.response.matrix, self.response.forces, rate)

@@ -1,0 +1,177 @@
+"""One segment: predict, correct, check that it is still the same branch, look ahead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rdc_dyn.dynamics import (
+    Approach,
+    Constraint,
+    NewtonKrylov,
+    Response,
+    State,
+    VectorField,
+    approach,
+    linear_response,
+)
+from rdc_dyn.objective import Linearisation
+from rdc_dyn.simulate.events import jump
+from rdc_dyn.simulate.problem import Point, Problem
+from rdc_dyn.status import NumericalFailure, Status
+
+
+def respond(problem: Problem, at: Linearisation) -> Response:
+    """θ_c and M at a state; counts the work.
+
+    Args:
+        problem: What is run.
+        at: The state.
+
+    Returns:
+        The response.
+
+    Raises:
+        NumericalFailure: That of the solve.
+    """
+    response = linear_response(at, problem.solver, problem.precision)
+    problem.free_energy.work.krylov_iterations += response.iterations
+    return response
+
+
+def watched(problem: Problem, point: Point, before: Point | None) -> Point:
+    """The point with its distance to the next singular point, where the problem watches for one.
+
+    Args:
+        problem: What is run.
+        point: Where to look from.
+        before: The point before it on the same branch, or None.
+
+    Returns:
+        The point.
+
+    Raises:
+        NumericalFailure: INDEFINITE if the point is no minimum.
+    """
+    if problem.monitor is None:
+        return point
+    try:
+        rates = problem.forward * problem.process.rates(point.time, point.here)
+    except NumericalFailure:
+        return point  # the process has no direction here: its next step says so
+    stability = problem.monitor.look(
+        point.at,
+        rates @ point.response.directions,
+        rates,
+        None if before is None else before.stability,
+        1.0 if before is None else abs(point.time - before.time),
+    )
+    return replace(point, stability=stability)
+
+
+def advance(problem: Problem, point: Point, target: float) -> Point:
+    """Predict to `target`, correct, and linearise there.
+
+    Args:
+        problem: What is run.
+        point: Where the segment begins.
+        target: Clock at its end.
+
+    Returns:
+        The point at its end.
+
+    Raises:
+        NumericalFailure: That of the prediction, the correction or the response; or of a check that the end is on the
+            same branch and on the same side of every singularity of the process.
+    """
+    held = point.held_values if problem.baumgarte else None
+    vector_field = VectorField(
+        problem.free_energy, problem.process, problem.solver, point.state, point.response, problem.baumgarte, held
+    )
+    predicted = problem.integrator.step(vector_field, point.time, target, point.first_step)
+    if predicted.state is None:
+        raise NumericalFailure(predicted.failure or Status.NON_FINITE, predicted.detail)
+    new = _correct(problem, point, predicted.state, target, predicted.next_step)
+    if isinstance(problem.corrector, NewtonKrylov):
+        _same_branch(point, predicted.state, new)
+    return watched(problem, replace(new, singularities=_singularities(problem, point, new)), point)
+
+
+def relax(problem: Problem, point: Point, target: float) -> Point:
+    """Descend to the minimum that takes over at the predicted controls, then restore the held functional.
+
+    Args:
+        problem: What is run.
+        point: The last point of the branch.
+        target: Clock beyond its end.
+
+    Returns:
+        The first point of the next branch.
+
+    Raises:
+        NumericalFailure: If no minimum is found, or the held functional cannot be restored there.
+    """
+    h = target - point.time
+    rates = problem.process.rates(point.time, point.here)
+    given = problem.process.prescribed(target, point.at.controls)
+    controls = point.at.controls + h * rates if given is None else given
+    predicted = State(point.at.theta + h * (rates @ point.response.directions), controls)
+    _in_bounds(predicted)
+    minimum = problem.minimiser.minimise(problem.free_energy, predicted)
+    if minimum.failure is not None:
+        raise NumericalFailure(minimum.failure, minimum.detail)
+    new = _correct(problem, point, minimum.state, target, None)
+    return watched(problem, replace(new, jump=jump(point, new)), None)
+
+
+def _correct(problem: Problem, point: Point, state: State, target: float, first_step: float | None) -> Point:
+    _in_bounds(state)
+    correction = problem.corrector.correct(problem.free_energy, state, _constraint(problem, point))
+    problem.free_energy.work.corrector_iterations += correction.iterations
+    if correction.at is None or correction.failure is not None:
+        raise NumericalFailure(correction.failure or Status.NON_FINITE, correction.detail)
+    response = respond(problem, correction.at)
+    return Point(
+        target, correction.at, response, abs(target - point.time), first_step, point.held_values, point.index + 1
+    )
+
+
+def _constraint(problem: Problem, point: Point) -> Constraint | None:
+    """What the process holds, and the controls that it leaves free to do so."""
+    if not problem.process.held:
+        return None
+    weights = problem.weights(point.held_values)
+    return Constraint(weights, point.held_values, problem.process.free_directions(point.here))
+
+
+def _in_bounds(state: State) -> None:
+    if state.lam < 0 or state.gamma < 0:
+        raise NumericalFailure(Status.BOUND_REACHED, f"lam = {state.lam:.6g}, gamma = {state.gamma:.6g}")
+
+
+def _same_branch(before: Point, predicted: State, after: Point) -> None:
+    """A corrector that moved θ about as far as the whole step did has gone to another branch, or the step is too long.
+
+    The usual test of continuation codes: on a smooth branch the correction is of second order in the step.
+
+    Raises:
+        NumericalFailure: BRANCH_LOST.
+    """
+    moved = float((after.at.theta - before.at.theta).norm())
+    corrected = float((after.at.theta - predicted.theta).norm())
+    rounding = 1e-6 * (1.0 + float(after.at.theta.norm()))
+    if corrected > 0.5 * moved + rounding:
+        detail = f"the corrector moved theta by {corrected:.3g} in a step of {moved:.3g}"
+        raise NumericalFailure(Status.BRANCH_LOST, detail)
+
+
+def _singularities(problem: Problem, before: Point, after: Point) -> tuple[Approach, ...]:
+    """How near the zeros are of what the process divides by, none of which may change its sign within a step."""
+    old, new = problem.process.divisors(before.here), problem.process.divisors(after.here)
+    elapsed = abs(after.time - before.time)
+    last = {a.name: a for a in before.singularities}
+    found = []
+    for name, (value, status) in new.items():
+        if value * old[name][0] <= 0:
+            raise NumericalFailure(status, f"{name} changed from {old[name][0]:.3g} to {value:.3g}")
+        found.append(approach(name, status, old[name][0], value, elapsed).after(last.get(name), elapsed))
+    return tuple(found)

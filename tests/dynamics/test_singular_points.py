@@ -1,0 +1,418 @@
+"""Folds, pitchforks and singular processes: seen by every integrator, bracketed, left as the scenario says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from rdc_dyn.dynamics import (
+    GeodesicTransfer,
+    Integrator,
+    IsoClassificationTransfer,
+    IsoFunctional,
+    Monitor,
+    Prescribed,
+    linear_response,
+)
+from rdc_dyn.dynamics.integrator import ORDERS
+from rdc_dyn.linalg import Dense, Factorised, materialise, spectrum
+from rdc_dyn.objective import FreeEnergy, LinearGaussian, Objective, Work
+from rdc_dyn.output.record import Event
+from tests.dynamics.test_transfer import pair
+from tests.problems import (
+    Fold,
+    blobs,
+    closed_form,
+    controls,
+    equilibrium,
+    finite_latent,
+    generator,
+    linear_gaussian,
+    points_and_events,
+    problem,
+)
+
+UP = Prescribed((0.0, 1.5), (0.0, 1.5), (1.0, 1.0))
+DOWN = Prescribed((1.5, 0.0), (1.5, 0.0), (1.0, 1.0))
+
+
+def bracket(end: Event) -> tuple[float, float]:
+    """Where the run was stopped, in order of size."""
+    low, high = sorted((end.values["stopped_after"], end.values["stopped_before"]))
+    assert high - low <= 1e-4 * (1 + 1e-9)
+    return low, high
+
+
+# --- looking ahead ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("objective", [linear_gaussian(), finite_latent(blobs(), 3, 1e-3)], ids=["gaussian", "finite"])
+def test_drift_is_the_derivative_of_a(objective: Objective) -> None:
+    theta = objective.initial(generator()) + 0.1 * torch.randn(objective.size, generator=generator(1)).double()
+    velocity, v = torch.randn(2, objective.size, generator=generator(2), dtype=torch.float64)
+    rates, at = controls(0.3, -0.2, 0.4 if objective.moves else 0.0), controls(2.0, 3.0, 0.3)
+    free_energy = FreeEnergy(objective, Work())
+    product = free_energy.linearise(theta, at).drift(velocity, rates).mv(v)
+    h = 1e-4
+    ends = [free_energy.linearise(theta + k * h * velocity, at + k * h * rates).mv(v) for k in (-2, -1, 1, 2)]
+    difference = (ends[0] - 8 * ends[1] + 8 * ends[2] - ends[3]) / (12 * h)
+    torch.testing.assert_close(product, difference, rtol=1e-7, atol=1e-8)
+
+
+def test_distance_to_a_fold_in_closed_form() -> None:
+    """A = 2θ, θ̇ = −1/2θ: δ = 2θ² = 2(1 − λ)."""
+    at = equilibrium(Fold(), controls(0.9, 1.0))
+    response = linear_response(at, Dense(), 0.0)
+    rates = controls(1.0, 0.0)
+    found = Monitor(Factorised()).look(at, rates @ response.directions, rates, None, 1.0)
+    assert found.approach.distance == pytest.approx(0.2, rel=1e-10)
+    away = Monitor(Factorised()).look(at, -rates @ response.directions, -rates, None, 1.0)
+    assert away.approach.distance == math.inf
+
+
+def test_distance_is_the_smallest_of_the_pencil() -> None:
+    """Against all eigenvalues of A⁻¹ dA/ds, on a problem with a zero mode."""
+    objective = linear_gaussian(4, 2, 2)
+    at = equilibrium(objective, controls(2.0, 3.0, 0.2))
+    response = linear_response(at, Dense(), 0.0)
+    rates = controls(-0.7, 0.4, 0.3)
+    velocity = rates @ response.directions
+    found = Monitor(Factorised(), rtol=1e-10, max_iterations=200).look(at, velocity, rates, None, 1.0)
+    drift = at.drift(velocity, rates)
+    change = torch.stack([drift.mv(row) for row in torch.eye(objective.size, dtype=torch.float64)])
+    inside = torch.eye(objective.size, dtype=torch.float64) - at.kernel.T @ at.kernel
+    values = torch.linalg.eigvals(torch.linalg.solve(materialise(at), inside @ change @ inside)).real
+    assert float(-1 / values.min()) == pytest.approx(found.approach.distance, rel=1e-6)
+
+
+# --- folds --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("corrector", [True, False])
+@pytest.mark.parametrize("method", list(ORDERS))
+def test_a_fold_is_never_stepped_over(method: str, corrector: bool) -> None:
+    """λ = s reaches the fold at s = 1: nothing may be recorded beyond it.
+
+    Without corrector the path is not on the surface, and its own fold lies where the integrator's error has put it.
+    """
+    run = problem(Fold(), UP, 0.0, 1.0, Integrator(method), 0.13, corrector=corrector, solver=Dense())
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "FOLD"
+    low, high = bracket(events[-1])
+    assert points[-1].time == low
+    assert all(float(point.at.theta[0]) > 0 for point in points)
+    assert low > 0.9
+    if corrector:
+        assert low <= 1.0 <= high
+        for point in points:
+            assert float(point.at.theta[0]) == pytest.approx((1 - point.time) ** 0.5, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", list(ORDERS))
+def test_a_fold_is_found_by_failing_steps_alone(method: str) -> None:
+    """Without looking ahead, as for networks: the steps fail, and what fails is located as well."""
+    run = problem(Fold(), UP, 0.0, 1.0, Integrator(method), 0.13, solver=Dense(), look_ahead=False)
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "STEP_UNDERFLOW"
+    low, high = bracket(events[-1])
+    assert points[-1].time == low <= 1.0
+    assert high >= 1.0 - 1e-3
+
+
+def test_a_clock_that_runs_down_meets_folds_too() -> None:
+    points, events = points_and_events(problem(Mirrored(), DOWN, 1.5, 1.0, Integrator("rk4"), 0.13, solver=Dense()))
+    assert events[-1].values["status"] == "FOLD"
+    low, high = bracket(events[-1])
+    assert low <= 0.5 <= high
+    assert points[-1].time == high
+
+
+@dataclass(frozen=True)
+class Mirrored(Fold):
+    """The fold of the other direction: minima θ = √(λ − ½) for λ > ½."""
+
+    def free_energy(self, theta: Tensor, lam: Tensor, gamma: Tensor, data_position: Tensor) -> Tensor:
+        return super().free_energy(theta, 1.5 - lam, gamma, data_position)
+
+
+@pytest.mark.parametrize("method", ["euler", "rk4", "dopri5"])
+@pytest.mark.parametrize("look_ahead", [True, False])
+def test_relax_goes_to_the_minimum_that_takes_over(method: str, look_ahead: bool) -> None:
+    run = problem(
+        Fold(beyond=True), UP, 0.0, 1.0, Integrator(method), 0.13, solver=Dense(), on_fold="relax",
+        look_ahead=look_ahead,
+    )  # fmt: skip
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "COMPLETED"
+    # Close to the fold it may relax within the branch first; the jump is what leaves it.
+    relaxed = [e for e in events if e.kind == "relaxed" and e.values["jump_theta"] > 1.0]
+    assert len(relaxed) == 1
+    assert relaxed[0].values["jump_theta"] > 3.0
+    assert 0.95 < relaxed[0].time < 1.05
+    assert relaxed[0].values["jump_free_energy"] < 0
+    before = [p for p in points if p.time < relaxed[0].time]
+    after = [p for p in points if p.time >= relaxed[0].time]
+    assert all(float(p.at.theta[0]) > 0 for p in before)
+    assert all(float(p.at.theta[0]) < -3 for p in after)
+    assert all(p.at.residual < 1e-9 for p in points)
+    assert after[0].jump == relaxed[0].values
+    assert not any(p.jump for p in after[1:])
+
+
+def test_relax_comes_before_the_end_however_long_the_smallest_step() -> None:
+    run = problem(
+        Fold(beyond=True), UP, 0.0, 1.0, Integrator("rk4"), 0.13, solver=Dense(), on_fold="relax", smallest=0.2,
+        look_ahead=False,
+    )  # fmt: skip
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "COMPLETED"
+    assert any(e.kind == "relaxed" for e in events)
+    assert points[-1].time == 1.5
+
+
+@dataclass(frozen=True)
+class DoubleWell(Fold):
+    """J = θ⁴/4 − θ²/2 + (λ − ½) θ: the right well ends where the tilt λ − ½ is 2/√27."""
+
+    def free_energy(self, theta: Tensor, lam: Tensor, gamma: Tensor, data_position: Tensor) -> Tensor:
+        x = theta[0]
+        return x**4 / 4 - x**2 / 2 + (lam - 0.5) * x + 0.3 * gamma
+
+
+@pytest.mark.parametrize("method", ["euler", "rk4", "bosh3"])
+def test_relax_lands_on_the_right_minimum_of_a_double_well(method: str) -> None:
+    run = problem(DoubleWell(), UP, 0.0, 1.0, Integrator(method), 0.1, solver=Dense(), on_fold="relax")
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "COMPLETED"
+    jumps = [e for e in events if e.kind == "relaxed" and e.values["jump_theta"] > 1.0]
+    assert len(jumps) == 1
+    fold = 0.5 + 2 / math.sqrt(27)
+    assert fold - 0.02 < jumps[0].time < fold + 0.05
+    for point in points:
+        roots = np.roots([1.0, 0.0, -1.0, point.time - 0.5])
+        real = np.sort(roots[abs(roots.imag) < 1e-6].real)
+        expected = real[0] if point.time >= jumps[0].time else real[-1]
+        assert float(point.at.theta[0]) == pytest.approx(expected, abs=1e-8)
+
+
+# --- following ----------------------------------------------------------------------------------------------------
+
+
+def test_follow_traces_both_branches_of_a_fold() -> None:
+    """θ = √(1 − s) up to s = 1 and θ = −√(1 − s) back: time runs on while λ turns round."""
+    run = problem(Fold(), UP, 0.0, 1.0, Integrator("rk4"), 0.1, solver=Dense(), on_fold="follow")
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "COMPLETED"
+    assert points[-1].time == 1.5
+    times = [p.time for p in points]
+    assert all(a < b for a, b in pairwise(times))
+    for point in points:
+        theta, lam = float(point.at.theta[0]), point.state.lam
+        assert theta**2 == pytest.approx(1 - lam, abs=1e-9)
+        if point.morse_index is not None:
+            assert point.morse_index == (1 if theta < 0 else 0)
+    # The steps next to the turning point cut it short by at most their own length.
+    assert points[-1].state.lam == pytest.approx(0.5, abs=1e-2)
+    assert float(points[-1].at.theta[0]) < -0.7
+    passed = [e for e in events if e.kind == "fold"]
+    assert len(passed) == 1
+    assert passed[0].values["morse_index"] == 1
+    assert passed[0].values["lam"] == pytest.approx(1.0, abs=1e-2)
+
+
+@dataclass(frozen=True)
+class Level(Fold):
+    """J = θ³/3 − (1 − λ + γ) θ + γ²/2: at constant C = γ − θ = C₀ the path is λ = 1 + C₀ + θ − θ², γ = C₀ + θ."""
+
+    def free_energy(self, theta: Tensor, lam: Tensor, gamma: Tensor, data_position: Tensor) -> Tensor:
+        x = theta[0]
+        return x**3 / 3 - (1 - lam + gamma) * x + gamma**2 / 2
+
+
+def test_an_arclength_clock_passes_where_a_multiplier_turns_round_and_follow_passes_the_line_of_folds() -> None:
+    """λ is largest at θ = ½, where A = 1: no singularity of the surface. At θ = 0 the path crosses the folds."""
+    path = IsoFunctional((3.0, 0.0), (0.0, 0.0, 1.0), "multipliers")  # downwards: C_gamma > 0 here
+    start = Level()
+    run = problem(start, path, 2.0, 2.0, Integrator("rk4"), 0.1, solver=Dense(), on_fold="follow")
+    points, events = points_and_events(run)
+    level = points[0].state.gamma - float(points[0].at.theta[0])
+    assert level == pytest.approx(2.0 - (1 + 2.0 - 2.0) ** 0.5)
+    for point in points:
+        theta = float(point.at.theta[0])
+        assert point.state.lam == pytest.approx(1 + level + theta - theta**2, abs=1e-8)
+        assert point.state.gamma == pytest.approx(level + theta, abs=1e-8)
+    assert events[-1].values["status"] == "COMPLETED"
+    lam = np.array([p.state.lam for p in points])
+    turning = int(lam.argmax())
+    assert 0 < turning < len(points) - 1
+    assert float(points[turning].at.theta[0]) == pytest.approx(0.5, abs=0.1)
+    thetas = [float(p.at.theta[0]) for p in points]
+    assert min(thetas) < -0.3
+    assert points[-1].morse_index == 1
+    stop = problem(start, path, 2.0, 2.0, Integrator("rk4"), 0.1, solver=Dense())
+    points, events = points_and_events(stop)
+    assert events[-1].values["status"] == "BRANCH_POINT"
+    assert 0 < float(points[-1].at.theta[0]) < 1e-3
+    assert lam.max() - points[-1].state.lam > 0.2  # far beyond the turning point of λ
+
+
+# --- pitchforks ---------------------------------------------------------------------------------------------------
+
+AWAY = Prescribed((0.0, 1.0), (1.0, 0.02), (1.0, 0.02))
+
+
+def crossing(objective: LinearGaussian, path: Prescribed, number: int) -> float:
+    """s at which ℓ_number = 1, by bisection of the closed form."""
+
+    def excess(s: float) -> float:
+        lam, gamma, t = path.prescribed(s, controls(0.0, 0.0)).tolist()
+        scale = torch.cat(
+            [
+                torch.full((objective.x_dim,), (lam / objective.distortion_variance) ** 0.5).double(),
+                torch.full((objective.y_dim,), (gamma / objective.label_variance) ** 0.5).double(),
+            ]
+        )
+        moment = objective.second_moment(torch.tensor(t).double())
+        return float(torch.linalg.eigvalsh(scale[:, None] * moment * scale).flip(0)[number] - 1)
+
+    low, high = sorted(path.span)
+    assert excess(low) * excess(high) < 0
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if excess(low) * excess(middle) > 0 else (low, middle)
+    return low
+
+
+@pytest.mark.parametrize("method", ["euler", "rk4", "bosh3", "dopri5", "dopri8"])
+@pytest.mark.parametrize(
+    "path, number",
+    [
+        (AWAY, 1),  # the second code ceases to be used
+        (Prescribed((1.0, 0.0), (1.0, 0.02), (1.0, 0.02)), 1),  # the same with a clock that runs down
+        (Prescribed((0.0, 1.0), (0.02, 1.0), (0.02, 1.0)), 0),  # the first code begins to be used
+        (Prescribed((0.0, 1.0), (0.05, 1.5), (0.08, 1.0)), 1),  # the second does
+    ],
+)
+def test_a_pitchfork_is_bracketed(path: Prescribed, number: int, method: str) -> None:
+    objective = linear_gaussian()
+    run = problem(objective, path, path.lam[0], path.gamma[0], Integrator(method), 0.07)
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "BRANCH_POINT"
+    low, high = bracket(events[-1])
+    assert low <= crossing(objective, path, number) <= high
+    assert all(p.at.residual <= 1e-10 for p in points)
+
+
+def test_relax_goes_on_beyond_a_pitchfork() -> None:
+    """Where a code begins to be used, θ = 0 becomes a saddle; the minimum is the closed form's."""
+    objective = linear_gaussian()
+    path = Prescribed((0.0, 1.0), (0.05, 1.5), (0.08, 1.0))
+    run = problem(objective, path, 0.05, 0.08, Integrator("rk4"), 0.1, on_fold="relax")
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "COMPLETED"
+    assert any(e.kind == "relaxed" for e in events)
+    for point in points:
+        assert point.at.value == pytest.approx(float(closed_form(objective, *point.at.controls)), abs=1e-9)
+
+
+def test_follow_stays_on_the_unstable_branch_beyond_a_pitchfork() -> None:
+    objective = linear_gaussian()
+    path = Prescribed((0.0, 1.0), (0.05, 1.5), (0.08, 1.0))
+    run = problem(objective, path, 0.05, 0.08, Integrator("rk4"), 0.1, on_fold="follow")
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "COMPLETED"
+    assert points[-1].morse_index is not None and points[-1].morse_index >= 1
+    assert points[-1].at.value > float(closed_form(objective, *points[-1].at.controls)) + 1e-3
+    assert points[-1].time == 1.0
+    assert points[-1].state.lam == pytest.approx(1.5, abs=1e-9)
+
+
+# --- singular processes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["euler", "rk4", "dopri5"])
+def test_geodesic_that_reaches_the_slope_of_the_iso_classification_curve(method: str) -> None:
+    """1 + kλ = 0 at λ = 1.25; near it λ̇ ~ 1/(1 + kλ)."""
+    run = problem(pair((4, 2, 2)), GeodesicTransfer((0.0, 1.0), -0.8), 3.0, 4.0, Integrator(method), 0.1)
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "SINGULAR_GEODESIC"
+    bracket(events[-1])
+    assert all(1 - 0.8 * p.state.lam < 0 for p in points)
+    assert points[-1].state.lam == pytest.approx(1.25, abs=0.05)
+
+
+@dataclass(frozen=True)
+class Pole(Fold):
+    """J = θ²/2 − (0.6 − t) γ²/2 + tγ: C = t − (0.6 − t) γ, so that C_γ vanishes at t = 0.6, where γ has a pole."""
+
+    moves: bool = True
+
+    def free_energy(self, theta: Tensor, lam: Tensor, gamma: Tensor, data_position: Tensor) -> Tensor:
+        return 0.5 * theta[0] ** 2 - 0.5 * (0.6 - data_position) * gamma**2 + data_position * gamma
+
+
+@pytest.mark.parametrize("method", ["euler", "midpoint", "rk4", "dopri5"])
+def test_held_functional_that_loses_its_multiplier(method: str) -> None:
+    process = IsoClassificationTransfer((0.0, 1.0), 0.0)
+    run = problem(Pole(), process, 1.0, 1.0, Integrator(method), 0.07, solver=Dense())
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "DEGENERATE_CONSTRAINT"
+    low, high = bracket(events[-1])
+    assert points[-1].time == low <= 0.6 <= high + 1e-3
+    assert low == pytest.approx(0.6, abs=1e-3)
+
+
+# --- the record ---------------------------------------------------------------------------------------------------
+
+
+def test_smallest_eigenvalue_and_morse_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every eigenvalue at hand, and by the search that large problems use; a saddle has a negative one."""
+    objective = linear_gaussian(4, 2, 2)
+    saddle = FreeEnergy(objective, Work()).linearise(torch.zeros(objective.size).double(), controls(2.0, 3.0))
+    for at in (equilibrium(objective, controls(2.0, 3.0)), saddle):
+        values = torch.linalg.eigvalsh(torch.stack([at.mv(e) for e in torch.eye(at.size, dtype=torch.float64)]))
+        live = values[values.abs() > 1e-9]
+        found = spectrum(at, Factorised())
+        assert found.morse_index == int((live < 0).sum()) == (12 if at is saddle else 0)
+        assert found.smallest == pytest.approx(float(live[0]), rel=1e-9)
+    monkeypatch.setattr("rdc_dyn.linalg.morse.SMALL", 0)
+    at = equilibrium(finite_latent(blobs(), 3, 1e-3), controls(0.3, 1.5))
+    values = torch.linalg.eigvalsh(materialise(at))
+    found = spectrum(at, Factorised())
+    assert found.morse_index is None
+    assert found.smallest == pytest.approx(float(values[0]), rel=2e-2)
+
+
+# --- Baumgarte ----------------------------------------------------------------------------------------------------
+
+
+def test_baumgarte_keeps_what_no_corrector_holds() -> None:
+    """Euler without corrector: C drifts; pulled back at the rate κ it stays within the step's own error."""
+    drifts = []
+    for kappa in (0.0, 5.0):
+        run = problem(
+            linear_gaussian(), IsoFunctional((0.0, 1.6)), 1.2, 1.5, Integrator("euler"), 0.05, corrector=False,
+            baumgarte=kappa,
+        )  # fmt: skip
+        points, events = points_and_events(run)
+        assert events[-1].values["status"] == "COMPLETED"
+        drifts.append(max(abs(float(p.at.functionals[2] - points[0].at.functionals[2])) for p in points))
+    assert drifts[1] < 0.3 * drifts[0]
+
+
+def test_baumgarte_does_not_change_the_path_that_holds() -> None:
+    """On the level set the pull is zero: rk4 with it still converges to the same end."""
+    ends = []
+    for kappa in (0.0, 5.0):
+        run = problem(
+            linear_gaussian(), IsoFunctional((0.0, 0.8)), 1.2, 1.5, Integrator("rk4"), 0.05, corrector=False,
+            baumgarte=kappa,
+        )  # fmt: skip
+        ends.append(points_and_events(run)[0][-1].at.controls)
+    torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=1e-5)

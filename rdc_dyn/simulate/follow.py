@@ -25,17 +25,19 @@ def follow(problem: Problem, point: Point) -> Iterator[Point | Event]:
         point: The last point that was reached as a graph over the clock.
 
     Yields:
-        Points and events, the end last; where the Morse index changes, an event says between which times.
+        Points and events, the end last; where the multipliers turn round or the Morse index changes, an event says
+        between which times.
     """
     curve = _curve(problem, point)
     end = problem.process.span[1]
-    yield Event("follow", point.time, "a fold is near; the branch is followed by pseudo-arclength", {})
+    kind = point.ahead.ends_as.name.lower().replace("_", " ")
+    yield Event("follow", point.time, f"a {kind} is near; the branch is followed by pseudo-arclength", {})
     try:
         here = curve.begin(point.at, _direction(problem, point))
     except NumericalFailure as failure:
         yield events.end(point.time, failure.status, failure.detail)
         return
-    index = curve.spectrum(here).morse_index
+    index, travel = curve.spectrum(here).morse_index, here.tangent[-3:]
     length = _first_length(problem, point)
     while point.time != end:
         try:
@@ -53,9 +55,12 @@ def follow(problem: Problem, point: Point) -> Iterator[Point | Event]:
             continue
         if overshoot > -1e-9 * problem.step_size.nominal:
             new = _at(new, end)
+        move = new.at.controls - point.at.controls
+        if float(torch.dot(move, travel)) < 0:
+            yield _turned(point, new)
         if new.morse_index != index:
             yield _passed(point, new, index)
-        index, here, point = new.morse_index, there, new
+        index, here, point, travel = new.morse_index, there, new, move
         yield point
         growth = 1.5 if there.iterations <= 3 else 1.0
         length *= min(growth, problem.step_size.nominal / max(new.step_size, 1e-12))
@@ -99,6 +104,11 @@ def _step(problem: Problem, curve: Curve, here: CurvePoint, point: Point, length
 
 def _at(point: Point, time: float, step_size: float | None = None) -> Point:
     return replace(point, time=time, step_size=point.step_size if step_size is None else step_size)
+
+
+def _turned(before: Point, after: Point) -> Event:
+    text = f"the multipliers turned round between time {before.time:.8g} and {after.time:.8g}"
+    return Event("turned", after.time, text, {"after": before.time, "before": after.time})
 
 
 def _passed(before: Point, after: Point, index: int | None) -> Event:

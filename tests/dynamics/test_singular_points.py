@@ -222,6 +222,7 @@ def test_follow_traces_both_branches_of_a_fold() -> None:
     assert float(points[-1].at.theta[0]) < -0.7
     passed = [e for e in events if e.kind == "fold"]
     assert len(passed) == 1
+    assert len([e for e in events if e.kind == "turned"]) == 1
     assert passed[0].values["morse_index"] == 1
     assert passed[0].values["lam"] == pytest.approx(1.0, abs=1e-2)
 

@@ -56,6 +56,21 @@ def end(s: float, status: Status, detail: str = "", bracket: tuple[float, float]
     return Event("end", s, status.value, values)
 
 
+def placed(point: Point, beyond: float, failure: NumericalFailure) -> bool:
+    """Whether a step failed at a place that no other branch of minima leads past: a bound, or a zero of a divisor.
+
+    Args:
+        point: Where the step began.
+        beyond: Clock at its end.
+        failure: Why it failed.
+
+    Returns:
+        Whether to locate the place rather than to leave the branch.
+    """
+    singular = point.ahead.status is not None and point.ahead.distance <= _NEAR * abs(beyond - point.time)
+    return singular or failure.status in _PLACES
+
+
 def stopped(point: Point, beyond: float, failure: NumericalFailure) -> Event:
     """The end of a run at what no step passes.
 

@@ -63,7 +63,7 @@ def simulate(problem: Problem, watch: Watch | None = None) -> Iterator[Point | E
             if not singular:
                 yield events.rejected(point.time, abs(target - point.time), failure)
                 size = size.rejected(abs(target - point.time))
-                leaves = size.exhausted or _short(size)
+                leaves = (size.exhausted or _short(size)) and not events.placed(point, target, failure)
             if not (singular or size.exhausted or (leaves and problem.on_fold == "relax")):
                 continue
             if problem.on_fold == "follow" and singular and leaves:
@@ -88,7 +88,8 @@ def _look_ahead(problem: Problem, point: Point) -> None:
     near, ahead = problem.step_size.smallest, point.ahead
     if problem.on_fold != "stop" and ahead.ends_as in _FOLDS:
         near = max(near, _SHARE * problem.step_size.nominal)
-    if _MARGIN * ahead.distance <= near:
+    left = abs(problem.process.span[1] - point.time)
+    if _MARGIN * ahead.distance <= near and left > ahead.reach:
         raise Singular(ahead.ends_as, f"{ahead.name} reaches zero within {ahead.distance:.3g}")
 
 

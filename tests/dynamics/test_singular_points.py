@@ -348,6 +348,29 @@ def test_geodesic_that_reaches_the_slope_of_the_iso_classification_curve(method:
     assert points[-1].state.lam == pytest.approx(1.25, abs=0.05)
 
 
+def test_relax_does_not_hide_where_a_process_ends() -> None:
+    """No minimum lies beyond a bound of a multiplier or a singular geodesic: both are located as without relaxing."""
+    down = Prescribed((0.0, 1.0), (0.5, -0.5), (1.0, 1.0))
+    run = problem(Fold(), down, 0.5, 1.0, Integrator("rk4"), 0.13, solver=Dense(), on_fold="relax")
+    _, events = points_and_events(run)
+    assert events[-1].values["status"] == "BOUND_REACHED"
+    low, high = bracket(events[-1])
+    assert low <= 0.5 <= high
+    singular = problem(
+        pair((4, 2, 2)), GeodesicTransfer((0.0, 1.0), -0.8), 3.0, 4.0, Integrator("rk4"), 0.1, on_fold="relax"
+    )
+    _, events = points_and_events(singular)
+    assert events[-1].values["status"] == "SINGULAR_GEODESIC"
+    bracket(events[-1])
+
+
+def test_a_span_that_ends_before_the_fold_is_run_to_its_end() -> None:
+    near = Prescribed((0.0, 0.99999), (0.0, 0.99999), (1.0, 1.0))
+    points, events = points_and_events(problem(Fold(), near, 0.0, 1.0, Integrator("rk4"), 0.1, solver=Dense()))
+    assert events[-1].values["status"] == "COMPLETED"
+    assert float(points[-1].at.theta[0]) == pytest.approx(1e-5**0.5, rel=1e-4)
+
+
 @dataclass(frozen=True)
 class Pole(Fold):
     """J = θ²/2 − (0.6 − t) γ²/2 + tγ: C = t − (0.6 − t) γ, so that C_γ vanishes at t = 0.6, where γ has a pole."""

@@ -69,6 +69,17 @@ def test_a_geodesic_that_aims_beside_the_classification_loss_of_its_start() -> N
     _refused(_run(tree), 2, "process.toward", "lam = 2, gamma = 2.5", "off by", "gamma = ")
 
 
+def test_a_geodesic_from_an_earlier_run_along_its_iso_classification_curve() -> None:
+    """λ is known only when the earlier run's checkpoint is read."""
+    moment = linear_gaussian()["objective"]["source_second_moment"]
+    objective = {"target_second_moment": moment}
+    assert _call("run", _write(linear_gaussian(objective=objective)), "-o", "first").exit_code == 0
+    tree = linear_gaussian(objective=objective)
+    tree["start"] = {"from": "first"}
+    tree["process"] = {"kind": "geodesic_transfer", "slope": -1 / 1.2}
+    _refused(_run(tree), 2, "process.slope", "-1/lam at lam = 1.2")
+
+
 def test_usage_errors() -> None:
     for arguments in (["rum"], ["run"], ["run", "s.yaml"], ["run", "s.yaml", "-o", "out", "--nope"], ["plot", "x"]):
         result = _call(*arguments)
@@ -254,6 +265,6 @@ def test_signal_before_the_run_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rdc_dyn.build.load_data", interrupted)
-    monkeypatch.setattr("rdc_dyn.build._linear_gaussian", interrupted)
+    monkeypatch.setattr("rdc_dyn.build.objective.load_data", interrupted)
+    monkeypatch.setattr("rdc_dyn.build.objective._linear_gaussian", interrupted)
     _refused(_run(linear_gaussian()), 130, "stopped by a signal")

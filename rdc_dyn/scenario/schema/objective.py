@@ -1,0 +1,96 @@
+"""The section `objective`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rdc_dyn.scenario.schema.base import Activation, Count, Matrix, NonNegative, Positive, Section, Widths
+
+
+class MlpEncoder(Section):
+    """Multilayer perceptron giving the mean and log-variance of e(z|x)."""
+
+    kind: Literal["mlp"]
+    hidden: Widths
+    latent_dim: Count
+    activation: Activation = "tanh"
+
+
+class MlpDecoder(Section):
+    """Multilayer perceptron giving d(x|z)."""
+
+    kind: Literal["mlp"]
+    hidden: Widths
+    likelihood: Literal["gaussian", "bernoulli"]
+    variance: Positive = Field(default=0.05, description="of a gaussian likelihood, per component of x")
+    activation: Activation = "tanh"
+
+
+class TableDecoder(Section):
+    """One free distribution d(x|z) for each z of a finite alphabet."""
+
+    kind: Literal["table"] = "table"
+    likelihood: Literal["gaussian", "bernoulli"]
+    variance: Positive = Field(default=0.05, description="of a gaussian likelihood, per component of x")
+
+
+class LinearClassifier(Section):
+    """c(y|z) is the softmax of a linear map of z."""
+
+    kind: Literal["linear"] = "linear"
+
+
+class _Variational(Section):
+    kind: str
+    encoder: MlpEncoder
+    decoder: MlpDecoder
+    classifier: LinearClassifier = LinearClassifier()
+    samples: Count = Field(default=8, description="frozen scrambled-Sobol samples of z per datum")
+    weight_prior_precision: NonNegative = Field(
+        default=1e-2, description="rho of the weight prior rho/2 |theta|^2 in J"
+    )
+
+
+class Amortised(_Variational):
+    """J = R + lam D + gamma C with a network encoder that is part of theta."""
+
+    kind: Literal["amortised"]
+
+
+class ImportanceWeighted(_Variational):
+    """J = -E log of the mean of K weights exp(-H)/e: between amortised (K = 1) and the Gibbs encoder (K large)."""
+
+    kind: Literal["importance_weighted"]
+    importance_samples: Count | None = Field(
+        default=None, description="K, a divisor of samples; J averages over samples / K groups; null: all samples"
+    )
+
+
+class FiniteLatent(Section):
+    """J = -E log Z with exact Gibbs sums over z in a finite alphabet; prior, decoder and classifier are free."""
+
+    kind: Literal["finite_latent"]
+    alphabet_size: Annotated[int, Field(ge=2)]
+    decoder: TableDecoder
+    weight_prior_precision: NonNegative = Field(
+        default=1e-3, description="rho of the weight prior rho/2 |theta|^2 in J"
+    )
+
+
+class LinearGaussian(Section):
+    """J = -E log Z for linear-Gaussian decoder and classifier; only second moments of (x, y) enter."""
+
+    kind: Literal["linear_gaussian"]
+    x_dim: Count
+    y_dim: Count
+    latent_dim: Count
+    distortion_variance: Positive
+    label_variance: Positive
+    source_second_moment: Matrix
+    target_second_moment: Matrix | None = None
+    weight_prior_precision: NonNegative = Field(default=0.0, description="rho of the weight prior rho/2 |theta|^2 in J")
+
+
+Objective = Annotated[Amortised | ImportanceWeighted | FiniteLatent | LinearGaussian, Field(discriminator="kind")]

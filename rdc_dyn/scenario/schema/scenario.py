@@ -1,0 +1,45 @@
+"""The whole scenario."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rdc_dyn.scenario.schema.base import Count, Section
+from rdc_dyn.scenario.schema.data import Data
+from rdc_dyn.scenario.schema.numerics import Corrector, Integrator, LinearResponse, NewtonKrylov
+from rdc_dyn.scenario.schema.objective import Objective
+from rdc_dyn.scenario.schema.process import Process, Start
+
+
+class Output(Section):
+    """What is kept."""
+
+    every: Count = Field(default=1, description="record every so many accepted steps; the last is always recorded")
+    theta: Literal["checkpoints", "none"] = "checkpoints"
+    checkpoint_every: Count = Field(
+        default=10, description="write theta every so many records; the last is always written"
+    )
+
+
+class Scenario(Section):
+    """A whole scenario; its sections are the parts of the program."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
+        description="1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    dtype: Literal["float64", "float32"] = "float64"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")] = Field(
+        default="auto", description="auto, cpu, cuda or cuda:N"
+    )
+    threads: Count | None = Field(default=None, description="CPU threads; null: what torch chooses")
+    data: Data | None = None
+    objective: Objective
+    start: Start
+    process: Process
+    response: LinearResponse = LinearResponse()
+    integrator: Integrator
+    corrector: Corrector = NewtonKrylov(method="newton_krylov")
+    output: Output = Output()

@@ -52,7 +52,16 @@ class Correction:
 
 
 class Corrector(Protocol):
-    """Moves a state towards the equilibrium surface."""
+    """Moves a state towards the equilibrium surface.
+
+    Attributes:
+        tolerance: |∇J| that a correction promises to reach, or None where it promises nothing.
+    """
+
+    @property
+    def tolerance(self) -> float | None:
+        """The promised |∇J|, or None."""
+        ...
 
     def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
         """Correct `state`; a failed correction is reported, never raised."""

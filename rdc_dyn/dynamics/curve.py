@@ -109,18 +109,17 @@ class Curve:
         position, last = predicted, math.inf
         for iteration in range(self.max_iterations + 1):
             state = State(position[:-3], position[-3:])
-            if state.lam < 0 or state.gamma < 0:
-                raise NumericalFailure(Status.BOUND_REACHED, f"lam = {state.lam:.6g}, gamma = {state.gamma:.6g}")
+            state.require_bounds()
             at = self.free_energy.linearise(state.theta, state.controls)
             constraint = self._constraint(at)
             merit = max(at.residual / self.tolerance, float(constraint.norm()) / self.constraint_tolerance)
+            if merit > 10 * last or not math.isfinite(merit):
+                break
+            last = merit
             matrix = materialise(at)
             jacobian = self._jacobian(at, matrix)
             if merit <= 1.0:
                 return CurvePoint(at, matrix, self._tangent(jacobian, point.tangent), iteration)
-            if merit > 10 * last or not math.isfinite(merit):
-                break
-            last = merit
             plane = torch.dot(point.tangent, position - predicted)
             residual = torch.cat([at.gradient, constraint, plane[None]])
             position = position - self._solve(jacobian, point.tangent, residual)

@@ -29,6 +29,7 @@ class Gradient:
 
     steps: int
     peak_learning_rate: float = 1.5e-3
+    tolerance: None = None
 
     def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
         """Equilibrate at fixed (λ, γ); fails with NON_FINITE, or CORRECTOR_DIVERGED where J rose."""

@@ -64,8 +64,7 @@ class NewtonKrylov:
                 last = merit
                 current = self._newton(free_energy, at, constraint)
                 iterations += 1
-                if current.lam < 0 or current.gamma < 0:
-                    return Correction(state, None, iterations, Status.BOUND_REACHED)
+                current.require_bounds()
         except NumericalFailure as failure:
             return Correction(state, None, iterations, failure.status, failure.detail)
 

@@ -14,6 +14,8 @@ from rdc_dyn.status import NumericalFailure
 class NoCorrector:
     """Only linearises, so that the distance from the surface is recorded."""
 
+    tolerance: None = None
+
     def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
         """Return the state as it is; fails only with NON_FINITE."""
         try:

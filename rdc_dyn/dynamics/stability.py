@@ -128,7 +128,7 @@ class Monitor:
         self.preconditioner.prepare(at)
         start = [velocity, self._random(at)] if before is None or before.vector is None else [velocity, before.vector]
         pair = largest_ratio(
-            at.drift(-velocity, -rates), at, self.preconditioner, torch.stack(start),
+            at.drift(-velocity, -rates).mm, at.mm, at.kernel, self.preconditioner, torch.stack(start),
             rtol=self.rtol, max_iterations=self.max_iterations,
         )  # fmt: skip
         found = Approach(1.0 / pair.value if pair.value > 0 else math.inf)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.linalg.base import Vector
+from rdc_dyn.status import NumericalFailure, Status
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class State:
     def data_position(self) -> float:
         """t, position of the data between source (0) and target (1)."""
         return float(self.controls[2])
+
+    def require_bounds(self) -> None:
+        """Raise NumericalFailure with BOUND_REACHED where a multiplier is negative."""
+        if self.lam < 0 or self.gamma < 0:
+            raise NumericalFailure(Status.BOUND_REACHED, f"lam = {self.lam:.6g}, gamma = {self.gamma:.6g}")
 
     @property
     def finite(self) -> bool:

@@ -64,8 +64,7 @@ class VectorField:
         state = State(y[0], y[1] if given is None else given)
         if not state.finite:
             raise NumericalFailure(Status.NON_FINITE, f"state at time {float(s):.6g}")
-        if state.lam < 0 or state.gamma < 0:
-            raise NumericalFailure(Status.BOUND_REACHED, f"lam = {state.lam:.6g}, gamma = {state.gamma:.6g}")
+        state.require_bounds()
         response = self._response(state)
         here = SurfacePoint(state.controls, response.matrix, response.forces, float(response.functionals[0]))
         rates = self.process.rates(float(s), here) + self._pull(here, response.functionals)

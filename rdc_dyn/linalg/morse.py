@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from rdc_dyn.linalg.base import Rows, SymmetricOperator, Vector
+from rdc_dyn.linalg.base import Rows, SymmetricOperator
 from rdc_dyn.linalg.factorisation import materialise
 from rdc_dyn.linalg.preconditioner import Preconditioner
 from rdc_dyn.linalg.ritz import largest_ratio
@@ -28,41 +28,6 @@ class Spectrum:
     morse_index: int | None
 
 
-@dataclass(frozen=True)
-class _Negative:
-    """−A."""
-
-    a: SymmetricOperator
-
-    @property
-    def size(self) -> int:
-        return self.a.size
-
-    @property
-    def kernel(self) -> Rows:
-        return self.a.kernel
-
-    def mv(self, v: Vector) -> Vector:
-        return -self.a.mv(v)
-
-    def mm(self, rows: Rows) -> Rows:
-        return -self.a.mm(rows)
-
-
-@dataclass(frozen=True)
-class _Identity:
-    """I, with the zero modes of A, so that they are left out of the search."""
-
-    size: int
-    kernel: Rows
-
-    def mv(self, v: Vector) -> Vector:
-        return v
-
-    def mm(self, rows: Rows) -> Rows:
-        return rows
-
-
 def spectrum(a: SymmetricOperator, preconditioner: Preconditioner, seed: int = 0) -> Spectrum:
     """The smallest eigenvalue of A, and the Morse index where A is small.
 
@@ -81,8 +46,9 @@ def spectrum(a: SymmetricOperator, preconditioner: Preconditioner, seed: int = 0
         return dense_spectrum(materialise(a), a.kernel)
     preconditioner.prepare(a)
     start = torch.randn(4, a.size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    identity = _Identity(a.size, a.kernel)
-    pair = largest_ratio(_Negative(a), identity, preconditioner, start.to(a.kernel), max_iterations=100)
+    pair = largest_ratio(
+        lambda rows: -a.mm(rows), lambda rows: rows, a.kernel, preconditioner, start.to(a.kernel), max_iterations=100
+    )
     return Spectrum(-pair.value if pair.converged else torch.nan, None)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from rdc_dyn.linalg.base import Rows, SymmetricOperator, Vector, project_out
+from rdc_dyn.linalg.base import Rows, Vector, project_out
 from rdc_dyn.linalg.preconditioner import Preconditioner
 from rdc_dyn.status import NumericalFailure, Status
+
+#: v → Av for each row v.
+Products = Callable[[Rows], Rows]
 
 
 @dataclass(frozen=True)
@@ -27,19 +31,21 @@ class RitzPair:
 
 
 def largest_ratio(
-    b: SymmetricOperator,
-    a: SymmetricOperator,
+    b: Products,
+    a: Products,
+    kernel: Rows,
     preconditioner: Preconditioner,
     start: Rows,
     *,
     rtol: float = 1e-3,
     max_iterations: int = 40,
 ) -> RitzPair:
-    """Maximise the Rayleigh quotient of the pencil (B, A) over vectors orthogonal to the zero modes of A.
+    """Maximise the Rayleigh quotient of the pencil (B, A) over vectors orthogonal to given zero modes.
 
     Args:
-        b: B.
-        a: A, positive definite on the complement of its zero modes.
+        b: Products with B.
+        a: Products with A, positive definite on the complement of the zero modes.
+        kernel: The zero modes, orthonormal, shape (j, P).
         preconditioner: An approximate inverse of A, prepared.
         start: Vectors whose span is searched first, shape (k, P); one near the answer saves iterations.
         rtol: Relative change of the value between iterations at which it counts as settled.
@@ -51,7 +57,6 @@ def largest_ratio(
     Raises:
         NumericalFailure: INDEFINITE if some vᵀAv of the search is negative, NON_FINITE if a product is not finite.
     """
-    kernel = a.kernel
     basis = project_out(kernel, start)
     basis = basis[basis.norm(dim=1) > 0]
     products = _products(b, a, basis, kernel)
@@ -75,8 +80,8 @@ def largest_ratio(
     return RitzPair(value, x, settled)
 
 
-def _products(b: SymmetricOperator, a: SymmetricOperator, rows: Rows, kernel: Rows) -> tuple[Rows, Rows]:
-    products = project_out(kernel, b.mm(rows)), project_out(kernel, a.mm(rows))
+def _products(b: Products, a: Products, rows: Rows, kernel: Rows) -> tuple[Rows, Rows]:
+    products = project_out(kernel, b(rows)), project_out(kernel, a(rows))
     if not all(bool(torch.isfinite(p).all()) for p in products):
         raise NumericalFailure(Status.NON_FINITE, "derivatives of A")
     return products

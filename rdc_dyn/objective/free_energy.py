@@ -166,7 +166,7 @@ class Linearisation:
                 if force is not None and force.requires_grad and float(rate):
                     mixed = torch.autograd.grad(force, self._theta, rate, create_graph=True, allow_unused=True)[0]
                     change = change if mixed is None else change + mixed
-        return Drift(change, self._theta, self.kernel, self._free_energy.work)
+        return Drift(change, self._theta, self._free_energy.work)
 
     @cached_property
     def _mixed(self) -> tuple[Tensor, Tensor]:
@@ -207,19 +207,12 @@ class Drift:
     Attributes:
         change: d∇J/ds with its graph, shape (P,).
         theta: The leaf of that graph.
-        kernel: Zero modes of A.
         work: Counters.
     """
 
     change: Vector
     theta: Vector
-    kernel: Rows
     work: Work
-
-    @property
-    def size(self) -> int:
-        """P."""
-        return self.theta.shape[0]
 
     def mv(self, v: Vector) -> Vector:
         """(dA/ds) v."""

@@ -71,6 +71,20 @@ def placed(point: Point, beyond: float, failure: NumericalFailure) -> bool:
     return singular or failure.status in _PLACES
 
 
+def cause(failure: NumericalFailure) -> tuple[Status, str]:
+    """What to call a run whose steps cannot be made shorter.
+
+    Args:
+        failure: Why the last one failed.
+
+    Returns:
+        The failure's own status where that is a place, else STEP_UNDERFLOW, and the detail.
+    """
+    if failure.status in _PLACES:
+        return failure.status, failure.detail
+    return Status.STEP_UNDERFLOW, f"{failure.status.name}: {failure.detail}"
+
+
 def stopped(point: Point, beyond: float, failure: NumericalFailure) -> Event:
     """The end of a run at what no step passes.
 
@@ -82,12 +96,9 @@ def stopped(point: Point, beyond: float, failure: NumericalFailure) -> Event:
     Returns:
         The event, with the two clocks as a bracket.
     """
-    status, detail = failure.status, failure.detail
-    near = point.ahead.distance <= _NEAR * abs(beyond - point.time)
-    if status not in _PLACES and near:
-        status, detail = point.ahead.ends_as, f"{point.ahead.name} goes to zero; {status.name}: {detail}"
-    elif status not in _PLACES:
-        status, detail = Status.STEP_UNDERFLOW, f"{status.name}: {detail}"
+    status, detail = cause(failure)
+    if status is Status.STEP_UNDERFLOW and point.ahead.distance <= _NEAR * abs(beyond - point.time):
+        status, detail = point.ahead.ends_as, f"{point.ahead.name} goes to zero; {detail}"
     place = f"between time {point.time:.8g} and {beyond:.8g}"
     return end(point.time, status, f"{place}: {detail}" if detail else place, (point.time, beyond))
 

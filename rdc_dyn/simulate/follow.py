@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from rdc_dyn.dynamics import Curve, CurvePoint, NewtonKrylov
+from rdc_dyn.dynamics import Curve, CurvePoint
 from rdc_dyn.output.record import Event
 from rdc_dyn.simulate import events
 from rdc_dyn.simulate.problem import Point, Problem
@@ -46,7 +46,7 @@ def follow(problem: Problem, point: Point) -> Iterator[Point | Event]:
             yield events.rejected(point.time, length, failure)
             length *= 0.5
             if length < 1e-6 * (1.0 + float(here.position.norm())):
-                yield events.end(point.time, *_cause(failure))
+                yield events.end(point.time, *events.cause(failure))
                 return
             continue
         overshoot = problem.forward * (new.time - end)
@@ -54,7 +54,7 @@ def follow(problem: Problem, point: Point) -> Iterator[Point | Event]:
             length *= (abs(end - point.time)) / abs(new.time - point.time)
             continue
         if overshoot > -1e-9 * problem.step_size.nominal:
-            new = _at(new, end)
+            new = replace(new, time=end)
         move = new.at.controls - point.at.controls
         if float(torch.dot(move, travel)) < 0:
             yield _turned(point, new)
@@ -68,8 +68,7 @@ def follow(problem: Problem, point: Point) -> Iterator[Point | Event]:
 
 
 def _curve(problem: Problem, point: Point) -> Curve:
-    corrector = problem.corrector
-    tolerance = corrector.tolerance if isinstance(corrector, NewtonKrylov) else problem.minimiser.tolerance
+    tolerance = problem.corrector.tolerance or problem.minimiser.tolerance
     frame = problem.process.frame(point.at.controls)
     return Curve(problem.free_energy, problem.process, point.held_values, frame, tolerance)
 
@@ -99,11 +98,7 @@ def _step(problem: Problem, curve: Curve, here: CurvePoint, point: Point, length
     elapsed = problem.process.elapsed(point.here, new.here)
     if elapsed > 1.5 * problem.step_size.nominal:
         raise NumericalFailure(Status.CORRECTOR_DIVERGED, f"the clock advanced by {elapsed:.3g}")
-    return there, _at(new, point.time + problem.forward * elapsed, elapsed)
-
-
-def _at(point: Point, time: float, step_size: float | None = None) -> Point:
-    return replace(point, time=time, step_size=point.step_size if step_size is None else step_size)
+    return there, replace(new, time=point.time + problem.forward * elapsed, step_size=elapsed)
 
 
 def _turned(before: Point, after: Point) -> Event:
@@ -116,9 +111,3 @@ def _passed(before: Point, after: Point, index: int | None) -> Event:
     values = {"after": before.time, "before": after.time, "morse_index_before": index or 0}
     values |= {"morse_index": after.morse_index or 0, "lam": after.state.lam, "gamma": after.state.gamma}
     return Event("fold", after.time, text, values | {"data_position": after.state.data_position})
-
-
-def _cause(failure: NumericalFailure) -> tuple[Status, str]:
-    if failure.status in (Status.BOUND_REACHED, Status.NON_FINITE):
-        return failure.status, failure.detail
-    return Status.STEP_UNDERFLOW, f"{failure.status.name}: {failure.detail}"

@@ -23,7 +23,7 @@ _MARGIN = 1.5
 _FOLDS = (Status.FOLD, Status.BRANCH_POINT)
 
 
-class Singular(NumericalFailure):  # a failure is not an error of the program
+class Singular(NumericalFailure):
     """A singular point lies in front of the path."""
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from rdc_dyn.dynamics import (
     Approach,
     Constraint,
-    NewtonKrylov,
     Response,
     State,
     VectorField,
@@ -91,7 +90,7 @@ def advance(problem: Problem, point: Point, target: float) -> Point:
     if predicted.state is None:
         raise NumericalFailure(predicted.failure or Status.NON_FINITE, predicted.detail)
     new = _correct(problem, point, predicted.state, target, predicted.next_step)
-    if isinstance(problem.corrector, NewtonKrylov):
+    if problem.corrector.tolerance is not None:
         _same_branch(point, predicted.state, new)
     return watched(problem, replace(new, singularities=_singularities(problem, point, new)), point)
 
@@ -115,7 +114,7 @@ def relax(problem: Problem, point: Point, target: float) -> Point:
     given = problem.process.prescribed(target, point.at.controls)
     controls = point.at.controls + h * rates if given is None else given
     predicted = State(point.at.theta + h * (rates @ point.response.directions), controls)
-    _in_bounds(predicted)
+    predicted.require_bounds()
     minimum = problem.minimiser.minimise(problem.free_energy, predicted)
     if minimum.failure is not None:
         raise NumericalFailure(minimum.failure, minimum.detail)
@@ -124,7 +123,7 @@ def relax(problem: Problem, point: Point, target: float) -> Point:
 
 
 def _correct(problem: Problem, point: Point, state: State, target: float, first_step: float | None) -> Point:
-    _in_bounds(state)
+    state.require_bounds()
     correction = problem.corrector.correct(problem.free_energy, state, _constraint(problem, point))
     problem.free_energy.work.corrector_iterations += correction.iterations
     if correction.at is None or correction.failure is not None:
@@ -141,11 +140,6 @@ def _constraint(problem: Problem, point: Point) -> Constraint | None:
         return None
     weights = problem.weights(point.held_values)
     return Constraint(weights, point.held_values, problem.process.free_directions(point.here))
-
-
-def _in_bounds(state: State) -> None:
-    if state.lam < 0 or state.gamma < 0:
-        raise NumericalFailure(Status.BOUND_REACHED, f"lam = {state.lam:.6g}, gamma = {state.gamma:.6g}")
 
 
 def _same_branch(before: Point, predicted: State, after: Point) -> None:

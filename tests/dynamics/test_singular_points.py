@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,24 +14,17 @@ from rdc_dyn.dynamics import (
     GeodesicTransfer,
     Integrator,
     IsoClassificationTransfer,
-    IsoFunctional,
-    Monitor,
     Prescribed,
-    linear_response,
 )
 from rdc_dyn.dynamics.integrator import ORDERS
-from rdc_dyn.linalg import Dense, Factorised, materialise, spectrum
-from rdc_dyn.objective import FreeEnergy, LinearGaussian, Objective, Work
+from rdc_dyn.linalg import Dense
+from rdc_dyn.objective import LinearGaussian
 from rdc_dyn.output.record import Event
 from tests.dynamics.test_transfer import pair
 from tests.problems import (
     Fold,
-    blobs,
     closed_form,
     controls,
-    equilibrium,
-    finite_latent,
-    generator,
     linear_gaussian,
     points_and_events,
     problem,
@@ -47,48 +39,6 @@ def bracket(end: Event) -> tuple[float, float]:
     low, high = sorted((end.values["stopped_after"], end.values["stopped_before"]))
     assert high - low <= 1e-4 * (1 + 1e-9)
     return low, high
-
-
-# --- looking ahead ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("objective", [linear_gaussian(), finite_latent(blobs(), 3, 1e-3)], ids=["gaussian", "finite"])
-def test_drift_is_the_derivative_of_a(objective: Objective) -> None:
-    theta = objective.initial(generator()) + 0.1 * torch.randn(objective.size, generator=generator(1)).double()
-    velocity, v = torch.randn(2, objective.size, generator=generator(2), dtype=torch.float64)
-    rates, at = controls(0.3, -0.2, 0.4 if objective.moves else 0.0), controls(2.0, 3.0, 0.3)
-    free_energy = FreeEnergy(objective, Work())
-    product = free_energy.linearise(theta, at).drift(velocity, rates).mv(v)
-    h = 1e-4
-    ends = [free_energy.linearise(theta + k * h * velocity, at + k * h * rates).mv(v) for k in (-2, -1, 1, 2)]
-    difference = (ends[0] - 8 * ends[1] + 8 * ends[2] - ends[3]) / (12 * h)
-    torch.testing.assert_close(product, difference, rtol=1e-7, atol=1e-8)
-
-
-def test_distance_to_a_fold_in_closed_form() -> None:
-    """A = 2θ, θ̇ = −1/2θ: δ = 2θ² = 2(1 − λ)."""
-    at = equilibrium(Fold(), controls(0.9, 1.0))
-    response = linear_response(at, Dense(), 0.0)
-    rates = controls(1.0, 0.0)
-    found = Monitor(Factorised()).look(at, rates @ response.directions, rates, None, 1.0)
-    assert found.approach.distance == pytest.approx(0.2, rel=1e-10)
-    away = Monitor(Factorised()).look(at, -rates @ response.directions, -rates, None, 1.0)
-    assert away.approach.distance == math.inf
-
-
-def test_distance_is_the_smallest_of_the_pencil() -> None:
-    """Against all eigenvalues of A⁻¹ dA/ds, on a problem with a zero mode."""
-    objective = linear_gaussian(4, 2, 2)
-    at = equilibrium(objective, controls(2.0, 3.0, 0.2))
-    response = linear_response(at, Dense(), 0.0)
-    rates = controls(-0.7, 0.4, 0.3)
-    velocity = rates @ response.directions
-    found = Monitor(Factorised(), rtol=1e-10, max_iterations=200).look(at, velocity, rates, None, 1.0)
-    drift = at.drift(velocity, rates)
-    change = torch.stack([drift.mv(row) for row in torch.eye(objective.size, dtype=torch.float64)])
-    inside = torch.eye(objective.size, dtype=torch.float64) - at.kernel.T @ at.kernel
-    values = torch.linalg.eigvals(torch.linalg.solve(materialise(at), inside @ change @ inside)).real
-    assert float(-1 / values.min()) == pytest.approx(found.approach.distance, rel=1e-6)
 
 
 # --- folds --------------------------------------------------------------------------------------------------------
@@ -201,68 +151,6 @@ def test_relax_lands_on_the_right_minimum_of_a_double_well(method: str) -> None:
         assert float(point.at.theta[0]) == pytest.approx(expected, abs=1e-8)
 
 
-# --- following ----------------------------------------------------------------------------------------------------
-
-
-def test_follow_traces_both_branches_of_a_fold() -> None:
-    """θ = √(1 − s) up to s = 1 and θ = −√(1 − s) back: time runs on while λ turns round."""
-    run = problem(Fold(), UP, 0.0, 1.0, Integrator("rk4"), 0.1, solver=Dense(), on_fold="follow")
-    points, events = points_and_events(run)
-    assert events[-1].values["status"] == "COMPLETED"
-    assert points[-1].time == 1.5
-    times = [p.time for p in points]
-    assert all(a < b for a, b in pairwise(times))
-    for point in points:
-        theta, lam = float(point.at.theta[0]), point.state.lam
-        assert theta**2 == pytest.approx(1 - lam, abs=1e-9)
-        if point.morse_index is not None:
-            assert point.morse_index == (1 if theta < 0 else 0)
-    # The steps next to the turning point cut it short by at most their own length.
-    assert points[-1].state.lam == pytest.approx(0.5, abs=1e-2)
-    assert float(points[-1].at.theta[0]) < -0.7
-    passed = [e for e in events if e.kind == "fold"]
-    assert len(passed) == 1
-    assert len([e for e in events if e.kind == "turned"]) == 1
-    assert passed[0].values["morse_index"] == 1
-    assert passed[0].values["lam"] == pytest.approx(1.0, abs=1e-2)
-
-
-@dataclass(frozen=True)
-class Level(Fold):
-    """J = θ³/3 − (1 − λ + γ) θ + γ²/2: at constant C = γ − θ = C₀ the path is λ = 1 + C₀ + θ − θ², γ = C₀ + θ."""
-
-    def free_energy(self, theta: Tensor, lam: Tensor, gamma: Tensor, data_position: Tensor) -> Tensor:
-        x = theta[0]
-        return x**3 / 3 - (1 - lam + gamma) * x + gamma**2 / 2
-
-
-def test_an_arclength_clock_passes_where_a_multiplier_turns_round_and_follow_passes_the_line_of_folds() -> None:
-    """λ is largest at θ = ½, where A = 1: no singularity of the surface. At θ = 0 the path crosses the folds."""
-    path = IsoFunctional((3.0, 0.0), (0.0, 0.0, 1.0), "multipliers")  # downwards: C_gamma > 0 here
-    start = Level()
-    run = problem(start, path, 2.0, 2.0, Integrator("rk4"), 0.1, solver=Dense(), on_fold="follow")
-    points, events = points_and_events(run)
-    level = points[0].state.gamma - float(points[0].at.theta[0])
-    assert level == pytest.approx(2.0 - (1 + 2.0 - 2.0) ** 0.5)
-    for point in points:
-        theta = float(point.at.theta[0])
-        assert point.state.lam == pytest.approx(1 + level + theta - theta**2, abs=1e-8)
-        assert point.state.gamma == pytest.approx(level + theta, abs=1e-8)
-    assert events[-1].values["status"] == "COMPLETED"
-    lam = np.array([p.state.lam for p in points])
-    turning = int(lam.argmax())
-    assert 0 < turning < len(points) - 1
-    assert float(points[turning].at.theta[0]) == pytest.approx(0.5, abs=0.1)
-    thetas = [float(p.at.theta[0]) for p in points]
-    assert min(thetas) < -0.3
-    assert points[-1].morse_index == 1
-    stop = problem(start, path, 2.0, 2.0, Integrator("rk4"), 0.1, solver=Dense())
-    points, events = points_and_events(stop)
-    assert events[-1].values["status"] == "BRANCH_POINT"
-    assert 0 < float(points[-1].at.theta[0]) < 1e-3
-    assert lam.max() - points[-1].state.lam > 0.2  # far beyond the turning point of λ
-
-
 # --- pitchforks ---------------------------------------------------------------------------------------------------
 
 AWAY = Prescribed((0.0, 1.0), (1.0, 0.02), (1.0, 0.02))
@@ -322,18 +210,6 @@ def test_relax_goes_on_beyond_a_pitchfork() -> None:
         assert point.at.value == pytest.approx(float(closed_form(objective, *point.at.controls)), abs=1e-9)
 
 
-def test_follow_stays_on_the_unstable_branch_beyond_a_pitchfork() -> None:
-    objective = linear_gaussian()
-    path = Prescribed((0.0, 1.0), (0.05, 1.5), (0.08, 1.0))
-    run = problem(objective, path, 0.05, 0.08, Integrator("rk4"), 0.1, on_fold="follow")
-    points, events = points_and_events(run)
-    assert events[-1].values["status"] == "COMPLETED"
-    assert points[-1].morse_index is not None and points[-1].morse_index >= 1
-    assert points[-1].at.value > float(closed_form(objective, *points[-1].at.controls)) + 1e-3
-    assert points[-1].time == 1.0
-    assert points[-1].state.lam == pytest.approx(1.5, abs=1e-9)
-
-
 # --- singular processes -------------------------------------------------------------------------------------------
 
 
@@ -389,53 +265,3 @@ def test_held_functional_that_loses_its_multiplier(method: str) -> None:
     assert events[-1].values["status"] == "DEGENERATE_CONSTRAINT"
     low, high = bracket(events[-1])
     assert points[-1].time == low <= 0.6 <= high
-
-
-# --- the record ---------------------------------------------------------------------------------------------------
-
-
-def test_smallest_eigenvalue_and_morse_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With every eigenvalue at hand, and by the search that large problems use; a saddle has a negative one."""
-    objective = linear_gaussian(4, 2, 2)
-    saddle = FreeEnergy(objective, Work()).linearise(torch.zeros(objective.size).double(), controls(2.0, 3.0))
-    for at in (equilibrium(objective, controls(2.0, 3.0)), saddle):
-        values = torch.linalg.eigvalsh(torch.stack([at.mv(e) for e in torch.eye(at.size, dtype=torch.float64)]))
-        live = values[values.abs() > 1e-9]
-        found = spectrum(at, Factorised())
-        assert found.morse_index == int((live < 0).sum()) == (12 if at is saddle else 0)
-        assert found.smallest == pytest.approx(float(live[0]), rel=1e-9)
-    monkeypatch.setattr("rdc_dyn.linalg.morse.SMALL", 0)
-    at = equilibrium(finite_latent(blobs(), 3, 1e-3), controls(0.3, 1.5))
-    values = torch.linalg.eigvalsh(materialise(at))
-    found = spectrum(at, Factorised())
-    assert found.morse_index is None
-    assert found.smallest == pytest.approx(float(values[0]), rel=2e-2)
-
-
-# --- Baumgarte ----------------------------------------------------------------------------------------------------
-
-
-def test_baumgarte_keeps_what_no_corrector_holds() -> None:
-    """Euler without corrector: C drifts; pulled back at the rate κ it stays within the step's own error."""
-    drifts = []
-    for kappa in (0.0, 5.0):
-        run = problem(
-            linear_gaussian(), IsoFunctional((0.0, 1.6)), 1.2, 1.5, Integrator("euler"), 0.05, corrector=False,
-            baumgarte=kappa,
-        )  # fmt: skip
-        points, events = points_and_events(run)
-        assert events[-1].values["status"] == "COMPLETED"
-        drifts.append(max(abs(float(p.at.functionals[2] - points[0].at.functionals[2])) for p in points))
-    assert drifts[1] < 0.3 * drifts[0]
-
-
-def test_baumgarte_does_not_change_the_path_that_holds() -> None:
-    """On the level set the pull is zero: rk4 with it still converges to the same end."""
-    ends = []
-    for kappa in (0.0, 5.0):
-        run = problem(
-            linear_gaussian(), IsoFunctional((0.0, 0.8)), 1.2, 1.5, Integrator("rk4"), 0.05, corrector=False,
-            baumgarte=kappa,
-        )  # fmt: skip
-        ends.append(points_and_events(run)[0][-1].at.controls)
-    torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=1e-5)

@@ -12,10 +12,11 @@ import rdc_dyn
 
 _PACKAGE = Path(rdc_dyn.__file__).parent
 _ANALYSIS = _PACKAGE.parent / "analysis"
-_FLOW = ("status", "linalg", "objective", "dynamics", "simulate", "build", "runner", "cli")
+_FLOW = ("status", "linalg", "objective", "dynamics", "simulate", "parts", "build", "runner", "cli")
 #: What each part may import besides itself and, in the flow, what comes before it.
 _BESIDES = {
     "simulate": {"output.record"},
+    "parts": {"output", "scenario"},
     "build": {"output", "scenario"},
     "runner": {"output", "scenario"},
     "cli": {"output", "scenario"},

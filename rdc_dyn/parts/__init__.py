@@ -1,0 +1,24 @@
+"""Sections of a scenario become the parts of a problem."""
+
+from rdc_dyn.parts.numerics import (
+    build_corrector,
+    build_integrator,
+    build_monitor,
+    build_preconditioner,
+    build_solver,
+    build_step_size,
+)
+from rdc_dyn.parts.objective import build_objective
+from rdc_dyn.parts.process import build_process, build_start
+
+__all__ = [
+    "build_corrector",
+    "build_integrator",
+    "build_monitor",
+    "build_objective",
+    "build_preconditioner",
+    "build_process",
+    "build_solver",
+    "build_start",
+    "build_step_size",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,3 +105,14 @@ def test_analysis_reads_trajectories_and_nothing_else() -> None:
         names = _read(path)
         assert not _HEAVY & {name.split(".")[0] for name in names}, path.name
         assert {name for name in names if name.split(".")[0] == "rdc_dyn"} <= public, path.name
+
+
+def test_no_source_is_hidden_by_an_ignore_rule() -> None:
+    """A package with a name such as `build` would be there in the work tree and missing from every clone."""
+    root = _PACKAGE.parent
+    if not (root / ".git").exists():
+        pytest.skip("not a git checkout")
+    asked = subprocess.run(
+        ["git", "check-ignore", "--no-index", *map(str, _SOURCES)], cwd=root, capture_output=True, text=True
+    )
+    assert asked.returncode == 1, asked.stdout + asked.stderr

@@ -11,9 +11,9 @@ import torch
 
 from rdc_dyn.dynamics import Minimiser
 from rdc_dyn.linalg.factorisation import MAX_SIZE
-from rdc_dyn.objective import FreeEnergy, Work
 from rdc_dyn.parts import (
     build_corrector,
+    build_free_energy,
     build_integrator,
     build_monitor,
     build_objective,
@@ -37,12 +37,14 @@ class Built:
         device: Where it runs.
         data_digest: SHA-256 of the data.
         coupling_digest: SHA-256 of the coupling of source and target, or None.
+        choices: How J is evaluated, by name, for the record.
     """
 
     problem: Problem
     device: torch.device
     data_digest: str
     coupling_digest: str | None
+    choices: dict[str, str | int | float]
 
 
 def choose_device(name: str) -> torch.device:
@@ -109,17 +111,17 @@ def build(scenario: Scenario, folder: Path, device: str | None = None) -> Built:
     place = choose_device(device or scenario.device)
     like = torch.zeros((), dtype=getattr(torch, scenario.dtype), device=place)
     objective, data = build_objective(scenario, folder, like)
-    free_energy = FreeEnergy(objective, Work())
     solver = build_solver(scenario, objective)
     tolerance = 1e-8 if scenario.dtype == "float64" else 1e-4
     equilibrate = scenario.start.equilibrate
     start, adam_steps = build_start(scenario, objective, folder, like)
+    evaluated = build_free_energy(scenario, objective, start)
     process = build_process(scenario, start)
     fold = scenario.process.on_fold or ("stop" if objective.exact else "relax")
     looks = scenario.process.look_ahead
     looks = fold == "follow" or (objective.exact if looks is None else looks)
     problem = Problem(
-        free_energy=free_energy,
+        free_energy=evaluated.free_energy,
         process=process,
         solver=solver,
         integrator=build_integrator(scenario),
@@ -139,5 +141,6 @@ def build(scenario: Scenario, folder: Path, device: str | None = None) -> Built:
         baumgarte=getattr(scenario.corrector, "baumgarte", 0.0),
     )
     if data is None:
-        return Built(problem, place, "second moments in the scenario", None)
-    return Built(problem, place, data.digest(), None if data.coupling is None else data.coupling.digest())
+        return Built(problem, place, "second moments in the scenario", None, {})
+    coupling = None if data.coupling is None else data.coupling.digest()
+    return Built(problem, place, data.digest(), coupling, evaluated.choices)

@@ -188,6 +188,7 @@ def run_scenario(
         data_digest=built.data_digest,
         coupling_digest=built.coupling_digest,
         parameters=built.problem.free_energy.objective.size,
+        choices=built.choices,
     )
     writer = None if output is None else RunWriter.create(Path(output), text)
     progress = progress or Silent()

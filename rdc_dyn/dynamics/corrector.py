@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.objective.free_energy import FreeEnergy, Linearisation
+from rdc_dyn.objective.free_energy import FreeEnergy
+from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import Status
 
 

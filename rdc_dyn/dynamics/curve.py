@@ -14,7 +14,8 @@ from rdc_dyn.dynamics.response import Response, explicit_derivatives, functional
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg import LinearSolution, Spectrum, SymmetricOperator, dense_spectrum, materialise
 from rdc_dyn.linalg.base import Rows
-from rdc_dyn.objective.free_energy import FreeEnergy, Linearisation
+from rdc_dyn.objective.free_energy import FreeEnergy
+from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
 
 Extended = Float[Tensor, "P+3"]

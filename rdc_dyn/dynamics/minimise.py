@@ -11,7 +11,8 @@ import torch
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Vector, project_out
 from rdc_dyn.linalg.preconditioner import Factorised, Preconditioner
-from rdc_dyn.objective.free_energy import FreeEnergy, Linearisation
+from rdc_dyn.objective.free_energy import FreeEnergy
+from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
 
 

@@ -11,7 +11,8 @@ from rdc_dyn.dynamics.corrector import Constraint, Correction
 from rdc_dyn.dynamics.response import explicit_derivatives, functional_gradients
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import LinearSolver
-from rdc_dyn.objective.free_energy import FreeEnergy, Linearisation
+from rdc_dyn.objective.free_energy import FreeEnergy
+from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
 
 

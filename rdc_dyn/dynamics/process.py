@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.objective.free_energy import Controls
+from rdc_dyn.objective.graph import Controls
 from rdc_dyn.status import NumericalFailure, Status
 
 Matrix = Float[Tensor, "3 3"]

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.linalg.base import LinearSolver, Rows
-from rdc_dyn.objective.free_energy import Linearisation
+from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.dynamics.process import SurfacePoint, Triple, Weights, size_of
-from rdc_dyn.objective.free_energy import Controls
+from rdc_dyn.objective.graph import Controls
 from rdc_dyn.status import NumericalFailure, Status
 
 _CLASSIFICATION = 2

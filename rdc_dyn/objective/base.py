@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -10,7 +12,12 @@ from torch import Tensor
 
 from rdc_dyn.linalg.base import Rows, Vector
 
+if TYPE_CHECKING:
+    from rdc_dyn.objective.data import Block, Data
+
 Scalar = Float[Tensor, ""]
+#: A summand of J as a function of (θ, λ, γ, t).
+Term = Callable[[Vector, Scalar, Scalar, Scalar], Scalar]
 
 
 class Objective(Protocol):
@@ -62,6 +69,41 @@ class Objective(Protocol):
     def diagnostics(self, theta: Vector, lam: float, gamma: float, data_position: float) -> dict[str, float]:
         """Further numbers for the record: accuracy, losses on fresh noise, losses on the validation set."""
         ...
+
+
+@runtime_checkable
+class OverData(Objective, Protocol):
+    """An objective that is a sum over data, so that it can be evaluated a block at a time."""
+
+    @property
+    def data(self) -> Data:
+        """What the sum runs over."""
+        ...
+
+    def block_energy(self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
+        """What some of the data add to J."""
+        ...
+
+
+def sum_over_data(objective: OverData, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
+    """J = Σ over the blocks of a partition of the data, one block of each part."""
+    first, *others = (objective.block_energy(b, theta, lam, gamma, data_position) for b in objective.data.blocks())
+    return first if not others else first + others[0]
+
+
+def terms_of(objective: Objective, blocks: tuple[Block, ...]) -> tuple[Term, ...]:
+    """The summands of J for given blocks of its data; J itself where it is no sum over data.
+
+    Args:
+        objective: J.
+        blocks: Of the objective's data.
+
+    Returns:
+        Functions whose sum is J if the blocks are a partition, an estimate of J if they are a minibatch.
+    """
+    if isinstance(objective, OverData):
+        return tuple(partial(objective.block_energy, block) for block in blocks)
+    return (objective.free_energy,)
 
 
 def no_kernel(theta: Vector) -> Rows:

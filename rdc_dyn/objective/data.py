@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -21,6 +21,40 @@ Part = Literal["source", "target", "pairs"]
 
 
 @dataclass(frozen=True)
+class Block:
+    """Some of the data of one part, and what stands for what in an average over all of it.
+
+    Attributes:
+        part: Which data.
+        rows: Which of them; a slice is a view, an index a copy.
+        count: How many.
+        share: What their mean weighs in the average over the part: count/N in a partition of N data; count/n in a
+            minibatch of n.
+    """
+
+    part: Part
+    rows: slice | Int[Tensor, "n"]
+    count: int
+    share: float
+
+    def split(self, size: int) -> tuple[Block, ...]:
+        """The same data in blocks of at most `size`."""
+        if self.count <= size:
+            return (self,)
+        first = self.rows.start if isinstance(self.rows, slice) else 0
+        bounds = [(start, min(start + size, self.count)) for start in range(0, self.count, size)]
+        return tuple(
+            replace(
+                self,
+                rows=slice(first + a, first + b) if isinstance(self.rows, slice) else self.rows[a:b],
+                count=b - a,
+                share=self.share * (b - a) / self.count,
+            )
+            for a, b in bounds
+        )
+
+
+@dataclass(frozen=True)
 class Sample:
     """Data with labels.
 
@@ -34,6 +68,9 @@ class Sample:
 
     def __len__(self) -> int:
         return self.x.shape[0]
+
+    def __getitem__(self, rows: slice | Int[Tensor, "n"]) -> Sample:
+        return Sample(self.x[rows], self.y[rows])
 
     def mean(self, values: Float[Tensor, "N"]) -> Scalar:
         """The average over the data."""
@@ -133,7 +170,65 @@ class Data:
         """Components n of one x."""
         return self.source.x.shape[1]
 
-    def expectation(self, f: Callable[[Part, Sample], Tensor], data_position: Scalar) -> Tensor:
+    @cached_property
+    def parts(self) -> dict[Part, int]:
+        """The parts that J averages over, with their numbers of data."""
+        if self.coupling is not None:
+            return {"pairs": len(self.coupling.weights)}
+        ends: dict[Part, int] = {"source": len(self.source)}
+        return ends if self.target is None else ends | {"target": len(self.target)}
+
+    def blocks(self, size: int | None = None) -> tuple[Block, ...]:
+        """A partition of the data: J is the sum of the shares of its blocks.
+
+        Args:
+            size: Most data in a block; None makes one block of each part.
+
+        Returns:
+            The blocks, in the order of the data.
+        """
+        whole = (Block(part, slice(0, count), count, 1.0) for part, count in self.parts.items())
+        return tuple(piece for block in whole for piece in block.split(size or block.count))
+
+    def minibatch(self, size: int, generator: torch.Generator) -> tuple[Block, ...]:
+        """Data drawn without replacement, the same number of each part: the sum of their shares has the mean J.
+
+        Args:
+            size: Data of each part; all of a smaller part.
+            generator: On the CPU.
+
+        Returns:
+            One block of each part.
+        """
+        found = []
+        for part, count in self.parts.items():
+            rows = torch.randperm(count, generator=generator)[:size].sort().values
+            found.append(Block(part, rows.to(self.source.x.device), len(rows), 1.0))
+        return tuple(found)
+
+    def share(self, block: Block, f: Callable[[Block, Sample], Tensor], data_position: Scalar) -> Tensor:
+        """What a block adds to E f over p(x, y; t): weights 1 − t and t for the ends of a mixture, Γ for pairs.
+
+        Args:
+            block: Some of the data.
+            f: Average over a sample; it is also told which one that is.
+            data_position: t.
+
+        Returns:
+            The contribution, differentiable in t.
+        """
+        if block.part == "pairs":
+            # The weights of a part of the pairs sum to their share already, those of a minibatch to n/N of it.
+            scale = block.share * self.parts["pairs"] / block.count
+            return scale * f(block, self.displaced(data_position, block.rows))
+        sample = self.source if block.part == "source" else self.target
+        assert sample is not None
+        value = block.share * f(block, sample[block.rows])
+        if self.target is None:
+            return value
+        return (data_position if block.part == "target" else 1 - data_position) * value
+
+    def expectation(self, f: Callable[[Block, Sample], Tensor], data_position: Scalar) -> Tensor:
         """E f over p(x, y; t): (1 − t) f(source) + t f(target) for the mixture, f(pairs at t) for a coupling.
 
         Args:
@@ -143,19 +238,16 @@ class Data:
         Returns:
             The expectation, differentiable in t.
         """
-        if self.coupling is not None:
-            return f("pairs", self.displaced(data_position))
-        value = f("source", self.source)
-        if self.target is None:
-            return value
-        return value + data_position * (f("target", self.target) - value)
+        first, *others = (self.share(block, f, data_position) for block in self.blocks())
+        return first if not others else first + others[0]
 
-    def displaced(self, data_position: Scalar) -> Displaced:
-        """The pairs of the coupling at t."""
+    def displaced(self, data_position: Scalar, rows: slice | Int[Tensor, "n"] = slice(None)) -> Displaced:
+        """The pairs of the coupling at t, or some of them."""
         assert self.coupling is not None
         (x, x_goal), (y, y_goal) = self._pairs
+        x, x_goal = x[rows], x_goal[rows]
         moved = (1 - data_position) * x + data_position * x_goal  # exact at both ends
-        return Displaced(moved, y, self.coupling.weights, y_goal, data_position)
+        return Displaced(moved, y[rows], self.coupling.weights[rows], y_goal[rows], data_position)
 
     @cached_property
     def _pairs(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:

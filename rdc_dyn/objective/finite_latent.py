@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.linalg.base import Rows, Vector
-from rdc_dyn.objective.base import Scalar, no_kernel
-from rdc_dyn.objective.data import Data, Part, Sample
+from rdc_dyn.objective.base import Scalar, no_kernel, sum_over_data
+from rdc_dyn.objective.data import Block, Data, Sample
 from rdc_dyn.objective.likelihood import Likelihood
 
 
@@ -53,13 +53,17 @@ class FiniteLatent:
         log_decoder = self.likelihood.log_prob_table(sample.x, decoder)
         return log_prior + lam * log_decoder + gamma * sample.labelled(lambda y: log_classifier.T[y])
 
-    def free_energy(self, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
-        """J = −E_x log Z_x (14) over the data at t; its E is that of the mixture or of the moving points."""
+    def block_energy(self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
+        """What some of the data add to J = −E_x log Z_x (14)."""
 
-        def minus_log_partition(_: Part, sample: Sample) -> Tensor:
+        def minus_log_partition(_: Block, sample: Sample) -> Tensor:
             return -sample.mean(self.minus_hamiltonian(theta, sample, lam, gamma).logsumexp(1))
 
-        return self.data.expectation(minus_log_partition, data_position)
+        return self.data.share(block, minus_log_partition, data_position)
+
+    def free_energy(self, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
+        """J over the data at t; its E is that of the mixture or of the moving points."""
+        return sum_over_data(self, theta, lam, gamma, data_position)
 
     def initial(self, generator: torch.Generator) -> Vector:
         """Uniform m, decoder at K random data, nearly uniform c."""

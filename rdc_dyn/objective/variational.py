@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.func import functional_call
 
 from rdc_dyn.linalg.base import Rows, Vector
-from rdc_dyn.objective.base import Scalar, no_kernel
-from rdc_dyn.objective.data import Data, Part, Sample
+from rdc_dyn.objective.base import Scalar, no_kernel, sum_over_data
+from rdc_dyn.objective.data import Block, Data, Sample
 from rdc_dyn.objective.likelihood import Likelihood
 from rdc_dyn.objective.networks import Layout, Networks
 from rdc_dyn.objective.noise import sobol_normal
@@ -130,13 +130,17 @@ class Variational(ABC):
         distortion = -self.likelihood.log_prob(sample.x[:, None, :], output)
         return Codes(mean, log_variance, noise, z, distortion, -sample.labelled(of_label), log_classifier)
 
+    def block_energy(self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
+        """What some of the data add to J."""
+
+        def bound(block: Block, sample: Sample) -> Tensor:
+            return self.bound(self.codes(theta, sample, self._noise[block.part][block.rows]), sample, lam, gamma)
+
+        return self.data.share(block, bound, data_position)
+
     def free_energy(self, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
         """J over the data at t: source, mixture or moving points."""
-
-        def bound(part: Part, sample: Sample) -> Tensor:
-            return self.bound(self.codes(theta, sample, self._noise[part]), sample, lam, gamma)
-
-        return self.data.expectation(bound, data_position)
+        return sum_over_data(self, theta, lam, gamma, data_position)
 
     def initial(self, generator: torch.Generator) -> Vector:
         """Glorot-normal weights, zero biases."""
@@ -164,8 +168,8 @@ class Variational(ABC):
             return self.measure(self.codes(theta, sample, self._noise[noise]), sample, lam_, gamma_)
 
         def of_data(prefix: str, names: tuple[str, ...]) -> dict[str, float]:
-            def chosen(part: Part, sample: Sample) -> Tensor:
-                numbers = of_sample(prefix + part, sample)
+            def chosen(block: Block, sample: Sample) -> Tensor:
+                numbers = of_sample(prefix + block.part, sample)
                 return torch.stack([numbers[name] for name in names])
 
             values = self.data.expectation(chosen, position).tolist()

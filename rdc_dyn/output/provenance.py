@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -45,7 +46,8 @@ def provenance(
     data_digest: str,
     coupling_digest: str | None,
     parameters: int,
-) -> dict[str, str | int]:
+    choices: Mapping[str, str | int | float],
+) -> dict[str, str | int | float]:
     """Attributes of a trajectory, all strings and numbers, as netCDF asks.
 
     Args:
@@ -58,6 +60,7 @@ def provenance(
         data_digest: SHA-256 of the data.
         coupling_digest: SHA-256 of the coupling of source and target, where there is one.
         parameters: Number of parameters P.
+        choices: What the program chose by measurement, by name.
 
     Returns:
         The attributes.
@@ -81,4 +84,5 @@ def provenance(
         "data_digest": data_digest,
         **({} if coupling_digest is None else {"coupling_digest": coupling_digest}),
         "parameters": parameters,
+        **choices,
     }

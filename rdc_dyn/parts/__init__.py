@@ -1,5 +1,6 @@
 """Sections of a scenario become the parts of a problem."""
 
+from rdc_dyn.parts.evaluation import build_free_energy
 from rdc_dyn.parts.numerics import (
     build_corrector,
     build_integrator,
@@ -13,6 +14,7 @@ from rdc_dyn.parts.process import build_process, build_start
 
 __all__ = [
     "build_corrector",
+    "build_free_energy",
     "build_integrator",
     "build_monitor",
     "build_objective",

@@ -11,7 +11,7 @@ import torch
 from rdc_dyn.dynamics import Integrator, IsoFunctional, Prescribed, SurfacePoint, linear_response
 from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, LinearSolver
 from rdc_dyn.objective import FreeEnergy, LinearGaussian, Work
-from rdc_dyn.objective.free_energy import Linearisation
+from rdc_dyn.objective.linearisation import Linearisation
 from tests.problems import (
     closed_form,
     closed_form_hessian,

@@ -18,7 +18,7 @@ from rdc_dyn.dynamics import linear_response
 from rdc_dyn.linalg import Dense
 from rdc_dyn.objective import Data, FiniteLatent, FreeEnergy, Work
 from rdc_dyn.objective.coupling import optimal_coupling
-from rdc_dyn.objective.free_energy import Linearisation
+from rdc_dyn.objective.linearisation import Linearisation
 from tests.problems import blobs, controls, equilibrium, finite_latent, generator
 
 T, PRIOR = 0.4, 1e-2

@@ -2,6 +2,7 @@
 
 from rdc_dyn.scenario.schema.base import Matrix, Section
 from rdc_dyn.scenario.schema.data import Data, DataSet, Digits, Npz, TorchvisionImages
+from rdc_dyn.scenario.schema.evaluation import Linearisation
 from rdc_dyn.scenario.schema.numerics import (
     ADAPTIVE_METHODS,
     FIXED_METHODS,
@@ -70,6 +71,7 @@ __all__ = [
     "LinearClassifier",
     "LinearGaussian",
     "LinearResponse",
+    "Linearisation",
     "Matrix",
     "MlpDecoder",
     "MlpEncoder",

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from rdc_dyn.scenario.schema.base import Count, Section
 from rdc_dyn.scenario.schema.data import Data
+from rdc_dyn.scenario.schema.evaluation import Linearisation
 from rdc_dyn.scenario.schema.numerics import Corrector, Integrator, LinearResponse, NewtonKrylov
 from rdc_dyn.scenario.schema.objective import Objective
 from rdc_dyn.scenario.schema.process import Process, Start
@@ -37,6 +38,7 @@ class Scenario(Section):
     threads: Count | None = Field(default=None, description="CPU threads; null: what torch chooses")
     data: Data | None = None
     objective: Objective
+    linearisation: Linearisation = Linearisation()
     start: Start
     process: Process
     response: LinearResponse = LinearResponse()

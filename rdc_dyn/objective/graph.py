@@ -1,0 +1,142 @@
+"""∇_θ J with its graph: A v, b_c and ∂²J/∂c∂c' by one more backward pass each (Pearlmutter 1994)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rdc_dyn.linalg.base import Rows, Vector
+from rdc_dyn.objective.base import Term
+
+Controls = Float[Tensor, "3"]
+
+
+@dataclass(frozen=True)
+class First:
+    """J and its first derivatives, without the weight prior.
+
+    Attributes:
+        value: J in nats.
+        gradient: ∇_θ J, shape (P,).
+        forces: ∂J/∂(λ, γ, t) at fixed θ, shape (3,).
+    """
+
+    value: Float[Tensor, ""]
+    gradient: Vector
+    forces: Float[Tensor, "3"]
+
+    def __add__(self, other: First) -> First:
+        return First(self.value + other.value, self.gradient + other.gradient, self.forces + other.forces)
+
+
+def _leaves(theta: Vector, controls: Controls) -> tuple[Tensor, tuple[Tensor, ...]]:
+    return theta.detach().requires_grad_(), tuple(c.detach().clone().requires_grad_() for c in controls)
+
+
+def _value(terms: Sequence[Term], theta: Tensor, controls: Sequence[Tensor]) -> Tensor:
+    first, *others = (term(theta, *controls) for term in terms)
+    return torch.stack([first, *others]).sum() if others else first
+
+
+def evaluate(terms: Sequence[Term], theta: Vector, controls: Controls) -> Float[Tensor, ""]:
+    """Σ terms, without any graph."""
+    with torch.no_grad():
+        return _value(terms, theta, controls.unbind())
+
+
+def differentiate(terms: Sequence[Term], theta: Vector, controls: Controls) -> First:
+    """Σ terms and its first derivatives, without a graph for second ones."""
+    leaf, leaves = _leaves(theta, controls)
+    with torch.enable_grad():
+        value = _value(terms, leaf, leaves)
+        gradient, *forces = torch.autograd.grad(value, (leaf, *leaves), allow_unused=True, materialize_grads=True)
+    return First(value.detach(), gradient, torch.stack(forces))
+
+
+class GradientGraph:
+    """First derivatives of Σ terms at one state, kept with their graph.
+
+    Args:
+        terms: Summands of J.
+        theta: θ.
+        controls: (λ, γ, t).
+
+    Attributes:
+        first: The derivatives themselves.
+    """
+
+    def __init__(self, terms: Sequence[Term], theta: Vector, controls: Controls) -> None:
+        self._theta, self._controls = _leaves(theta, controls)
+        with torch.enable_grad():  # the integrator calls under no_grad
+            value = _value(terms, self._theta, self._controls)
+            self._gradient, *self._forces = torch.autograd.grad(
+                value, (self._theta, *self._controls), create_graph=True, allow_unused=True
+            )
+        zero = theta.new_zeros(())
+        forces = torch.stack([zero if f is None else f.detach() for f in self._forces])
+        self.first = First(value.detach(), self._gradient.detach(), forces)
+
+    def mm(self, rows: Rows) -> Rows:
+        """A v for each row v: a backward pass, batched for several rows."""
+        return _backward(self._gradient, self._theta, rows)
+
+    def mixed(self) -> tuple[Rows, Float[Tensor, "3 3"]]:
+        """b_c = −∂_c ∇_θ J, one row per control, and ∂²J/∂c∂c' at fixed θ."""
+        rows, second = [], []
+        for force in self._forces:
+            grads: tuple[Tensor, ...] = tuple(torch.zeros_like(leaf) for leaf in (self._theta, *self._controls))
+            if force is not None and force.requires_grad:
+                grads = torch.autograd.grad(
+                    force, (self._theta, *self._controls), retain_graph=True, allow_unused=True, materialize_grads=True
+                )
+            rows.append(-grads[0])
+            second.append(torch.stack(grads[1:]))
+        return torch.stack(rows), torch.stack(second)
+
+    def drift(self, velocity: Vector, rates: Controls) -> DriftGraph:
+        """d∇J/ds with its graph for θ and controls that move at given rates; third derivatives of J are kept."""
+        with torch.enable_grad():
+            (change,) = torch.autograd.grad(self._gradient, self._theta, velocity, create_graph=True)
+            for force, rate in zip(self._forces, rates):
+                if force is not None and force.requires_grad and float(rate):
+                    mixed = torch.autograd.grad(force, self._theta, rate, create_graph=True, allow_unused=True)[0]
+                    change = change if mixed is None else change + mixed
+        return DriftGraph(change, self._theta)
+
+
+@dataclass(frozen=True)
+class DriftGraph:
+    """dA/ds = ∂³J·θ̇ + ∂_cA·ċ by a backward pass through d∇J/ds.
+
+    Attributes:
+        change: d∇J/ds with its graph, shape (P,).
+        theta: The leaf of that graph.
+    """
+
+    change: Vector
+    theta: Vector
+
+    def mm(self, rows: Rows) -> Rows:
+        """(dA/ds) v for each row v; zero where ∇J is linear in θ along the path."""
+        return _backward(self.change, self.theta, rows)
+
+
+def _backward(output: Tensor, leaf: Tensor, rows: Rows) -> Rows:
+    """∂(output · v)/∂leaf for each row v."""
+    if not output.requires_grad:
+        return torch.zeros_like(rows)
+    batched = rows.shape[0] > 1
+    (products,) = torch.autograd.grad(
+        output,
+        leaf,
+        rows if batched else rows[0],
+        retain_graph=True,
+        is_grads_batched=batched,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    return products if batched else products[None]

@@ -1,0 +1,168 @@
+"""A = ∇²_θ J and b_c = −∂_c ∇_θ J for c in (λ, γ, t), with J, ∇J and (R, D, C), at one state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rdc_dyn.linalg.base import Rows, Vector
+from rdc_dyn.objective.base import Objective
+from rdc_dyn.objective.graph import Controls
+from rdc_dyn.objective.total import Products, Second
+from rdc_dyn.status import NumericalFailure, Status
+
+
+@dataclass
+class Work:
+    """What a run has cost so far; cumulative, in passes over all data.
+
+    Attributes:
+        gradient_evaluations: Evaluations of ∇J.
+        hessian_vector_products: Products A v, and the right-hand sides b, which cost as much; a product with dA/ds
+            counts for two.
+        krylov_iterations: Iterations of linear solves.
+        vector_field_evaluations: Calls of the vector field by the integrator.
+        corrector_iterations: Steps of the corrector.
+    """
+
+    gradient_evaluations: float = 0
+    hessian_vector_products: float = 0
+    krylov_iterations: int = 0
+    vector_field_evaluations: int = 0
+    corrector_iterations: int = 0
+
+
+class Linearisation:
+    """∇_θ J near one state, the weight prior included.
+
+    Args:
+        objective: J, for its weight prior and kernel.
+        work: Counters.
+        theta: θ, shape (P,).
+        controls: (λ, γ, t), shape (3,).
+        second: Second derivatives of J over all data.
+        curvature: Those that A is taken from: the same, or those of some of the data.
+        share: Share of the data that `curvature` looks at.
+
+    Attributes:
+        theta: θ.
+        controls: (λ, γ, t).
+        value: J + ½ρ|θ|² in nats.
+        weight_penalty: ½ρ|θ|² in nats.
+        gradient: ∇_θ (J + ½ρ|θ|²), shape (P,).
+        forces: ∂J/∂(λ, γ, t) at fixed θ, that is (D, C, ∂_tJ), shape (3,).
+
+    Raises:
+        NumericalFailure: NON_FINITE if J or a first derivative is not finite.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        work: Work,
+        theta: Vector,
+        controls: Controls,
+        second: Second,
+        curvature: Second,
+        share: float,
+    ) -> None:
+        self._objective, self._work = objective, work
+        self._second, self._curvature, self._share = second, curvature, share
+        self.theta, self.controls = theta, controls
+        precision, first = objective.weight_prior_precision, second.first
+        self.weight_penalty = 0.5 * precision * float(theta.square().sum())
+        self.value = float(first.value) + self.weight_penalty
+        self.gradient = first.gradient + precision * theta if precision else first.gradient
+        self.forces = first.forces
+        if not (torch.isfinite(self.gradient).all() and torch.isfinite(self.forces).all()):
+            raise NumericalFailure(Status.NON_FINITE, f"J = {self.value:.6g}")
+
+    @property
+    def size(self) -> int:
+        """P."""
+        return self.theta.shape[0]
+
+    @cached_property
+    def kernel(self) -> Rows:
+        """Zero modes that symmetries of J force on A."""
+        return self._objective.kernel(self.theta)
+
+    @cached_property
+    def residual(self) -> float:
+        """|∇_θ J|."""
+        return float(self.gradient.norm())
+
+    def mv(self, v: Vector) -> Vector:
+        """A v."""
+        return self.mm(v[None])[0]
+
+    def mm(self, rows: Rows) -> Rows:
+        """A v for each row v."""
+        self._work.hessian_vector_products += rows.shape[0] * self._share
+        products = self._curvature.mm(rows)
+        precision = self._objective.weight_prior_precision
+        return products + precision * rows if precision else products
+
+    def drift(self, velocity: Vector, rates: Controls) -> Drift:
+        """dA/ds for θ and controls that move at given rates, as an operator.
+
+        Args:
+            velocity: θ̇, shape (P,).
+            rates: (λ̇, γ̇, ṫ).
+
+        Returns:
+            The operator; one more graph, of third derivatives of J, is kept as long as it lives.
+        """
+        self._work.hessian_vector_products += 2 * self._share
+        return Drift(self._curvature.drift(velocity, rates), self._work, self._share)
+
+    @cached_property
+    def _mixed(self) -> tuple[Tensor, Tensor]:
+        self._work.hessian_vector_products += int((self.forces != 0).sum())
+        return self._second.mixed()
+
+    @property
+    def mixed(self) -> Rows:
+        """b_c = −∂_c ∇_θ J (18, 24), one row per control, shape (3, P)."""
+        return self._mixed[0]
+
+    @property
+    def control_hessian(self) -> Float[Tensor, "3 3"]:
+        """∂²J/∂c∂c' at fixed θ: zero in (λ, γ) for the amortised encoder, minus a covariance for the Gibbs encoder."""
+        return self._mixed[1]
+
+    @property
+    def functionals(self) -> Float[Tensor, "3"]:
+        """(R, D, C) in nats: D = ∂J/∂λ, C = ∂J/∂γ, R = J − λD − γC without the weight prior."""
+        lam, gamma = self.controls[0], self.controls[1]
+        distortion, classification = self.forces[0], self.forces[1]
+        rate = self.value - self.weight_penalty - lam * distortion - gamma * classification
+        return torch.stack([rate, distortion, classification])
+
+
+@dataclass(frozen=True)
+class Drift:
+    """dA/ds = ∂³J·θ̇ + ∂_cA·ċ, the derivative of A along a path.
+
+    Attributes:
+        products: Its products.
+        work: Counters.
+        share: Share of the data that they look at.
+    """
+
+    products: Products
+    work: Work
+    share: float
+
+    def mv(self, v: Vector) -> Vector:
+        """(dA/ds) v."""
+        return self.mm(v[None])[0]
+
+    def mm(self, rows: Rows) -> Rows:
+        """(dA/ds) v for each row v."""
+        self.work.hessian_vector_products += 2 * rows.shape[0] * self.share
+        return self.products.mm(rows)

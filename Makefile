@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint setup clean
+.PHONY: demo test test-slow bench lint setup clean
 
 setup: $(VENV)/.installed
 
@@ -27,6 +27,9 @@ test: lint
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks
 
 clean:
 	rm -rf $(VENV) runs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import signal
 import sys
@@ -27,6 +28,12 @@ _OVERRIDE = click.option(
 )
 
 
+def _tell(text: str, *, err: bool = False) -> None:
+    """Say something; of the processes that torchrun starts on a machine the first speaks for all."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        click.echo(text, err=err)
+
+
 def _reported(command: Callable[..., Any]) -> Callable[..., Any]:
     """Turn a user's mistake into its line and exit code, without a traceback."""
 
@@ -35,10 +42,10 @@ def _reported(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **kwargs)
         except UserError as error:
-            click.echo(f"rdc-dyn: {error}" if "\n" not in str(error) else str(error), err=True)
+            _tell(f"rdc-dyn: {error}" if "\n" not in str(error) else str(error), err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt as signal_:  # outside the loop of a run, which has an ending of its own
-            click.echo("rdc-dyn: stopped by a signal", err=True)
+            _tell("rdc-dyn: stopped by a signal", err=True)
             sys.exit(getattr(signal_, "exit_code", 130))
 
     return wrapper
@@ -130,7 +137,8 @@ def run(
     from rdc_dyn.scenario import load
 
     loaded = load(scenario, overrides)
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    # Of several processes a late one would look when the first has made it; so they leave this to the run itself.
+    if os.environ.get("WORLD_SIZE", "1") == "1" and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"{output}: already exists and is not empty; name another run directory with -o")
     from rdc_dyn.build import build
     from rdc_dyn.output.progress import choose_progress
@@ -149,8 +157,8 @@ def run(
     trajectory = run_scenario(loaded, folder, output, device=device, max_time=max_time, progress=choose_progress(quiet))
     status = Status[trajectory.attrs["status"]]
     detail = trajectory.attrs["status_detail"]
-    click.echo(_sentence(status.name, status.value, detail), err=status is not Status.COMPLETED)
-    click.echo(f"{trajectory.sizes['time']} points in {output}", err=status is not Status.COMPLETED)
+    _tell(_sentence(status.name, status.value, detail), err=status is not Status.COMPLETED)
+    _tell(f"{trajectory.sizes['time']} points in {output}", err=status is not Status.COMPLETED)
     sys.exit(143 if detail == "SIGTERM" else status.exit_code)
 
 
@@ -159,11 +167,35 @@ def _describe(built: Any, output: Path) -> None:
     problem = built.problem
     start, end = problem.process.span
     segments = abs(end - start) / problem.step_size.nominal
-    click.echo(f"parameters   {problem.free_energy.objective.size}")
-    click.echo(f"device       {built.device}")
-    click.echo(f"data digest  {built.data_digest}")
-    click.echo(f"integrator   {problem.integrator.method}, {segments:.0f} segments of {problem.step_size.nominal:g}")
-    click.echo(f"would write  {output}")
+    _tell(f"parameters   {problem.free_energy.objective.size}")
+    _tell(f"device       {built.device}")
+    _tell(f"data digest  {built.data_digest}")
+    _tell(f"integrator   {problem.integrator.method}, {segments:.0f} segments of {problem.step_size.nominal:g}")
+    _tell(f"would write  {output}")
+
+
+@main.command()
+@click.argument("scenario", required=False, type=click.Path(path_type=Path))
+@_OVERRIDE
+@click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
+@_reported
+def doctor(scenario: Path | None, overrides: tuple[str, ...], device: str | None) -> None:
+    """Describe this machine, or check the derivatives of SCENARIO and measure what they cost."""
+    if scenario is None and overrides:
+        raise UserError("doctor: --set overrides a key of a scenario, and none was given")
+    if scenario is None:
+        from rdc_dyn.doctor import machine, show
+
+        show((), machine(device))
+        return
+    from rdc_dyn.scenario import load
+
+    loaded = load(scenario, overrides)
+    from rdc_dyn.doctor import diagnose, show
+
+    report = diagnose(loaded, scenario.resolve().parent, device)
+    show(report.checks, report.measures)
+    sys.exit(0 if report.healthy else 3)
 
 
 @main.command()

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,11 +110,6 @@ class Recorder:
         self.checkpointed = index
 
 
-def device_name(device: torch.device) -> str:
-    """The device in words, for the record."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
 def run(
     scenario: Scenario | Mapping[str, Any] | str | os.PathLike[str],
     output: str | os.PathLike[str] | None = None,
@@ -133,7 +129,9 @@ def run(
 
     Returns:
         The trajectory. Its attribute `status` names a `Status`, `status_message` is the sentence that belongs to it: a
-        numerical stop is no exception, what was computed up to there is returned (and a `RunWarning` given).
+        numerical stop is no exception, what was computed up to there is returned (and a `RunWarning` given). Under
+        torchrun every process returns the trajectory of process 0, which alone writes, warns and tells `progress`, and
+        raises what that raises.
 
     Raises:
         ScenarioError: If the scenario has errors; it lists all of them.
@@ -176,22 +174,36 @@ def run_scenario(
     """
     began = time.monotonic()
     scenario = absolute(scenario, folder)
-    text = scenarios.dump(scenario)
     built = build(scenario, folder, device)
+    follow = partial(_follow, scenario, built, output, began, max_time, progress or Silent())
+    return follow() if built.team is None else built.team.lead(follow)
+
+
+def _follow(
+    scenario: Scenario,
+    built: Built,
+    output: str | os.PathLike[str] | None,
+    began: float,
+    max_time: float | None,
+    progress: Progress,
+) -> xr.Dataset:
+    """Simulate and write; see `run`."""
+    text, team = scenarios.dump(scenario), built.team
     attributes = provenance(
         name=scenario.name,
         scenario=text,
         seed=scenario.seed,
-        device=device_name(built.device),
+        device=built.device_name,
         dtype=scenario.dtype,
         threads=torch.get_num_threads(),
+        processes=1 if team is None else team.group.world,
+        backend=None if team is None else team.group.backend(built.device),
         data_digest=built.data_digest,
         coupling_digest=built.coupling_digest,
         parameters=built.problem.free_energy.objective.size,
         choices=built.choices,
     )
     writer = None if output is None else RunWriter.create(Path(output), text)
-    progress = progress or Silent()
     recorder = Recorder(scenario, built, writer, progress, [])
     try:
         if writer is not None:

@@ -22,7 +22,11 @@ class Status(Enum):
     SINGULAR = "A is singular and the right-hand side is not in its range; raise objective.weight_prior_precision"
     KRYLOV_MAX_ITERATIONS = (
         "the linear solve did not reach its tolerance; raise response.solver.max_iterations, use the factorised "
-        "preconditioner or loosen response.solver.rtol"
+        "or nystrom preconditioner or loosen response.solver.rtol"
+    )
+    KRYLOV_STAGNATED = (
+        "rounding keeps the linear solve from its tolerance, or A is singular; loosen response.solver.rtol, use dtype "
+        "float64 or raise objective.weight_prior_precision"
     )
     NON_FINITE = "a loss, gradient or vector field became NaN or infinite; shorten integrator.step_size"
     CORRECTOR_DIVERGED = (

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from rdc_dyn.dynamics import (
     Integrator,
     IsoFunctional,
+    LinearResponse,
     Minimiser,
     Monitor,
     NewtonKrylov,
@@ -23,7 +24,7 @@ from rdc_dyn.dynamics import (
     State,
     StepSize,
 )
-from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, LinearSolver
+from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, LinearSolver, Preconditioner
 from rdc_dyn.objective import (
     Amortised,
     Data,
@@ -200,12 +201,12 @@ class Fold:
 
 
 def equilibrium(
-    objective: Objective, at: Tensor, start: Tensor | None = None, tolerance: float = 1e-11
+    objective: Objective, at: Tensor, start: Tensor | None = None, tolerance: float = 1e-12
 ) -> Linearisation:
     """∇J linearised at a minimum for the given controls."""
     free_energy = FreeEnergy(objective, Work())
     theta = objective.initial(generator()) if start is None else start
-    minimum = Minimiser(Factorised(), tolerance).minimise(free_energy, State(theta, at))
+    minimum = Minimiser(Preconditioner(Factorised()), tolerance).minimise(free_energy, State(theta, at))
     assert minimum.failure is None, minimum
     return minimum.at
 
@@ -229,20 +230,20 @@ def problem(
     adam_steps: int = 0,
 ) -> Problem:
     """A problem with tight solves, so that nothing but the integrator's error is left."""
-    solver = solver or ConjugateGradient(rtol=1e-12, preconditioner=Factorised())
+    solver = solver or ConjugateGradient(rtol=1e-12, preconditioner=Preconditioner(Factorised()))
     return Problem(
         free_energy=FreeEnergy(objective, Work()),
         process=process,
-        solver=solver,
+        response=LinearResponse(solver),
         integrator=integrator,
         corrector=NewtonKrylov(solver, tolerance) if corrector else NoCorrector(),
-        minimiser=Minimiser(Factorised(), min(tolerance, 1e-11)),
+        minimiser=Minimiser(Preconditioner(Factorised()), min(tolerance, 1e-11)),
         step_size=StepSize(step_size, smallest),
         start=State(objective.initial(generator()), controls(lam, gamma, data_position)),
         adam_steps=adam_steps,
         learning_rate=1e-2,
         on_fold=on_fold,
-        monitor=Monitor(Factorised()) if look_ahead else None,
+        monitor=Monitor(Preconditioner(Factorised())) if look_ahead else None,
         baumgarte=baumgarte,
     )
 

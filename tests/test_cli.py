@@ -54,7 +54,9 @@ def spawn(*arguments: str) -> subprocess.Popen[str]:
 # --- light commands -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["validate", "FILE"], ["schema"], ["list"], ["init"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["validate", "FILE"], ["schema"], ["list"], ["init"], ["doctor", "--help"]]
+)
 def test_light_commands_import_no_heavy_library(arguments: list[str], tmp_path: Path) -> None:
     file = write(tmp_path, images())
     code = (
@@ -127,6 +129,49 @@ def test_validate_lists_all_errors_with_their_places(tmp_path: Path) -> None:
     assert all(f"{file}:" in line or f"{file.name}:" in line for line in lines)
     for text in ("bad.yaml:2:1: name", "step_sise", "did you mean", "step_size", "iso_classification", "x_dim", "lam"):
         assert text in result.output, text
+
+
+# --- doctor -------------------------------------------------------------------------------------------------------
+
+
+def test_doctor_describes_the_machine() -> None:
+    result = invoke("doctor")
+    assert result.exit_code == 0, result.output
+    named = {line.split("  ")[0]: line for line in result.output.splitlines()}
+    assert {"python", "processors", "memory", "torch", "threads", "OMP_NUM_THREADS", "deterministic"} <= set(named)
+    assert torch.__version__.partition("+")[0] in named["torch"]
+    assert "not installed" not in result.output
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_doctor_finds_a_scenario_in_good_health(dtype: str, tmp_path: Path) -> None:
+    file = write(tmp_path, images())
+    result = invoke("doctor", file, "--set", f"dtype={dtype}")
+    assert result.exit_code == 0, result.output
+    checks, _, measures = result.output.partition("\n\n")
+    assert len(checks.splitlines()) == 13
+    assert all(line.endswith("ok") for line in checks.splitlines()), checks
+    assert f"cpu, {dtype}" in measures and "fit into" in measures and "48 source" in measures
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_doctor_finds_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rdc_dyn.objective import FiniteLatent
+
+    sound = FiniteLatent.block_energy
+
+    def noisy(*arguments: Any) -> torch.Tensor:
+        return sound(*arguments) * (1 + 1e-3 * torch.rand(()))
+
+    monkeypatch.setattr(FiniteLatent, "block_energy", noisy)
+    result = invoke("doctor", write(tmp_path, images()))
+    assert result.exit_code == 3, result.output
+    assert "Traceback" not in result.output
+    assert "freeze its noise" in result.output
+    stopped = invoke("run", write(tmp_path, images()), "-o", tmp_path / "run")
+    assert stopped.exit_code == 2, stopped.output
+    assert "no function of theta" in stopped.stderr
+    assert not (tmp_path / "run").exists(), "a mistake of the objective leaves nothing behind"
 
 
 # --- run ----------------------------------------------------------------------------------------------------------

@@ -108,6 +108,17 @@ def test_unknown_device() -> None:
     _refused(_run(linear_gaussian(), "--device", "gpu"), 2, "'gpu' is no device", "cuda:N")
 
 
+def test_mistakes_of_doctor() -> None:
+    file = _write(linear_gaussian())
+    _refused(_call("doctor", "--device", "gpu"), 2, "'gpu' is no device")
+    _refused(_call("doctor", file, "--device", "cuda:99"), 2, "cuda:99 was asked for")
+    _refused(_call("doctor", "--set", "dtype=float32"), 2, "doctor: --set", "scenario")
+    _refused(_call("doctor", "nowhere.yaml"), _call("validate", "nowhere.yaml").exit_code, "nowhere.yaml")
+    _refused(_call("doctor", file, "--set", "dtype=float16"), 2, "dtype")
+    assert _call("doctor", file, file).exit_code == 2
+    _refused(_call("doctor", _write(images(data={"source": {"classes": [0, 77]}}))), 4, "77")
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "5x", "soon", "1:30", "nan", "inf", ""])
 def test_bad_time_limit(text: str) -> None:
     result = _run(linear_gaussian(), "--max-time", text)

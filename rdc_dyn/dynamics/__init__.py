@@ -1,33 +1,41 @@
 """How θ moves: response, process, vector field, integrator, corrector, step size."""
 
-from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector
+from rdc_dyn.dynamics.corrector import Answer, Constraint, Correction, Corrector
 from rdc_dyn.dynamics.curve import Curve, CurvePoint
+from rdc_dyn.dynamics.finite_difference import FiniteDifference
 from rdc_dyn.dynamics.gradient import Gradient
 from rdc_dyn.dynamics.integrator import Integrator, IntegratorStep
+from rdc_dyn.dynamics.linear_response import LinearResponse, linear_response
 from rdc_dyn.dynamics.minimise import Minimiser, Minimum
 from rdc_dyn.dynamics.newton_krylov import NewtonKrylov
 from rdc_dyn.dynamics.no_corrector import NoCorrector
 from rdc_dyn.dynamics.process import IsoFunctional, Prescribed, Process, SurfacePoint
-from rdc_dyn.dynamics.response import Response, linear_response
+from rdc_dyn.dynamics.response import Known, Response, ResponseModel
+from rdc_dyn.dynamics.secant import Secant
 from rdc_dyn.dynamics.stability import Approach, Monitor, Stability, approach
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.dynamics.step_size import StepSize
 from rdc_dyn.dynamics.transfer import GeodesicTransfer, IsoClassificationTransfer
+from rdc_dyn.dynamics.variance_reduced import VarianceReduced
 from rdc_dyn.dynamics.vector_field import VectorField
 
 __all__ = [
+    "Answer",
     "Approach",
     "Constraint",
     "Correction",
     "Corrector",
     "Curve",
     "CurvePoint",
+    "FiniteDifference",
     "GeodesicTransfer",
     "Gradient",
     "Integrator",
     "IntegratorStep",
     "IsoClassificationTransfer",
     "IsoFunctional",
+    "Known",
+    "LinearResponse",
     "Minimiser",
     "Minimum",
     "Monitor",
@@ -36,10 +44,13 @@ __all__ = [
     "Prescribed",
     "Process",
     "Response",
+    "ResponseModel",
+    "Secant",
     "Stability",
     "State",
     "StepSize",
     "SurfacePoint",
+    "VarianceReduced",
     "VectorField",
     "approach",
     "linear_response",

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rdc_dyn.dynamics.linear_response import linear_response
 from rdc_dyn.dynamics.process import Process
-from rdc_dyn.dynamics.response import Response, explicit_derivatives, functional_gradients, linear_response
+from rdc_dyn.dynamics.response import Response, explicit_derivatives, functional_gradients
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg import LinearSolution, Spectrum, SymmetricOperator, dense_spectrum, materialise
 from rdc_dyn.linalg.base import Rows
@@ -49,7 +50,9 @@ class _Formed:
 
     matrix: Tensor
 
-    def solve(self, operator: SymmetricOperator, rhs: Rows, *, rtol: float | None = None) -> LinearSolution:
+    def solve(
+        self, operator: SymmetricOperator, rhs: Rows, *, rtol: float | None = None, start: Rows | None = None
+    ) -> LinearSolution:
         value, info = torch.linalg.solve_ex(self.matrix, rhs.T)
         failure = Status.SINGULAR if int(info) or not bool(torch.isfinite(value).all()) else None
         residual = (self.matrix @ value - rhs.T).norm(dim=0) / rhs.norm(dim=1)

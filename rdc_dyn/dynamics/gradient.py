@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -18,26 +19,47 @@ def schedule(k: int, steps: int, peak: float) -> float:
     return peak * u**2 * (1 - u) ** 5 / ((2 / 7) ** 2 * (5 / 7) ** 5)
 
 
+def stream(seed: int, state: State) -> torch.Generator:
+    """A stream of random numbers of its own for each state, so that it needs no counter and is the same in a rerun.
+
+    Args:
+        seed: Of the run.
+        state: Where the draws begin.
+
+    Returns:
+        A generator on the CPU.
+    """
+    content = hashlib.sha256(seed.to_bytes(8, "little"))
+    for tensor in (state.theta, state.controls):
+        content.update(tensor.detach().cpu().double().contiguous().numpy().tobytes())
+    return torch.Generator().manual_seed(int.from_bytes(content.digest()[:7], "little"))
+
+
 @dataclass(frozen=True)
 class Gradient:
-    """K full-batch Adam steps at fixed controls; holds no constraint and promises no residual.
+    """K Adam steps at fixed controls, on all data or on minibatches; holds no constraint and promises no residual.
 
     Attributes:
         steps: K.
         peak_learning_rate: Largest η; the paper's is 1.5e-3.
+        batch: Data of each part in a minibatch, drawn anew for each step; None takes all of them.
+        seed: Of the minibatches.
     """
 
     steps: int
     peak_learning_rate: float = 1.5e-3
+    batch: int | None = None
+    seed: int = 0
     tolerance: None = None
 
     def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
         """Equilibrate at fixed (λ, γ); fails with NON_FINITE, or CORRECTOR_DIVERGED where J rose."""
-        theta = state.theta.clone()
+        theta, draws = state.theta.clone(), stream(self.seed, state)
         optimiser = torch.optim.Adam([theta], lr=self.peak_learning_rate)
         before = free_energy.value(theta, state.controls)
         for k in range(1, self.steps + 1):
-            value, theta.grad = free_energy.gradient(theta, state.controls)
+            part = free_energy if self.batch is None else free_energy.minibatch(self.batch, draws)
+            value, theta.grad = part.gradient(theta, state.controls)
             if not bool(torch.isfinite(theta.grad).all()):
                 return Correction(state, None, k, Status.NON_FINITE, f"J = {value:.6g}")
             optimiser.param_groups[0]["lr"] = schedule(k, self.steps, self.peak_learning_rate)

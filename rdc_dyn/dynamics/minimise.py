@@ -10,7 +10,7 @@ import torch
 
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Vector, project_out
-from rdc_dyn.linalg.preconditioner import Factorised, Preconditioner
+from rdc_dyn.linalg.preconditioner import Preconditioner
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
@@ -40,10 +40,10 @@ class Minimum:
 
 @dataclass(frozen=True)
 class Minimiser:
-    """Descends to a minimum of J, through regions where A is indefinite.
+    """Descends to a minimum of J, through regions where A is indefinite; J never rises.
 
     Attributes:
-        preconditioner: M ≈ |A|⁻¹; its norm shapes the trust region.
+        preconditioner: M ≈ |A|⁻¹; its norm shapes the trust region, and it learns from the products of every step.
         tolerance: On |∇J|.
         max_steps: Most trust-region steps.
         max_inner: Most products in one step.
@@ -55,7 +55,13 @@ class Minimiser:
     max_inner: int = 200
 
     def minimise(
-        self, free_energy: FreeEnergy, state: State, watch: Callable[[int, float, float], None] | None = None
+        self,
+        free_energy: FreeEnergy,
+        state: State,
+        watch: Callable[[int, float, float], None] | None = None,
+        *,
+        tolerance: float | None = None,
+        saddles: bool = False,
     ) -> Minimum:
         """Descend from `state` at its controls.
 
@@ -63,6 +69,8 @@ class Minimiser:
             free_energy: J.
             state: Start.
             watch: Told (step, J, |∇J|) before each step.
+            tolerance: On |∇J|; None is the minimiser's own.
+            saddles: Whether any stationary point that the descent meets will do; else a factor is built to see.
 
         Returns:
             The minimum, or the best point with NOT_AT_EQUILIBRIUM.
@@ -70,26 +78,27 @@ class Minimiser:
         Raises:
             NumericalFailure: NON_FINITE if J is not finite at the start.
         """
+        tolerance = self.tolerance if tolerance is None else tolerance
         at = free_energy.linearise(state.theta, state.controls)
-        radius, spent, escapes, rejected = math.inf, math.inf, 0, 0
+        radius, spent, escapes, rejected = math.inf, 0, 0, 0
         steps = 0
         while steps < self.max_steps:
             if watch is not None:
                 watch(steps, at.value, at.residual)
-            if at.residual <= self.tolerance:
-                down = self._negative_curvature(at)
+            if at.residual <= tolerance:
+                down = None if saddles else self._negative_curvature(at)
                 if down is None:
                     return Minimum(at, steps, None)
                 escapes += 1
                 if escapes > 10:
                     return Minimum(at, steps, Status.NOT_AT_EQUILIBRIUM, "a saddle that could not be left")
-                at, radius, spent = self._escape(free_energy, at, down), math.inf, math.inf
+                at, radius, spent = self._escape(free_energy, at, down), math.inf, 0
             # Rent or buy: rebuild the preconditioner when as many products were spent as a rebuild costs.
-            if spent > at.size:
+            if spent > self.preconditioner.recipe.products(at.size):
                 self.preconditioner.refresh(at)
                 spent = 0
             self.preconditioner.prepare(at)
-            step, length, predicted, used = self._steihaug(at, radius)
+            step, length, predicted, used = self._steihaug(at, radius, tolerance)
             spent += used
             steps += 1
             free_energy.work.corrector_iterations += 1
@@ -122,7 +131,7 @@ class Minimiser:
         ratio = (at.value - trial.value) / predicted
         return (trial if ratio > 1e-4 else None), ratio
 
-    def _steihaug(self, at: Linearisation, radius: float) -> tuple[Vector, float, float, int]:
+    def _steihaug(self, at: Linearisation, radius: float, tolerance: float) -> tuple[Vector, float, float, int]:
         """Minimise gᵀp + ½pᵀAp in |p|_M ≤ radius by preconditioned CG; to the edge along negative curvature.
 
         Returns:
@@ -130,14 +139,16 @@ class Minimiser:
         """
         kernel = at.kernel
         gradient = project_out(kernel, at.gradient)
-        p, r = torch.zeros_like(gradient), gradient
+        p, r, pairs = torch.zeros_like(gradient), gradient, []
         y = self.preconditioner.apply(r)
         d, ry = -y, float(torch.dot(r, y))
         pp, pd, dd = 0.0, 0.0, ry
         predicted = 0.0
-        target = min(0.1, math.sqrt(at.residual)) * float(gradient.norm())
-        for used in range(1, self.max_inner + 1):
+        # Superlinear at the end, but never tighter than it takes to arrive.
+        target = max(min(0.1, math.sqrt(at.residual)) * float(gradient.norm()), 0.3 * tolerance)
+        for _ in range(self.max_inner):
             ad = project_out(kernel, at.mv(d))
+            pairs.append((d, ad))
             curvature = float(torch.dot(d, ad))
             slope = float(torch.dot(d, r))
             alpha = ry / curvature if curvature > 0 else math.inf
@@ -147,7 +158,8 @@ class Minimiser:
                 edge = radius if math.isfinite(radius) else max(1.0, math.sqrt(pp) * 2)
                 tau = (-pd + math.sqrt(max(pd**2 + dd * (edge**2 - pp), 0.0))) / dd
                 predicted -= tau * slope + 0.5 * tau**2 * curvature
-                return p + tau * d, edge, predicted, used
+                p, pp = p + tau * d, edge**2
+                break
             p = p + alpha * d
             predicted -= alpha * slope + 0.5 * alpha**2 * curvature
             pp += 2 * alpha * pd + alpha**2 * dd
@@ -159,16 +171,20 @@ class Minimiser:
             beta = ry / previous
             d = -y + beta * d
             pd, dd = beta * (pd + alpha * dd), ry + beta**2 * dd
-        return p, math.sqrt(pp), predicted, used
+        directions, images = zip(*pairs)
+        self.preconditioner.learn(torch.stack(directions), torch.stack(images))
+        return p, math.sqrt(pp), predicted, len(pairs)
 
     def _negative_curvature(self, at: Linearisation) -> Vector | None:
-        """A direction of negative curvature at a stationary point, where a factor is at hand to show one."""
-        if not isinstance(self.preconditioner, Factorised):
-            return None
-        self.preconditioner.prepare(at)
-        self.preconditioner.refresh(at)
-        found = self.preconditioner.factor.most_negative
-        return None if found is None else found[1]
+        """A direction of negative curvature at a stationary point, where the preconditioner can show one.
+
+        Off the equilibrium a zero mode of A has an eigenvalue of the size of |∇J|, of either sign: that is none.
+
+        Returns:
+            The direction, or None.
+        """
+        found = self.preconditioner.most_negative(at)
+        return None if found is None or found[0] > -10 * at.residual else found[1]
 
     def _escape(self, free_energy: FreeEnergy, at: Linearisation, down: Vector) -> Linearisation:
         """Go down from a saddle along ±`down`, as far as J keeps falling."""

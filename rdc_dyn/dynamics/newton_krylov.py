@@ -6,22 +6,46 @@ import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from rdc_dyn.dynamics.corrector import Constraint, Correction
 from rdc_dyn.dynamics.response import explicit_derivatives, functional_gradients
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.linalg.base import LinearSolver
+from rdc_dyn.linalg.base import LinearSolver, Rows
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
 
+#: A step that leaves more than this share of the residuals asks for the border to be solved for where it is needed.
+_SLOW = 0.2
+
+
+@dataclass(frozen=True)
+class _Border:
+    """What a step along the free directions of the controls does.
+
+    Attributes:
+        responses: θ_d = A⁻¹ b_d, shape (m, P).
+        slopes: dh_i/dd_j along the surface, shape (m, m).
+        gradients: ∇_θ h, shape (m, P).
+        fresh: Whether it was solved for during this correction.
+    """
+
+    responses: Rows
+    slopes: Float[Tensor, "m m"]
+    gradients: Rows
+    fresh: bool
+
 
 @dataclass(frozen=True)
 class NewtonKrylov:
-    """Newton steps for θ and m directions of the controls, by m + 1 solves with the same A.
+    """Newton steps for θ and m directions of the controls.
 
-    Quadratic near the surface. Far from it Newton's method may go anywhere; a correction that does not contract fails,
-    and the step that needed it is taken shorter.
+    The border, θ_d and dh/dd, is that of the point where the step began, so that a Newton step costs one solve; if the
+    residuals fall slowly with it, it is solved for anew, m more solves with the same A. Near the surface convergence is
+    quadratic with a fresh border, and linear with the length of the step as its factor otherwise. Far from it Newton's
+    method may go anywhere; a correction that does not contract fails, and the step that needed it is taken shorter.
 
     Attributes:
         solver: How A⁻¹ is applied.
@@ -50,8 +74,8 @@ class NewtonKrylov:
         """
         if not self.holds_constraint:
             constraint = None
-        iterations, last = 0, math.inf
-        current = state
+        iterations, merits, residuals = 0, [math.inf], [math.inf]
+        current, border = state, None
         try:
             while True:
                 at = free_energy.linearise(current.theta, current.controls)
@@ -59,42 +83,76 @@ class NewtonKrylov:
                 merit = max(at.residual / self.tolerance, deviation / self.constraint_tolerance)
                 if merit <= 1.0:
                     return Correction(current, at, iterations, None)
-                if iterations == self.max_iterations or merit > 10 * last or not math.isfinite(merit):
+                if iterations == self.max_iterations or self._diverges(merits, merit):
                     detail = f"|grad J| = {at.residual:.3g}, constraint off by {deviation:.3g} after {iterations} steps"
                     return Correction(state, None, iterations, Status.CORRECTOR_DIVERGED, detail)
-                last = merit
-                current = self._newton(free_energy, at, constraint)
+                if constraint is not None:
+                    slow = merit > _SLOW * merits[-1]
+                    border = self._border(free_energy, at, constraint, border, solve=slow)
+                rtol = self._forcing(at, residuals[-1], border)
+                # From the surface the first step along the level set leaves it, to second order: that is no divergence.
+                merits.append(merit if at.residual > self.tolerance or iterations else math.inf)
+                residuals.append(at.residual)
+                current = self._newton(free_energy, at, constraint, border, rtol)
                 iterations += 1
                 current.require_bounds()
         except NumericalFailure as failure:
             return Correction(state, None, iterations, failure.status, failure.detail)
 
-    def _newton(self, free_energy: FreeEnergy, at: Linearisation, constraint: Constraint | None) -> State:
-        rows = -at.gradient[None]
-        if constraint is not None:
-            rows = torch.cat([rows, constraint.directions @ at.mixed])
-        solution = self.solver.solve(at, rows, rtol=self._forcing(at))
+    @staticmethod
+    def _diverges(merits: list[float], merit: float) -> bool:
+        """Ten times worse than before, or not twice as good as two steps ago with a border that is fresh by then."""
+        return not math.isfinite(merit) or merit > 10 * merits[-1] or (len(merits) > 3 and merit > 0.5 * merits[-2])
+
+    def _newton(
+        self,
+        free_energy: FreeEnergy,
+        at: Linearisation,
+        constraint: Constraint | None,
+        border: _Border | None,
+        rtol: float,
+    ) -> State:
+        (step,) = self._solve(free_energy, at, -at.gradient[None], rtol, None)
+        if constraint is None or border is None:
+            return State(at.theta + step, at.controls)
+        shift, info = torch.linalg.solve_ex(border.slopes, -(constraint.residual(at) + border.gradients @ step))
+        if int(info) or not bool(torch.isfinite(shift).all()):
+            raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, "the free multipliers do not move what is held")
+        return State(at.theta + step + shift @ border.responses, at.controls + shift @ constraint.directions)
+
+    def _border(
+        self, free_energy: FreeEnergy, at: Linearisation, constraint: Constraint, last: _Border | None, *, solve: bool
+    ) -> _Border:
+        """The border in force: that of the step's start, until that is slow; from then on one of every state's own."""
+        if last is not None and not (solve or last.fresh):
+            return last
+        gradients = constraint.weights @ functional_gradients(at, free_energy.objective.weight_prior_precision)
+        known = constraint.known
+        if last is None and known is not None:
+            return _Border(known.responses, known.slopes, gradients, False)
+        guess = last.responses if last is not None else None
+        responses = self._solve(free_energy, at, constraint.directions @ at.mixed, 1e-3, guess)
+        slopes = constraint.weights @ explicit_derivatives(at) @ constraint.directions.T + gradients @ responses.T
+        return _Border(responses, slopes, gradients, True)
+
+    def _solve(self, free_energy: FreeEnergy, at: Linearisation, rows: Rows, rtol: float, start: Rows | None) -> Rows:
+        solution = self.solver.solve(at, rows, rtol=rtol, start=start)
         free_energy.work.krylov_iterations += solution.iterations
         if solution.failure is not None:
             raise NumericalFailure(solution.failure, f"|grad J| = {at.residual:.3g}")
-        step, responses = solution.value[0], solution.value[1:]
-        if constraint is None:
-            return State(at.theta + step, at.controls)
-        gradients = constraint.weights @ functional_gradients(at, free_energy.objective.weight_prior_precision)
-        slopes = constraint.weights @ explicit_derivatives(at) @ constraint.directions.T + gradients @ responses.T
-        shift, info = torch.linalg.solve_ex(slopes, -(constraint.residual(at) + gradients @ step))
-        if int(info) or not bool(torch.isfinite(shift).all()):
-            raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, "the free multipliers do not move what is held")
-        return State(at.theta + step + shift @ responses, at.controls + shift @ constraint.directions)
+        return solution.value
 
-    def _forcing(self, at: Linearisation) -> float:
-        """Relative residual of the solves: loose far out, tight enough at the end to land below the tolerance.
+    def _forcing(self, at: Linearisation, last: float, border: _Border | None) -> float:
+        """Relative residual of the solve: loose while another error rules, never tighter than the end needs.
 
-        A step whose solve leaves |r| = η |∇J| cannot end below η |∇J|; asking for a tenth of the tolerance in one step
-        costs a few iterations and saves a Newton step.
+        η = (|∇J| / |∇J| before)² keeps convergence quadratic (Eisenstat & Walker 1996, choice 2), but with a border
+        from elsewhere it is linear anyhow, and 1e-2 will do. A solve that leaves |r| = η |∇J| a few times below the
+        tolerance is enough for the last step.
 
         Returns:
             η.
         """
-        floor = 1e-2 * torch.finfo(at.theta.dtype).eps ** 0.5
-        return min(1e-3, max(0.1 * self.tolerance / max(at.residual, 0.1 * self.tolerance), floor))
+        enough = 0.3 * self.tolerance / at.residual if at.residual else 1.0
+        exact = border is None or border.fresh
+        quadratic = (at.residual / last) ** 2 if exact and 0 < last < math.inf else 1.0
+        return min(0.5, max(enough, min(1e-2, quadratic), 1e-2 * torch.finfo(at.theta.dtype).eps ** 0.5))

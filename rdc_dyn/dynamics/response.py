@@ -1,21 +1,23 @@
-"""θ_c = A⁻¹ b_c and M = d(R, D, C)/d(λ, γ, t) = ∂_c(R, D, C)|_θ + ∇_θ(R, D, C)·θ_c (17, 18, 21, 27)."""
+"""θ_c = dθ/dc and M = d(R, D, C)/d(λ, γ, t) along the surface: what every process needs to know."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.linalg.base import LinearSolver, Rows
+from rdc_dyn.dynamics.state import State
+from rdc_dyn.linalg.base import Rows
+from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.objective.linearisation import Linearisation
-from rdc_dyn.status import NumericalFailure
 
 
 @dataclass(frozen=True)
 class Response:
-    """Linear response of an equilibrium to its controls.
+    """How an equilibrium answers to its controls.
 
     Attributes:
         directions: θ_λ, θ_γ, θ_t, shape (3, P).
@@ -25,7 +27,8 @@ class Response:
         functionals: (R, D, C) in nats.
         data_curvature: ∂²F/∂t² along the surface at fixed multipliers.
         iterations: Krylov iterations it took.
-        residual: Largest relative residual of the solves.
+        residual: Largest relative residual of the solves; NaN where nothing was solved.
+        before: θ_c at the point before, shape (3, P), from which the next solves are begun; or None.
     """
 
     directions: Rows
@@ -35,6 +38,7 @@ class Response:
     data_curvature: float
     iterations: int
     residual: float
+    before: Rows | None = None
 
 
 def functional_gradients(at: Linearisation, precision: float) -> Rows:
@@ -54,29 +58,81 @@ def explicit_derivatives(at: Linearisation) -> Float[Tensor, "3 3"]:
     return torch.stack([rate, hessian[0], hessian[1]])
 
 
-def linear_response(at: Linearisation, solver: LinearSolver, precision: float) -> Response:
-    """Solve A θ_c = b_c for the controls that J depends on, and form M.
+@dataclass(frozen=True)
+class Known:
+    """A point of the path whose response is known.
+
+    Attributes:
+        state: θ and controls.
+        response: θ_c, M, forces and (R, D, C) there.
+    """
+
+    state: State
+    response: Response
+
+
+class ResponseModel(Protocol):
+    """How θ_c and M are found.
+
+    Attributes:
+        tangent: Whether θ_c is the tangent of the surface, so that a correction is of second order in the step.
+    """
+
+    @property
+    def tangent(self) -> bool:
+        """Whether θ_c is the tangent of the surface."""
+        ...
+
+    def at_point(self, free_energy: FreeEnergy, at: Linearisation, before: Known | None) -> Response:
+        """The response at an accepted point of the path.
+
+        Args:
+            free_energy: J.
+            at: Linearisation of ∇J there.
+            before: The point before it, or None at the start of the path.
+
+        Returns:
+            The response.
+
+        Raises:
+            NumericalFailure: With the status of what failed on the way.
+        """
+        ...
+
+    def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
+        """The response at a stage of the integrator inside a step, off the surface.
+
+        Args:
+            free_energy: J.
+            state: The stage.
+            start: Where the step began.
+
+        Returns:
+            The response.
+
+        Raises:
+            NumericalFailure: With the status of what failed on the way.
+        """
+        ...
+
+
+def extrapolated(start: Known, state: State) -> Response:
+    """The response inside a step with M as it is at its start: (R, D, C) change by M Δc, forces by Hess F Δc.
 
     Args:
-        at: Linearisation of ∇J.
-        solver: How A⁻¹ is applied.
-        precision: ρ of the weight prior, which belongs to J but not to R.
+        start: Where the step began.
+        state: A stage of the integrator.
 
     Returns:
-        The response.
-
-    Raises:
-        NumericalFailure: With the status of a solve that failed.
+        The response, without any evaluation of J.
     """
-    active = at.mixed.abs().amax(dim=1) > 0
-    directions = torch.zeros_like(at.mixed)
-    iterations, residual = 0, 0.0
-    if bool(active.any()):
-        solution = solver.solve(at, at.mixed[active])
-        if solution.failure is not None:
-            raise NumericalFailure(solution.failure, f"lam = {at.controls[0]:.6g}, gamma = {at.controls[1]:.6g}")
-        directions[active] = solution.value
-        iterations, residual = solution.iterations, solution.residual
-    matrix = explicit_derivatives(at) + functional_gradients(at, precision) @ directions.T
-    curvature = float(at.control_hessian[2, 2] - torch.dot(at.mixed[2], directions[2]))
-    return Response(directions, matrix, at.forces, at.functionals, curvature, iterations, residual)
+    known, change = start.response, state.controls - start.state.controls
+    moved = free_energy_hessian(known) @ change
+    return replace(known, functionals=known.functionals + known.matrix @ change, forces=known.forces + moved)
+
+
+def free_energy_hessian(response: Response) -> Float[Tensor, "3 3"]:
+    """Hess F = d(D, C, ∂_tF)/d(λ, γ, t), from M, ∂²F/∂t² and D_t = ∂_λ∂_tF, C_t = ∂_γ∂_tF."""
+    matrix = response.matrix
+    last = torch.stack([matrix[1, 2], matrix[2, 2], matrix.new_tensor(response.data_curvature)])
+    return torch.cat([matrix[1:], last[None]])

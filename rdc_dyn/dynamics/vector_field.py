@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from rdc_dyn.dynamics.process import Process, SurfacePoint
-from rdc_dyn.dynamics.response import Response, linear_response
+from rdc_dyn.dynamics.response import Known, Response, ResponseModel
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.linalg.base import LinearSolver
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.status import NumericalFailure, Status
 
@@ -25,9 +24,8 @@ class VectorField:
     Attributes:
         free_energy: J.
         process: Gives ċ.
-        solver: Gives θ_c.
-        start: State at the beginning of the segment.
-        response: Response there; the first stage needs no solve.
+        model: Gives θ_c and M.
+        known: The beginning of the segment with its response, which the first stage uses as it is.
         baumgarte: Rate κ of ḣ = −κ (h − h⁰), which pulls the functionals that the process holds back to their values;
             for runs without an exact corrector (Baumgarte 1972).
         held_values: h⁰ in nats, shape (m,); None switches the pull off.
@@ -36,12 +34,16 @@ class VectorField:
 
     free_energy: FreeEnergy
     process: Process
-    solver: LinearSolver
-    start: State
-    response: Response
+    model: ResponseModel
+    known: Known
     baumgarte: float = 0.0
     held_values: Tensor | None = None
     evaluations: int = 0
+
+    @property
+    def start(self) -> State:
+        """State at the beginning of the segment."""
+        return self.known.state
 
     def __call__(self, s: Tensor, y: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Evaluate the field.
@@ -89,8 +91,5 @@ class VectorField:
 
     def _response(self, state: State) -> Response:
         if torch.equal(state.controls, self.start.controls) and torch.equal(state.theta, self.start.theta):
-            return self.response
-        at = self.free_energy.linearise(state.theta, state.controls)
-        response = linear_response(at, self.solver, self.free_energy.objective.weight_prior_precision)
-        self.free_energy.work.krylov_iterations += response.iterations
-        return response
+            return self.known.response
+        return self.model.at_stage(self.free_energy, state, self.known)

@@ -4,19 +4,30 @@ from rdc_dyn.linalg.base import LinearSolution, LinearSolver, SymmetricOperator
 from rdc_dyn.linalg.cg import ConjugateGradient
 from rdc_dyn.linalg.dense import Dense
 from rdc_dyn.linalg.factorisation import Factorisation, materialise
+from rdc_dyn.linalg.factorised import Factorised
+from rdc_dyn.linalg.identity import Identity
+from rdc_dyn.linalg.kronecker import Kronecker
+from rdc_dyn.linalg.minres import Minres
 from rdc_dyn.linalg.morse import Spectrum, dense_spectrum, spectrum
-from rdc_dyn.linalg.preconditioner import Factorised, Identity, Preconditioner
+from rdc_dyn.linalg.nystrom import Nystrom
+from rdc_dyn.linalg.preconditioner import Preconditioner
+from rdc_dyn.linalg.recipe import Approximation, Recipe
 from rdc_dyn.linalg.ritz import RitzPair, largest_ratio
 
 __all__ = [
+    "Approximation",
     "ConjugateGradient",
     "Dense",
     "Factorisation",
     "Factorised",
     "Identity",
+    "Kronecker",
     "LinearSolution",
     "LinearSolver",
+    "Minres",
+    "Nystrom",
     "Preconditioner",
+    "Recipe",
     "RitzPair",
     "Spectrum",
     "SymmetricOperator",

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.status import Status
+from rdc_dyn.status import NumericalFailure, Status
+
+_CHUNK = 64
 
 Vector = Float[Tensor, "P"]
 Rows = Float[Tensor, "k P"]
@@ -49,8 +52,10 @@ class LinearSolution:
     Attributes:
         value: One row u for each right-hand side, shape (k, P). Meaningless when `failure` is set.
         failure: None, or why there is no solution.
-        iterations: Krylov iterations, summed over right-hand sides.
-        residual: Largest true relative residual |b − A u| / |b|.
+        iterations: Krylov iterations, summed over right-hand sides: the products A v that the iteration took, and one
+            for each first guess. Checks of the true residual cost one more for each right-hand side and pass.
+        residual: Largest relative residual |b − A u| / |b|: the true one, or for a loose tolerance that of the
+            recurrence, where the two cannot differ by as much as matters.
     """
 
     value: Rows
@@ -62,8 +67,20 @@ class LinearSolution:
 class LinearSolver(Protocol):
     """Solves A u = b for several right-hand sides."""
 
-    def solve(self, operator: SymmetricOperator, rhs: Rows, *, rtol: float | None = None) -> LinearSolution:
-        """Solve A u = b for each row b of `rhs`; `rtol` overrides the solver's own for iterative ones."""
+    def solve(
+        self, operator: SymmetricOperator, rhs: Rows, *, rtol: float | None = None, start: Rows | None = None
+    ) -> LinearSolution:
+        """Solve A u = b for each row b of `rhs`.
+
+        Args:
+            operator: A.
+            rhs: Right-hand sides, shape (k, P).
+            rtol: Relative residual of iterative solvers, their own if None.
+            start: First guesses u₀, shape (k, P); None for zero. The residual stays relative to |b|.
+
+        Returns:
+            The solutions.
+        """
         ...
 
 
@@ -72,3 +89,28 @@ def project_out(kernel: Rows, rows: Tensor) -> Tensor:
     if kernel.shape[0] == 0:
         return rows
     return rows - (rows @ kernel.T) @ kernel
+
+
+def products(operator: SymmetricOperator, rows: Rows, damping: float = 0.0) -> Rows:
+    """(I − Nᵀ N) A v + damping v for each row v, in one product; a single row goes without the cost of a batch."""
+    image = operator.mv(rows[0])[None] if rows.shape[0] == 1 else operator.mm(rows)
+    return project_out(operator.kernel, image) + damping * rows
+
+
+def chunked(operator: SymmetricOperator, rows: Rows) -> Rows:
+    """A v for each of many rows v, by batches that a backward pass can hold.
+
+    Args:
+        operator: A.
+        rows: Shape (k, P).
+
+    Returns:
+        The products, shape (k, P).
+
+    Raises:
+        NumericalFailure: NON_FINITE if a product is not finite.
+    """
+    image = torch.cat([operator.mm(batch) for batch in rows.split(_CHUNK)])
+    if not bool(torch.isfinite(image).all()):
+        raise NumericalFailure(Status.NON_FINITE, "second derivatives")
+    return image

@@ -1,23 +1,27 @@
-"""Preconditioned conjugate gradients for A u = b, with the true residual and negative curvature reported."""
+"""min ½uᵀAu − bᵀu over a block Krylov space: conjugate gradients for several right-hand sides at once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
-from rdc_dyn.linalg.base import LinearSolution, Rows, SymmetricOperator, Vector, project_out
-from rdc_dyn.linalg.preconditioner import Identity, Preconditioner
+from rdc_dyn.linalg.base import LinearSolution, Rows, SymmetricOperator
+from rdc_dyn.linalg.conjugate_pairs import small
+from rdc_dyn.linalg.krylov import Pass, System, solve
+from rdc_dyn.linalg.preconditioner import Preconditioner
 from rdc_dyn.status import Status
 
 
 @dataclass(frozen=True)
 class ConjugateGradient:
-    """Solves (A + damping I) u = b to |b − A u| ≤ rtol |b|.
+    """Solves (A + damping I) u = b to |b − A u| ≤ rtol |b| by block conjugate gradients (O'Leary 1980).
 
-    Differs from the textbook: the true residual is computed at the end and the iteration restarted from there if the
-    recurrence had drifted from it; a direction p with p·A p ≤ 0 ends the solve with INDEFINITE and no vector is
-    returned, since the last iterate would point nowhere.
+    The residuals are kept as R = C Q with rows Q that are orthonormal in M (BCGrQ, Dubrulle 2001, with a
+    preconditioner); a direction of Q that vanishes is left out, so right-hand sides may depend on each other. With one
+    right-hand side it is the method of Hestenes & Stiefel (1952). Negative curvature in the block ends the solve with
+    INDEFINITE and no vector is returned, since the last iterate would point nowhere.
 
     Attributes:
         rtol: Relative residual.
@@ -29,78 +33,129 @@ class ConjugateGradient:
     rtol: float = 1e-8
     max_iterations: int = 2000
     damping: float = 0.0
-    preconditioner: Preconditioner = field(default_factory=Identity)
+    preconditioner: Preconditioner = field(default_factory=Preconditioner)
 
-    def solve(self, operator: SymmetricOperator, rhs: Rows, *, rtol: float | None = None) -> LinearSolution:
+    def solve(
+        self, operator: SymmetricOperator, rhs: Rows, *, rtol: float | None = None, start: Rows | None = None
+    ) -> LinearSolution:
         """Solve for each row of `rhs`; a slow or stalled solve is tried once more with a rebuilt preconditioner.
 
         Args:
             operator: A.
             rhs: Right-hand sides, shape (k, P).
             rtol: Relative residual, the solver's own if None.
+            start: First guesses, shape (k, P), or None for zero.
 
         Returns:
-            The solutions, with the status of the first that failed.
+            The solutions, or the status of a failure.
         """
-        rtol = self.rtol if rtol is None else rtol
-        self.preconditioner.prepare(operator)
-        rows, iterations, worst = [], 0, 0.0
-        for b in rhs:
-            u, steps, residual, failure = self._solve_one(operator, b, rtol)
-            iterations += steps
-            if failure is Status.KRYLOV_MAX_ITERATIONS and self.preconditioner.refresh(operator):
-                u, steps, residual, failure = self._solve_one(operator, b, rtol)
-                iterations += steps
-            if failure is not None:
-                return LinearSolution(torch.full_like(rhs, torch.nan), failure, iterations, residual)
-            self.preconditioner.report(steps)
-            rows.append(u)
-            worst = max(worst, residual)
-        return LinearSolution(torch.stack(rows), None, iterations, worst)
+        system = System(operator, self.preconditioner, self.damping)
+        return solve(_iterate, system, rhs, self.rtol if rtol is None else rtol, self.max_iterations, start)
 
-    def _product(self, operator: SymmetricOperator, v: Vector) -> Vector:
-        return project_out(operator.kernel, operator.mv(v)) + self.damping * v
 
-    def _solve_one(
-        self, operator: SymmetricOperator, b: Vector, rtol: float
-    ) -> tuple[Vector, int, float, Status | None]:
-        b = project_out(operator.kernel, b)
-        norm = float(b.norm())
-        u, r = torch.zeros_like(b), b
-        if norm == 0.0:
-            return u, 0, 0.0, None
-        iterations = 0
-        for _restart in range(4):
-            u, steps, failure = self._iterate(operator, u, r, rtol * norm, self.max_iterations - iterations)
-            iterations += steps
-            if failure is not None:
-                return u, iterations, float("nan"), failure
-            r = b - self._product(operator, u)
-            residual = float(r.norm()) / norm
-            if residual <= rtol:
-                return u, iterations, residual, None
-            if iterations >= self.max_iterations:
+#: Reduction of a residual below which its growth is a sign of rounding, not of the method.
+_DEEP = 1e-4
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Rows W = T Q with Q M Qᵀ = I.
+
+    Attributes:
+        q: Q, shape (r, P).
+        mq: Q M, shape (r, P).
+        factor: T, shape (k, r), on the CPU.
+        gram: Q Qᵀ, on the CPU.
+        finite: Whether all numbers are finite.
+    """
+
+    q: Rows
+    mq: Rows
+    factor: Tensor
+    gram: Tensor
+    finite: bool
+
+    @classmethod
+    def of(cls, w: Rows, mw: Rows) -> _Block:
+        """Orthonormalise in M, without the directions that vanish to rounding."""
+        eps = torch.finfo(w.dtype).eps
+        factor = torch.eye(len(w), dtype=torch.float64)
+        gram = factor
+        # A second pass removes what rounding leaves of nearly dependent rows.
+        for _ in range(2 if len(w) > 1 else 1):
+            inner = small(w @ torch.cat([mw, w]).T)
+            if not bool(torch.isfinite(inner).all()):
+                return cls(w, mw, factor, gram, False)
+            inner, gram = inner[:, : len(w)], inner[:, len(w) :]
+            sizes, vectors = torch.linalg.eigh(0.5 * (inner + inner.T))
+            live = sizes > max(len(w) * eps * float(sizes.abs().max()), 0.0)
+            scales = sizes[live].sqrt()
+            turn = vectors[:, live] / scales
+            w, mw = turn.T.to(w) @ w, turn.T.to(w) @ mw
+            factor = factor @ (vectors[:, live] * scales)
+            gram = turn.T @ gram @ turn
+            if not len(w):
                 break
-        return u, iterations, residual, Status.KRYLOV_MAX_ITERATIONS
+        return cls(w, mw, factor, gram, True)
 
-    def _iterate(
-        self, operator: SymmetricOperator, u: Vector, r: Vector, target: float, budget: int
-    ) -> tuple[Vector, int, Status | None]:
-        z = self.preconditioner.apply(r)
-        p, rz = z, torch.dot(r, z)
-        for step in range(budget):
-            if float(r.norm()) <= target:
-                return u, step, None
-            ap = self._product(operator, p)
-            curvature = torch.dot(p, ap)
-            if not torch.isfinite(curvature):
-                return u, step + 1, Status.NON_FINITE
-            if curvature <= 0:
-                return u, step + 1, Status.INDEFINITE
-            alpha = rz / curvature
-            u = u + alpha * p
-            r = r - alpha * ap
-            z = self.preconditioner.apply(r)
-            rz, previous = torch.dot(r, z), rz
-            p = z + (rz / previous) * p
-        return u, budget, None
+    def norms(self, coordinates: Tensor) -> Tensor:
+        """Euclidean norm of each row of C Q."""
+        return ((coordinates @ self.gram) * coordinates).sum(dim=1).clamp_min(0.0).sqrt()
+
+
+def _iterate(system: System, r: Rows, target: float, budget: int) -> Pass:
+    """Block conjugate gradients from zero until every row of the residual is below the target."""
+    u, products = torch.zeros_like(r), 0
+    block = _Block.of(r, system.preconditioner.apply(r))
+    s, c = block.mq, block.factor
+    first = best = torch.inf
+    for step in range(budget):
+        if not block.finite:
+            return Pass(u, step, products, Status.NON_FINITE)
+        worst = float(block.norms(c).max()) if len(s) else 0.0
+        first, best = (worst, worst) if step == 0 else (first, min(best, worst))
+        if worst > 10 * best and best < _DEEP * first:
+            return Pass(u, step, products, None)  # what is left is rounding: go on from the true residual
+        if worst <= target:
+            return Pass(u, step, products, None, c.to(u) @ block.q)
+        image = system.product(s)
+        products += len(s)
+        curvature = small(s @ image.T)
+        if not bool(torch.isfinite(curvature).all()):
+            return Pass(u, step + 1, products, Status.NON_FINITE)
+        inverse = _inverse(curvature, small(s.norm(dim=1) * image.norm(dim=1)), torch.finfo(r.dtype).eps)
+        if inverse is None:
+            return Pass(u, step + 1, products, Status.INDEFINITE)
+        u = u + (c @ inverse).to(u) @ s
+        w = block.q - inverse.to(u) @ image
+        block = _Block.of(w, system.preconditioner.apply(w))
+        s = block.mq + block.factor.T.to(u) @ s
+        c = c @ block.factor
+    return Pass(u, budget, products, None if block.finite else Status.NON_FINITE)
+
+
+def _inverse(curvature: Tensor, lengths: Tensor, eps: float) -> Tensor | None:
+    """The inverse of S A Sᵀ without directions that are zero to rounding; None where it has negative ones.
+
+    Once a right-hand side is solved to rounding its directions are noise, whose curvature has either sign: only what is
+    negative beyond that counts.
+
+    Args:
+        curvature: S A Sᵀ, shape (r, r).
+        lengths: |s| |A s| of each direction, shape (r,).
+        eps: Rounding of the products.
+
+    Returns:
+        The pseudo-inverse.
+    """
+    sizes = curvature.diagonal()
+    if bool((sizes < -1e3 * eps * lengths).any()) or not bool((sizes > 0).any()):
+        return None
+    scale = torch.where(sizes > eps * lengths, sizes.clamp_min(torch.finfo(sizes.dtype).tiny).rsqrt(), 0.0)
+    values, vectors = torch.linalg.eigh(scale[:, None] * (0.5 * (curvature + curvature.T)) * scale)
+    rounding = 10 * len(values) * eps
+    if float(values[0]) < -(eps**0.5):
+        return None
+    live = values > rounding
+    turned = scale[:, None] * vectors[:, live]
+    return (turned / values[live]) @ turned.T

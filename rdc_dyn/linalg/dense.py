@@ -21,13 +21,16 @@ class Dense:
 
     damping: float = 0.0
 
-    def solve(self, operator: SymmetricOperator, rhs: Rows, *, rtol: float | None = None) -> LinearSolution:
-        """Solve for each row of `rhs`, shape (k, P); `rtol` has no meaning here and is not used.
+    def solve(
+        self, operator: SymmetricOperator, rhs: Rows, *, rtol: float | None = None, start: Rows | None = None
+    ) -> LinearSolution:
+        """Solve for each row of `rhs`, shape (k, P); `rtol` and `start` have no meaning here and are not used.
 
         Args:
             operator: A.
             rhs: Right-hand sides.
             rtol: Ignored.
+            start: Ignored.
 
         Returns:
             The solutions with their true residual, or INDEFINITE or SINGULAR.

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rdc_dyn.linalg.base import Rows, SymmetricOperator
-from rdc_dyn.status import NumericalFailure, Status
+from rdc_dyn.linalg.base import Rows, SymmetricOperator, chunked
+from rdc_dyn.status import Status
 
 # A of this size takes 0.8 GB in float64; its factor as much again.
 MAX_SIZE = 10_000
-_CHUNK = 64
 
 
 def materialise(operator: SymmetricOperator, damping: float = 0.0) -> Tensor:
@@ -37,9 +36,7 @@ def materialise(operator: SymmetricOperator, damping: float = 0.0) -> Tensor:
         raise ValueError(f"a dense factorisation of {size} parameters is too large (limit {MAX_SIZE})")
     kernel = operator.kernel
     eye = torch.eye(size, dtype=kernel.dtype, device=kernel.device)
-    matrix = torch.cat([operator.mm(rows) for rows in eye.split(_CHUNK)])
-    if not torch.isfinite(matrix).all():
-        raise NumericalFailure(Status.NON_FINITE, "second derivatives")
+    matrix = chunked(operator, eye)
     matrix = 0.5 * (matrix + matrix.T)
     if kernel.shape[0]:
         # P⊥ A P⊥ + s N Nᵀ: off the equilibrium A n is not zero, and the restricted system must not see it.
@@ -113,10 +110,10 @@ class Factorisation:
             return torch.full_like(rhs, torch.nan), Status.SINGULAR
         return (coordinates[:, live] / self.eigenvalues[live]) @ self.eigenvectors[:, live].T, None
 
-    def modified_solve(self, rhs: Rows) -> Rows:
-        """|A|⁻¹ b for each row b: positive definite whatever A is, for use as a preconditioner."""
+    def apply(self, rows: Rows) -> Rows:
+        """|A|⁻¹ v for each row v: positive definite whatever A is, for use as a preconditioner."""
         if self.cholesky is not None:
-            return torch.cholesky_solve(rhs.T, self.cholesky).T
+            return torch.cholesky_solve(rows.T, self.cholesky).T
         assert self.eigenvalues is not None and self.eigenvectors is not None
         size = self.eigenvalues.abs().clamp_min(1e4 * self.zero)
-        return ((rhs @ self.eigenvectors) / size) @ self.eigenvectors.T
+        return ((rows @ self.eigenvectors) / size) @ self.eigenvectors.T

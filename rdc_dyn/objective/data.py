@@ -41,17 +41,18 @@ class Block:
         """The same data in blocks of at most `size`."""
         if self.count <= size:
             return (self,)
-        first = self.rows.start if isinstance(self.rows, slice) else 0
-        bounds = [(start, min(start + size, self.count)) for start in range(0, self.count, size)]
-        return tuple(
-            replace(
-                self,
-                rows=slice(first + a, first + b) if isinstance(self.rows, slice) else self.rows[a:b],
-                count=b - a,
-                share=self.share * (b - a) / self.count,
-            )
-            for a, b in bounds
-        )
+        return tuple(self._cut(start, min(start + size, self.count)) for start in range(0, self.count, size))
+
+    def piece(self, number: int, of: int) -> Block:
+        """One of so many nearly equal pieces, numbered from 0; empty where there are fewer data than pieces."""
+        return self._cut(number * self.count // of, (number + 1) * self.count // of)
+
+    def _cut(self, start: int, end: int) -> Block:
+        if isinstance(self.rows, slice):
+            rows: slice | Tensor = slice(self.rows.start + start, self.rows.start + end)
+        else:
+            rows = self.rows[start:end]
+        return replace(self, rows=rows, count=end - start, share=self.share * (end - start) / self.count)
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,47 @@ class FreeEnergy:
             self.objective, self.work, theta, controls, second, second if curvature is None else curvature, share
         )
 
+    def disagreement(self, theta: Vector, controls: Controls) -> float:
+        """How far two evaluations at one state lie apart: gradients, and products with one vector.
+
+        Args:
+            theta: θ, shape (P,).
+            controls: (λ, γ, t).
+
+        Returns:
+            The larger of the two relative differences; zero where they agree to the bit.
+
+        Raises:
+            NumericalFailure: NON_FINITE if J or its gradient is not finite.
+        """
+        # Of fixed seed and drawn on the CPU, so that a run does not depend on whether anyone has asked before.
+        generator = torch.Generator().manual_seed(0)
+        v = torch.randn(theta.shape, generator=generator, dtype=torch.float64).to(theta)
+        found: list[tuple[Tensor, ...]] = []
+        for _ in range(2):
+            at = self.linearise(theta, controls)
+            found.append((torch.cat([at.gradient, at.forces]), at.mv(v)))
+            del at  # one graph at a time
+        return max(float((a - b).norm() / a.norm()) if not torch.equal(a, b) else 0.0 for a, b in zip(*found))
+
+    def require_deterministic(self, theta: Vector, controls: Controls) -> None:
+        """Refuse an objective that is no function of θ; costs two gradients and two products.
+
+        Args:
+            theta: θ, shape (P,).
+            controls: (λ, γ, t).
+
+        Raises:
+            UserError: If two evaluations differ.
+            NumericalFailure: NON_FINITE if J or its gradient is not finite.
+        """
+        difference = self.disagreement(theta, controls)
+        if difference > repetition_error(theta):
+            raise UserError(
+                f"objective: two evaluations at the same theta differ by {difference:.1e} (relative), so J is no "
+                "function of theta; freeze its noise, take dropout out or call eval() on its modules"
+            )
+
     def minibatch(self, size: int, generator: torch.Generator) -> FreeEnergy:
         """An unbiased estimate of J from some of the data, drawn anew at each call.
 
@@ -101,3 +142,19 @@ class FreeEnergy:
         blocks = data.minibatch(size, generator)
         share = sum(block.count for block in blocks) / sum(data.parts.values())
         return FreeEnergy(self.objective, self.work, Local(terms_of(self.objective, blocks)), share=share)
+
+
+def repetition_error(theta: Vector) -> float:
+    """How far two evaluations of one function may lie apart, relative.
+
+    One thread adds up in one order. Several threads of BLAS (a finite alphabet in float32: 2e-8) and atomic sums of a
+    GPU do not.
+
+    Args:
+        theta: θ, for its dtype and device.
+
+    Returns:
+        Zero where evaluations agree to the bit.
+    """
+    alone = theta.device.type == "cpu" and torch.get_num_threads() == 1
+    return 0.0 if alone else 1e3 * torch.finfo(theta.dtype).eps

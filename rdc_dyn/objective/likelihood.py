@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from jaxtyping import Float
@@ -13,7 +13,13 @@ from torch.nn.functional import softplus
 
 
 class Likelihood(Protocol):
-    """A distribution of x given the decoder's output."""
+    """A distribution of x given the decoder's output.
+
+    Attributes:
+        convex: Whether −log d(x|z) is convex in the output, as `GaussNewton` needs.
+    """
+
+    convex: ClassVar[bool]
 
     def log_prob(self, x: Float[Tensor, "*b n"], output: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
         """log d(x|z) in nats, summed over the components of x; the arguments broadcast."""
@@ -37,6 +43,7 @@ class Gaussian:
     """
 
     variance: float
+    convex: ClassVar[bool] = True
 
     def _normaliser(self, n: int) -> float:
         return 0.5 * n * math.log(2 * math.pi * self.variance)
@@ -61,6 +68,8 @@ class Bernoulli:
 
     For x between 0 and 1 this is the expected log-likelihood of binary pixels that are 1 with probability x.
     """
+
+    convex: ClassVar[bool] = True
 
     def log_prob(self, x: Float[Tensor, "*b n"], output: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
         """log d(x|z) of the logits `output`."""

@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from rdc_dyn.linalg.base import Vector
+from rdc_dyn.status import UserError
 
 # ReLU is missing on purpose: its second derivative vanishes, and A and the response would be those of another function.
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -39,8 +47,30 @@ def mlp(sizes: tuple[int, ...], activation: str) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+class Outputs(NamedTuple):
+    """What the networks make of N data with S codes each.
+
+    Attributes:
+        mean: μ.
+        log_variance: ln s².
+        z: μ + s ε.
+        output: Decoder outputs.
+        logits: Class logits.
+    """
+
+    mean: Float[Tensor, "N d"]
+    log_variance: Float[Tensor, "N d"]
+    z: Float[Tensor, "N S d"]
+    output: Float[Tensor, "N S n"]
+    logits: Float[Tensor, "N S Y"]
+
+
 class Networks(nn.Module):
     """Encoder, decoder and classifier as one module.
+
+    They may be any modules. Those that draw at random or look at other data of a batch are refused, see
+    `refuse_no_function`. ReLU and other piecewise linear activations are not, but their second derivatives vanish: A,
+    b and the response are then those of the pieces, and equilibria are lost where a path crosses from one to the next.
 
     Args:
         encoder: x ↦ (mean, log-variance), 2 d outputs.
@@ -52,11 +82,59 @@ class Networks(nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.classifier = encoder, decoder, classifier
 
-    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Mean and log-variance (N, d), z = μ + s ε (N, S, d), decoder outputs (N, S, n) and class logits (N, S, Y)."""
+    def forward(self, x: Float[Tensor, "N n"], noise: Float[Tensor, "N S d"]) -> Outputs:
+        """Codes z = μ + s ε of the data, and what decoder and classifier make of them."""
         mean, log_variance = self.encoder(x).chunk(2, dim=-1)
         z = mean[:, None, :] + (0.5 * log_variance).exp()[:, None, :] * noise
-        return mean, log_variance, z, self.decoder(z), self.classifier(z)
+        return Outputs(mean, log_variance, z, self.decoder(z), self.classifier(z))
+
+
+def refuse_no_function(networks: nn.Module) -> None:
+    """Refuse modules that make J no function of θ, or no sum over data.
+
+    Randomness inside a module's own code cannot be seen here; `FreeEnergy.require_deterministic` finds it.
+
+    Args:
+        networks: Encoder, decoder and classifier.
+
+    Raises:
+        UserError: If there is such a module; it is named by its path.
+    """
+    for path, module in networks.named_modules():
+        reason = _no_function(module)
+        if reason is not None:
+            raise UserError(f"networks.{path} ({type(module).__name__}): {reason}")
+
+
+def _no_function(module: nn.Module) -> str | None:
+    """Why a module is refused, and what to use instead."""
+    if _draws(module):
+        return (
+            "draws at random at each call, so J is no function of theta; call eval() on it or leave it out, "
+            "weight_prior_precision regularises"
+        )
+    if isinstance(module, _BatchNorm) and (module.training or module.running_mean is None):
+        return "mixes the data of a batch, so J is no sum over data; use GroupNorm, or eval() with running statistics"
+    if isinstance(module, _InstanceNorm) and module.training and module.track_running_stats:
+        return "changes its running statistics at each call; use GroupNorm, or track_running_stats=False"
+    hooks = module._forward_pre_hooks.values()
+    spectral = isinstance(module, _SpectralNorm) or any(isinstance(hook, SpectralNorm) for hook in hooks)
+    if spectral and module.training:
+        return "goes on with its power iteration at each call, so J is no function of theta; call eval() on it"
+    return None
+
+
+def _draws(module: nn.Module) -> bool:
+    """Whether each call draws at random."""
+    if isinstance(module, nn.FractionalMaxPool2d | nn.FractionalMaxPool3d):
+        return True
+    if not module.training:
+        return False
+    if isinstance(module, _DropoutNd):
+        return module.p > 0
+    if isinstance(module, nn.RReLU):
+        return module.lower != module.upper
+    return isinstance(module, nn.MultiheadAttention | nn.RNNBase) and module.dropout > 0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rdc_dyn.linalg.base import Rows, Vector
 from rdc_dyn.objective.base import Scalar, no_kernel, sum_over_data
 from rdc_dyn.objective.data import Block, Data, Sample
 from rdc_dyn.objective.likelihood import Likelihood
-from rdc_dyn.objective.networks import Layout, Networks
+from rdc_dyn.objective.networks import Layout, Networks, Outputs, refuse_no_function
 from rdc_dyn.objective.noise import sobol_normal
 
 Noise = Float[Tensor, "N S d"]
@@ -68,6 +68,9 @@ class Variational(ABC):
         samples: Frozen Sobol samples of z for each datum.
         weight_prior_precision: ρ.
         seed: Seed of the noise.
+
+    Raises:
+        UserError: If a module of the networks makes J no function of θ.
     """
 
     data: Data
@@ -84,6 +87,7 @@ class Variational(ABC):
     _noise: dict[str, Noise] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        refuse_no_function(self.networks)
         object.__setattr__(self, "layout", Layout.of(self.networks))
         sets = {"source": self.data.source, "target": self.data.target, "validation": self.data.validation}
         noise = {}
@@ -120,21 +124,33 @@ class Variational(ABC):
 
     def codes(self, theta: Vector, sample: Sample, noise: Noise) -> Codes:
         """The codes of a sample for given noise."""
-        parameters = self.layout.unflatten(theta)
-        mean, log_variance, z, output, logits = functional_call(self.networks, parameters, (sample.x, noise))
-        log_classifier = logits.log_softmax(-1)
+        return self.judged(self.outputs(theta, sample, noise), sample, noise)
+
+    def outputs(self, theta: Vector, sample: Sample, noise: Noise) -> Outputs:
+        """What the networks make of a sample for given noise."""
+        found: Outputs = functional_call(self.networks, self.layout.unflatten(theta), (sample.x, noise))
+        return found
+
+    def judged(self, outputs: Outputs, sample: Sample, noise: Noise) -> Codes:
+        """The outputs of the networks with their losses."""
+        log_classifier = outputs.logits.log_softmax(-1)
 
         def of_label(y: Tensor) -> Tensor:
             return log_classifier.gather(-1, y[:, None, None].expand(-1, noise.shape[1], 1))[..., 0]
 
-        distortion = -self.likelihood.log_prob(sample.x[:, None, :], output)
+        distortion = -self.likelihood.log_prob(sample.x[:, None, :], outputs.output)
+        mean, log_variance, z = outputs[:3]
         return Codes(mean, log_variance, noise, z, distortion, -sample.labelled(of_label), log_classifier)
+
+    def noise(self, block: Block) -> Noise:
+        """The frozen noise of some of the data."""
+        return self._noise[block.part][block.rows]
 
     def block_energy(self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
         """What some of the data add to J."""
 
         def bound(block: Block, sample: Sample) -> Tensor:
-            return self.bound(self.codes(theta, sample, self._noise[block.part][block.rows]), sample, lam, gamma)
+            return self.bound(self.codes(theta, sample, self.noise(block)), sample, lam, gamma)
 
         return self.data.share(block, bound, data_position)
 

@@ -43,6 +43,8 @@ def provenance(
     device: str,
     dtype: str,
     threads: int,
+    processes: int,
+    backend: str | None,
     data_digest: str,
     coupling_digest: str | None,
     parameters: int,
@@ -56,7 +58,9 @@ def provenance(
         seed: Seed.
         device: Device, in words.
         dtype: Floating-point type of θ.
-        threads: CPU threads.
+        threads: CPU threads of each process.
+        processes: Processes that shared the data.
+        backend: What carried their messages, where there were several.
         data_digest: SHA-256 of the data.
         coupling_digest: SHA-256 of the coupling of source and target, where there is one.
         parameters: Number of parameters P.
@@ -80,6 +84,8 @@ def provenance(
         "device": device,
         "dtype": dtype,
         "threads": threads,
+        "processes": processes,
+        **({} if backend is None else {"backend": backend}),
         "platform": platform.platform(),
         "data_digest": data_digest,
         **({} if coupling_digest is None else {"coupling_digest": coupling_digest}),

@@ -9,7 +9,13 @@ import torch
 from rdc_dyn.dynamics import State
 from rdc_dyn.objective import FreeEnergy, Objective, Work
 from rdc_dyn.objective.base import OverData
-from rdc_dyn.objective.memory import available_memory, evaluation
+from rdc_dyn.objective.data import Block
+from rdc_dyn.objective.distributed import Distributed
+from rdc_dyn.objective.group import Group
+from rdc_dyn.objective.memory import Evaluation, available_memory, evaluation
+from rdc_dyn.objective.share import Share
+from rdc_dyn.objective.team import Team
+from rdc_dyn.objective.total import Total
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.status import UserError
 
@@ -21,35 +27,40 @@ class Evaluated:
     Attributes:
         free_energy: J + ½ρ|θ|².
         choices: What was chosen, by name, for the record.
+        team: The processes that share the data, or None for a single one.
     """
 
     free_energy: FreeEnergy
     choices: dict[str, str | int | float]
+    team: Team | None = None
 
 
-def build_free_energy(scenario: Scenario, objective: Objective, start: State) -> Evaluated:
-    """J, evaluated within the memory that the scenario allows.
+def build_free_energy(scenario: Scenario, objective: Objective, start: State, group: Group | None = None) -> Evaluated:
+    """J, evaluated within the memory that the scenario allows each process.
 
     Args:
         scenario: Any.
         objective: J as a function.
         start: Where the memory of its graph is measured.
+        group: The processes that share the data, or None for a single one.
 
     Returns:
         The free energy, and what was chosen.
 
     Raises:
-        UserError: If A is to be taken from some of the data, and J is no sum over data.
+        UserError: If A is to be taken from some of the data, or several processes are to share them, and J is no sum
+            over data.
     """
     section = scenario.linearisation
-    available = available_memory(start.theta.device)
-    memory = available if section.memory is None else 1e9 * section.memory
-    chosen = evaluation(objective, start.theta, start.controls, section.graph, memory)
     if not isinstance(objective, OverData):
         if section.curvature_data is not None:
             raise UserError("linearisation.curvature_data: this objective has no data to choose from; leave it out")
-        return Evaluated(FreeEnergy(objective, Work(), chosen.local), {})
-    count = sum(objective.data.parts.values())
+        if group is not None:
+            kind = scenario.objective.kind
+            raise UserError(f"objective: {kind} has no data that processes could share; start it without torchrun")
+        return Evaluated(FreeEnergy(objective, Work(), _evaluate(scenario, objective, start, None, None).local), {})
+    whole, count = objective.data.blocks(), sum(objective.data.parts.values())
+    chosen = _evaluate(scenario, objective, start, whole, group)
     choices: dict[str, str | int | float] = {
         "linearisation_graph": chosen.mode,
         "linearisation_block": chosen.block_size,
@@ -57,10 +68,37 @@ def build_free_energy(scenario: Scenario, objective: Objective, start: State) ->
         "curvature_data": count,
     }
     if section.curvature_data is None:
-        return Evaluated(FreeEnergy(objective, Work(), chosen.local), choices)
+        (total,), team = _totals(group, start, chosen)
+        return Evaluated(FreeEnergy(objective, Work(), total), choices, team)
     generator = torch.Generator().manual_seed(scenario.seed)
     blocks = objective.data.minibatch(section.curvature_data, generator)
-    part = evaluation(objective, start.theta, start.controls, section.graph, memory, blocks)
+    part = _evaluate(scenario, objective, start, blocks, group)
     used = sum(block.count for block in blocks)
-    free_energy = FreeEnergy(objective, Work(), chosen.local, part.local, curvature_share=used / count)
-    return Evaluated(free_energy, choices | {"curvature_graph": part.mode, "curvature_data": used})
+    (total, curvature), team = _totals(group, start, chosen, part)
+    free_energy = FreeEnergy(objective, Work(), total, curvature, curvature_share=used / count)
+    return Evaluated(free_energy, choices | {"curvature_graph": part.mode, "curvature_data": used}, team)
+
+
+def _evaluate(
+    scenario: Scenario, objective: Objective, start: State, blocks: tuple[Block, ...] | None, group: Group | None
+) -> Evaluation:
+    """This process's share of J over some blocks of data."""
+    section, device = scenario.linearisation, start.theta.device
+    if section.memory is not None:
+        memory = 1e9 * section.memory
+    else:
+        memory = available_memory(device) / (1 if group is None else group.sharers(device))
+    if group is not None and blocks is not None:
+        blocks = tuple(piece for block in blocks if (piece := block.piece(group.rank, group.world)).count)
+        if not blocks:
+            raise UserError(f"fewer data than processes: nothing is left for process {group.rank} of {group.world}")
+    return evaluation(objective, start.theta, start.controls, section.graph, memory, blocks)
+
+
+def _totals(group: Group | None, start: State, *chosen: Evaluation) -> tuple[tuple[Total, ...], Team | None]:
+    """Each J, over all processes where there are several."""
+    locals_ = tuple(each.local for each in chosen)
+    if group is None:
+        return locals_, None
+    team = Team(group, Share(locals_), start.theta)
+    return tuple(Distributed(team, number) for number in range(len(locals_))), team

@@ -1,37 +1,71 @@
-"""The sections `response`, `integrator` and `corrector` become the parts of a step."""
+"""The sections `response.solver`, `integrator` and `corrector` become the parts of a step."""
 
 from __future__ import annotations
 
-from rdc_dyn.dynamics import Corrector, Gradient, Integrator, Monitor, NewtonKrylov, NoCorrector, StepSize
-from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, Identity, LinearSolver, Preconditioner
+from rdc_dyn.dynamics import (
+    Corrector,
+    Gradient,
+    Integrator,
+    Minimiser,
+    Monitor,
+    NewtonKrylov,
+    NoCorrector,
+    StepSize,
+    VarianceReduced,
+)
+from rdc_dyn.linalg import (
+    ConjugateGradient,
+    Dense,
+    Factorised,
+    Identity,
+    LinearSolver,
+    Minres,
+    Nystrom,
+    Preconditioner,
+    Recipe,
+)
 from rdc_dyn.linalg.factorisation import MAX_SIZE
-from rdc_dyn.objective import Objective
+from rdc_dyn.linalg.nystrom import RANK
+from rdc_dyn.linalg.preconditioner import MEMORY, PATIENCE
+from rdc_dyn.objective import Kfac, Objective
+from rdc_dyn.objective.kfac import CORE
 from rdc_dyn.scenario import Scenario, schema
 from rdc_dyn.status import UserError
 
 
-def build_preconditioner(name: str, damping: float, objective: Objective) -> Preconditioner:
-    """factorised or none.
+def build_preconditioner(
+    name: str,
+    objective: Objective,
+    damping: float = 0.0,
+    rank: int | None = None,
+    memory: int = MEMORY,
+    patience: float = PATIENCE,
+) -> Preconditioner:
+    """factorised, nystrom, kfac or none, with its updates.
 
     Args:
         name: Its name.
+        objective: J, for its size and its weight prior.
         damping: Added to A.
-        objective: J, for its size.
+        rank: Of nystrom or of the core of kfac; None for its default.
+        memory: Pairs that updates keep.
+        patience: Products beyond a fresh one's, over the price of a build, at which it is built anew.
 
     Returns:
         The preconditioner.
 
     Raises:
-        UserError: If A is too large to be factorised.
+        UserError: If A is too large to be factorised, or J has no factors.
     """
-    if name == "none":
-        return Identity()
-    if objective.size > MAX_SIZE:
-        raise UserError(
-            f"response.solver: a factor of {objective.size} parameters is too large (limit {MAX_SIZE}); use method cg "
-            "with preconditioner none"
-        )
-    return Factorised(damping)
+    recipe: Recipe = Identity()
+    if name == "factorised":
+        _require_factorisable(objective)
+        recipe = Factorised(damping)
+    elif name == "nystrom":
+        recipe = Nystrom(rank or RANK, objective.weight_prior_precision, damping)
+    elif name == "kfac":
+        recipe = Kfac(objective, rank or CORE, damping=damping)
+    return Preconditioner(recipe, memory, patience)
 
 
 def build_solver(scenario: Scenario, objective: Objective) -> LinearSolver:
@@ -43,20 +77,60 @@ def build_solver(scenario: Scenario, objective: Objective) -> LinearSolver:
 
     Returns:
         The solver.
+
+    Raises:
+        UserError: If A is too large to be factorised.
     """
     section = scenario.response.solver
     if isinstance(section, schema.Dense):
-        build_preconditioner("factorised", 0.0, objective)
+        _require_factorisable(objective)
         return Dense(section.damping)
-    return ConjugateGradient(
-        section.rtol,
-        section.max_iterations,
-        section.damping,
-        build_preconditioner(section.preconditioner, section.damping, objective),
+    preconditioner = build_preconditioner(
+        section.preconditioner, objective, section.damping, section.rank, section.memory, section.patience
     )
+    method = ConjugateGradient if isinstance(section, schema.Cg) else Minres
+    rtol = section.rtol or (1e-8 if scenario.dtype == "float64" else 1e-4)
+    return method(rtol, section.max_iterations, section.damping, preconditioner)
 
 
-def build_monitor(objective: Objective, solver: LinearSolver, fold: str) -> Monitor:
+def _require_factorisable(objective: Objective) -> None:
+    if objective.size > MAX_SIZE:
+        raise UserError(
+            f"response.solver: a factor of {objective.size} parameters is too large (limit {MAX_SIZE}); use method cg "
+            "with preconditioner nystrom or none"
+        )
+
+
+def build_minimiser(
+    scenario: Scenario, objective: Objective, solver: LinearSolver | None, tolerance: float
+) -> Minimiser:
+    """What descends to the first equilibrium and beyond folds.
+
+    It shares its preconditioner with the solver, so that the factor that proves the start a minimum is the one that the
+    path begins with; unless that one is of a damped A, or of none.
+
+    Args:
+        scenario: Any.
+        objective: J, for its size.
+        solver: Applies A⁻¹, or None.
+        tolerance: On |∇J| where the scenario names none.
+
+    Returns:
+        The minimiser.
+    """
+    section = scenario.start.equilibrate
+    if (
+        isinstance(solver, (ConjugateGradient, Minres))
+        and solver.damping == 0.0
+        and solver.preconditioner.recipe.spectral
+    ):
+        preconditioner = solver.preconditioner
+    else:
+        preconditioner = build_preconditioner("factorised" if objective.size <= MAX_SIZE else "none", objective)
+    return Minimiser(preconditioner, section.tolerance or tolerance, section.newton_steps)
+
+
+def build_monitor(objective: Objective, solver: LinearSolver | None, fold: str) -> Monitor:
     """What looks ahead for singular points; shares its preconditioner with the solver where that has one.
 
     Args:
@@ -75,9 +149,14 @@ def build_monitor(objective: Objective, solver: LinearSolver, fold: str) -> Moni
             f"process.on_fold: follow forms A, and {objective.size} parameters are too many (limit {MAX_SIZE}); use "
             "stop or relax"
         )
-    if isinstance(solver, ConjugateGradient):
-        return Monitor(solver.preconditioner)
-    return Monitor(build_preconditioner("factorised", 0.0, objective))
+    return Monitor(_preconditioner_of(solver, objective))
+
+
+def _preconditioner_of(solver: LinearSolver | None, objective: Objective) -> Preconditioner:
+    """The solver's own, so that it is built once, or a factor of A where that has none."""
+    if isinstance(solver, ConjugateGradient | Minres):
+        return solver.preconditioner
+    return build_preconditioner("factorised", objective)
 
 
 def build_integrator(scenario: Scenario) -> Integrator:
@@ -112,12 +191,15 @@ def build_step_size(scenario: Scenario) -> StepSize:
     return StepSize(length, scenario.integrator.smallest_step or min(1e-4, length / 16))
 
 
-def build_corrector(scenario: Scenario, solver: LinearSolver, tolerance: float) -> Corrector:
+def build_corrector(
+    scenario: Scenario, objective: Objective, solver: LinearSolver | None, tolerance: float
+) -> Corrector:
     """The corrector.
 
     Args:
         scenario: Any.
-        solver: Applies A⁻¹.
+        objective: J, for its size.
+        solver: Applies A⁻¹; None where nothing solves.
         tolerance: On |∇J| where the scenario names none.
 
     Returns:
@@ -125,6 +207,7 @@ def build_corrector(scenario: Scenario, solver: LinearSolver, tolerance: float) 
     """
     section = scenario.corrector
     if isinstance(section, schema.NewtonKrylov):
+        assert solver is not None  # the scenario solves
         return NewtonKrylov(
             solver=solver,
             tolerance=section.tolerance or tolerance,
@@ -133,5 +216,15 @@ def build_corrector(scenario: Scenario, solver: LinearSolver, tolerance: float) 
             holds_constraint=section.hold_constraint,
         )
     if isinstance(section, schema.Gradient):
-        return Gradient(section.steps, section.peak_learning_rate)
+        return Gradient(section.steps, section.peak_learning_rate, section.batch, scenario.seed)
+    if isinstance(section, schema.VarianceReduced):
+        return VarianceReduced(
+            _preconditioner_of(solver, objective),
+            section.tolerance or tolerance,
+            section.batch,
+            section.steps,
+            section.epochs,
+            section.step,
+            scenario.seed,
+        )
     return NoCorrector()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -112,3 +113,21 @@ def build_process(scenario: Scenario, start: State) -> Process:
     if section.shape == "exponential" and min(*lam, *gamma) <= 0:
         raise UserError("process.path: an exponential path needs positive multipliers at both ends")
     return Prescribed(section.span, lam, gamma, section.path.data_position, section.shape)
+
+
+def singular_points(scenario: Scenario, objective: Objective) -> tuple[Literal["stop", "relax", "follow"], bool]:
+    """What happens where a branch of minima ends, and whether the path looks ahead for such places.
+
+    Args:
+        scenario: Any.
+        objective: J.
+
+    Returns:
+        The answer, and whether there is a monitor. By default nothing takes products with A that a response without A
+        has been chosen to avoid.
+    """
+    process, curved = scenario.process, isinstance(scenario.response, schema.LinearResponse)
+    relaxes = curved and not objective.exact and scenario.start.equilibrate.newton_steps > 0
+    fold = process.on_fold or ("relax" if relaxes else "stop")
+    looks = objective.exact and curved if process.look_ahead is None else process.look_ahead
+    return fold, fold == "follow" or looks

@@ -48,7 +48,8 @@ def catalogue() -> dict[str, list[tuple[str, str]]]:
         "clocks": [(word, _CLOCKS[word]) for word in get_args(clocks)],
         "integrators": [(word, _METHODS[word]) for word in methods],
         "correctors": _members(schema.Corrector, "method"),
-        "solvers": _members(schema.Cg | schema.Dense, "method"),
+        "responses": _members(schema.Response, "kind"),
+        "solvers": _members(schema.Solver, "method"),
         "likelihoods": [(word, _LIKELIHOODS[word]) for word in get_args(decoder_likelihoods)],
         "templates": list(templates().items()),
     }

@@ -6,14 +6,13 @@ about values that are missing or of the wrong type, which the schema reports.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from rdc_dyn.scenario.numerical_checks import NUMERICAL_CHECKS
 from rdc_dyn.scenario.problems import Finding, Path, show
-from rdc_dyn.scenario.schema import ADAPTIVE_METHODS
+from rdc_dyn.scenario.tree import Tree, number, section
 
-Tree = dict[str, Any]
 _TRANSFERS = ("iso_classification_transfer", "geodesic_transfer")
 _IMAGE_OBJECTIVES = ("amortised", "importance_weighted", "finite_latent")
 _SYMMETRY = 1e-12  # relative: a product such as X'X / n is not symmetric to the last bit
@@ -33,7 +32,7 @@ def cross_check(tree: Tree) -> list[Finding]:
 
 
 def _data_needed(tree: Tree) -> Iterator[Finding]:
-    kind = _section(tree, "objective").get("kind")
+    kind = section(tree, "objective").get("kind")
     if kind not in _IMAGE_OBJECTIVES:
         return
     wanted = f"missing; the objective '{kind}' needs data.source, such as {{name: digits}}"
@@ -44,28 +43,28 @@ def _data_needed(tree: Tree) -> Iterator[Finding]:
 
 
 def _data_unused(tree: Tree) -> Iterator[Finding]:
-    if _section(tree, "objective").get("kind") != "linear_gaussian":
+    if section(tree, "objective").get("kind") != "linear_gaussian":
         return
     for key in ("source", "target", "coupling", "label_cost", "root", "download", "validation_fraction"):
         # A resolved scenario writes the defaults out; they say nothing.
-        if _section(tree, "data").get(key) not in (None, False, 0):
+        if section(tree, "data").get(key) not in (None, False, 0):
             message = "not used: the objective 'linear_gaussian' takes its second moments in place of data"
             yield Finding(("data", key), message, at_key=True)
 
 
 def _download_needs_root(tree: Tree) -> Iterator[Finding]:
-    data = _section(tree, "data")
+    data = section(tree, "data")
     if data.get("download") is True and data.get("root") is None:
         yield Finding(("data", "root"), "missing; download: true needs a folder to download to")
 
 
 def _alias_only(tree: Tree) -> Iterator[Finding]:
-    if "from_" in _section(tree, "start"):  # the Python name of the field, which pydantic would let pass
+    if "from_" in section(tree, "start"):  # the Python name of the field, which pydantic would let pass
         yield Finding(("start", "from_"), "unknown key; did you mean 'from'?", at_key=True)
 
 
 def _start_given(tree: Tree) -> Iterator[Finding]:
-    start, process = tree.get("start"), _section(tree, "process")
+    start, process = tree.get("start"), section(tree, "process")
     if not isinstance(start, dict) or start.get("from") is not None:
         return
     for key in ("lam", "gamma"):
@@ -77,15 +76,15 @@ def _start_given(tree: Tree) -> Iterator[Finding]:
 
 def _path_begins_at_start(tree: Tree) -> Iterator[Finding]:
     for key in ("lam", "gamma"):
-        given, pair = _number(_section(tree, "start").get(key)), _path_end(tree, key)
-        first = _number(pair[0]) if isinstance(pair, list) and len(pair) == 2 else None
+        given, pair = number(section(tree, "start").get(key)), _path_end(tree, key)
+        first = number(pair[0]) if isinstance(pair, list) and len(pair) == 2 else None
         if given is not None and first is not None and first != given:
             message = f"the path must begin at start.{key}, which is {given!r}, got {show(pair[0])}"
             yield Finding(("process", "path", key, 0), message)
 
 
 def _exponential_path_positive(tree: Tree) -> Iterator[Finding]:
-    process = _section(tree, "process")
+    process = section(tree, "process")
     if process.get("kind") != "prescribed" or process.get("shape") != "exponential":
         return
     for key in ("lam", "gamma"):
@@ -93,53 +92,53 @@ def _exponential_path_positive(tree: Tree) -> Iterator[Finding]:
         places: list[tuple[Path, Any]] = [(("process", "path", key), end)]
         if isinstance(end, list):
             places = [((*places[0][0], index), item) for index, item in enumerate(end)]
-        for path, value in [*places, (("start", key), _section(tree, "start").get(key))]:
-            if _number(value) == 0:
+        for path, value in [*places, (("start", key), section(tree, "start").get(key))]:
+            if number(value) == 0:
                 yield Finding(path, "must be > 0 for an exponential path, got 0")
 
 
 def _span_has_length(tree: Tree) -> Iterator[Finding]:
-    span = _section(tree, "process").get("span")
-    if isinstance(span, list) and len(span) == 2 and _number(span[0]) is not None and span[0] == span[1]:
+    span = section(tree, "process").get("span")
+    if isinstance(span, list) and len(span) == 2 and number(span[0]) is not None and span[0] == span[1]:
         yield Finding(("process", "span"), f"the ends must differ, got {show(span)}")
 
 
 def _iso_needs_gamma(tree: Tree) -> Iterator[Finding]:
-    kind = _section(tree, "process").get("kind")
+    kind = section(tree, "process").get("kind")
     if kind not in ("iso_classification", *_TRANSFERS):
         return
-    if _number(_section(tree, "start").get("gamma")) == 0:
+    if number(section(tree, "start").get("gamma")) == 0:
         message = f"must be > 0 for {kind}: at gamma = 0 nothing holds the classification loss"
         yield Finding(("start", "gamma"), message)
 
 
 def _something_held(tree: Tree) -> Iterator[Finding]:
-    hold = _section(tree, "process", "hold")
-    if _section(tree, "process").get("kind") == "iso_functional" and hold and not any(map(_number, hold.values())):
+    hold = section(tree, "process", "hold")
+    if section(tree, "process").get("kind") == "iso_functional" and hold and not any(map(number, hold.values())):
         yield Finding(("process", "hold"), "nothing is held; give rate, distortion or classification_loss a weight")
 
 
 def _transfer(tree: Tree) -> Iterator[Finding]:
     """What a process that moves the data needs."""
-    process = _section(tree, "process")
+    process = section(tree, "process")
     kind, span = process.get("kind"), process.get("span", [0.0, 1.0])
     moves = _path_end(tree, "data_position") not in (None, [0, 0]) if kind == "prescribed" else kind in _TRANSFERS
     if not moves:
         return
-    gaussian = _section(tree, "objective").get("kind") == "linear_gaussian"
+    gaussian = section(tree, "objective").get("kind") == "linear_gaussian"
     target = ("objective", "target_second_moment") if gaussian else ("data", "target")
-    if _section(tree, target[0]).get(target[1]) is None:
+    if section(tree, target[0]).get(target[1]) is None:
         yield Finding(target, f"missing; the process '{kind}' moves the data from a source to a target")
-    if kind in _TRANSFERS and isinstance(span, list) and any(not 0 <= (_number(t) or 0.0) <= 1 for t in span):
+    if kind in _TRANSFERS and isinstance(span, list) and any(not 0 <= (number(t) or 0.0) <= 1 for t in span):
         yield Finding(("process", "span"), f"the clock is the data position, from 0 to 1, got {show(span)}")
 
 
 def _geodesic(tree: Tree) -> Iterator[Finding]:
     """A geodesic has a slope or a goal, and does not run along the iso-classification curve."""
-    process = _section(tree, "process")
+    process = section(tree, "process")
     if process.get("kind") != "geodesic_transfer":
         return
-    slope, lam = _number(process.get("slope")), _number(_section(tree, "start").get("lam"))
+    slope, lam = number(process.get("slope")), number(section(tree, "start").get("lam"))
     if slope is not None and lam is not None and abs(1 + slope * lam) < 1e-9:
         message = "is -1/lam, the slope of the iso-classification curve itself, where no geodesic starts"
         yield Finding(("process", "slope"), message)
@@ -150,10 +149,10 @@ def _geodesic(tree: Tree) -> Iterator[Finding]:
 
 
 def _coupling(tree: Tree) -> Iterator[Finding]:
-    data, kind = _section(tree, "data"), _section(tree, "objective").get("kind")
+    data, kind = section(tree, "data"), section(tree, "objective").get("kind")
     if kind not in _IMAGE_OBJECTIVES:
         return
-    if _number(data.get("label_cost")) and (data.get("path", "mixture") == "mixture" or data.get("coupling")):
+    if number(data.get("label_cost")) and (data.get("path", "mixture") == "mixture" or data.get("coupling")):
         yield Finding(("data", "label_cost"), "only for the optimal plan of path: optimal_transport", at_key=True)
     if data.get("coupling") is None:
         return
@@ -164,7 +163,7 @@ def _coupling(tree: Tree) -> Iterator[Finding]:
 
 
 def _groups_of_samples(tree: Tree) -> Iterator[Finding]:
-    objective = _section(tree, "objective")
+    objective = section(tree, "objective")
     samples, group = objective.get("samples", 8), objective.get("importance_samples")
     if objective.get("kind") != "importance_weighted" or type(samples) is not int or type(group) is not int:
         return
@@ -173,19 +172,8 @@ def _groups_of_samples(tree: Tree) -> Iterator[Finding]:
         yield Finding(("objective", "importance_samples"), message)
 
 
-def _adaptive_steps(tree: Tree) -> Iterator[Finding]:
-    integrator = _section(tree, "integrator")
-    if integrator.get("method") not in ADAPTIVE_METHODS:
-        return
-    free = "rtol" in integrator and integrator["rtol"] is None
-    if free and integrator.get("step_size") is None:
-        yield Finding(("integrator", "step_size"), "missing; with rtol: null the steps are fixed and need a size")
-    if not free and "atol" in integrator and integrator["atol"] is None:
-        yield Finding(("integrator", "atol"), "null only together with rtol: null, which means fixed steps")
-
-
 def _second_moments(tree: Tree) -> Iterator[Finding]:
-    objective = _section(tree, "objective")
+    objective = section(tree, "objective")
     dims = [dim for dim in (objective.get("x_dim"), objective.get("y_dim")) if type(dim) is int and dim > 0]
     if objective.get("kind") != "linear_gaussian" or len(dims) < 2:
         return
@@ -207,7 +195,7 @@ def _moment_mistake(matrix: Any, size: int) -> str:
     if len(matrix) != size or lengths != {size}:
         got = f"{len(matrix)} rows of {' or '.join(map(str, sorted(lengths))) or 'no'} numbers"
         return f"must be {size} x {size}, x_dim + y_dim each way, got {got}"
-    if any(_number(item) is None for row in matrix for item in row):
+    if any(number(item) is None for row in matrix for item in row):
         return ""
     largest = max(abs(item) for row in matrix for item in row)
     for i in range(size):
@@ -222,28 +210,8 @@ def _moment_mistake(matrix: Any, size: int) -> str:
     return ""
 
 
-def _section(tree: Any, *keys: str) -> Tree:
-    for key in keys:
-        tree = tree.get(key) if isinstance(tree, dict) else None
-    return tree if isinstance(tree, dict) else {}
-
-
 def _path_end(tree: Tree, key: str) -> Any:
-    return _section(tree, "process", "path").get(key)
-
-
-def _number(value: Any) -> float | None:
-    """Read a number.
-
-    Returns:
-        The number; None for anything else and for what does not fit into a finite float.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
+    return section(tree, "process", "path").get(key)
 
 
 _CHECKS: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
@@ -261,6 +229,6 @@ _CHECKS: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
     _geodesic,
     _coupling,
     _groups_of_samples,
-    _adaptive_steps,
+    *NUMERICAL_CHECKS,
     _second_moments,
 )

@@ -6,12 +6,14 @@ from rdc_dyn.status import UserError
 
 _COMMON_TAIL = """\
 response:
-  kind: linear_response   # d theta / d(lam, gamma) = A^-1 b, where A is the Hessian of J and b its mixed derivatives
+  kind: linear_response   # d theta / d(lam, gamma) = A^-1 b | secant, finite_difference: see the template vae-secant
   solver:
-    method: cg            # cg: conjugate gradients on Hessian-vector products | dense: form A, for small theta
+    method: cg            # cg: conjugate gradients with products A v | minres: A may be indefinite | dense: form A
     rtol: 1.0e-8          # relative residual of the linear solve; keep it below a tenth of the integrator's rtol
     damping: 0.0          # added to A; anything but 0 gives the response of another, damped system
-    preconditioner: factorised   # factorised: Cholesky factor of an A met earlier | none
+    preconditioner: factorised   # a factor of an A met earlier | nystrom: its largest eigenvalues | none
+    # rank: 100           # of nystrom: products that a build takes
+    memory: 40            # pairs (s, A s) of the last solves that update the preconditioner; 0: none
 integrator:
   method: rk4             # euler | midpoint | heun2 | heun3 | rk4, or with rtol and atol: dopri5 and others
   step_size: 0.1          # in units of the process clock; halved where a step fails
@@ -111,6 +113,46 @@ process:
     + _COMMON_TAIL
 )
 
+_VAE_SECANT = """\
+# A path without linear solves, for networks where these are too dear: d(R, D, C)/d(lam, gamma) comes from the path's
+# own history, minibatches equilibrate, and a pull in the vector field holds C. Nothing here needs the Hessian of J.
+name: vae-secant          # letters, digits, dots, dashes and underscores
+seed: 0                   # fixes the choice of data, the initial theta, all noise and all minibatches
+dtype: float64            # float64 | float32
+device: auto              # auto | cpu | cuda | cuda:N
+data:
+  source: {name: digits}  # all 1,797 of them
+  validation_fraction: 0.2   # share of the source that the dynamics never see
+objective:
+  kind: amortised         # the encoder e(z|x) is a network
+  encoder: {kind: mlp, hidden: [32], latent_dim: 4}   # widths of the hidden layers, dimensions of z
+  decoder: {kind: mlp, hidden: [32], likelihood: bernoulli}   # D is a cross-entropy, x in [0, 1]
+  classifier: {kind: linear}   # c(y|z): softmax of a linear map of z
+  samples: 8              # frozen scrambled-Sobol points z per datum
+  weight_prior_precision: 1.0e-3   # rho of rho/2 |theta|^2 in J
+start:
+  lam: 0.5                # multiplier of D in J = R + lam D + gamma C
+  gamma: 4.0              # multiplier of C
+  equilibrate:            # Adam alone, to a loose tolerance
+    adam_steps: 3000      # on minibatches; what it reaches is |grad J| of the first point
+    batch: 256            # data in a minibatch
+    newton_steps: 0       # no Newton: its products with A are what this run avoids
+    tolerance: 1.0        # on |grad J|
+process:
+  kind: iso_classification   # hold C
+  span: [0.0, 1.0]        # first and last value of the clock
+response:
+  kind: secant            # linear_response: solve with A | finite_difference: equilibrate at lam + delta, gamma + delta
+  start: guess            # guess: the first steps are short and explore | linear_response: one solve, at the start
+integrator:
+  method: euler           # M is frozen inside a step, so that no other method is of higher order
+  step_size: 0.1          # far above what minibatches leave undecided; the pull towards C has the rate 1 / step_size
+corrector:                # brings theta back towards grad J = 0 after every step
+  method: gradient        # gradient (the paper's Adam) | variance_reduced | newton_krylov, with solves
+  steps: 200              # of Adam
+  batch: 256              # data in a minibatch
+"""
+
 _LINEAR_GAUSSIAN = (
     """\
 # Linear-Gaussian model: z ~ N(0, I), x|z and y|z Gaussian with linear means, the encoder is the Gibbs measure. Only
@@ -150,6 +192,7 @@ process:
 _TEMPLATES = {
     "digits": ("8 x 8 digits, finite latent alphabet, exact sums, iso-classification", _DIGITS),
     "vae": ("8 x 8 digits, variational autoencoder with classifier, iso-classification", _VAE),
+    "vae-secant": ("8 x 8 digits, variational autoencoder, minibatches and secants in place of solves", _VAE_SECANT),
     "linear-gaussian": ("closed forms to check every number against, prescribed path", _LINEAR_GAUSSIAN),
 }
 

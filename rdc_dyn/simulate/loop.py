@@ -16,7 +16,7 @@ from rdc_dyn.status import NumericalFailure, Status
 
 #: A branch is left, by relaxing or following, where its end is nearer than this share of a step, or where a step of
 #: this share fails.
-_SHARE = 1 / 8
+_SHARE = 1 / 4
 #: The singular point is taken to be nearer than this multiple of its first-order distance.
 _MARGIN = 1.5
 #: Singular points of the surface, where a branch of minima ends.

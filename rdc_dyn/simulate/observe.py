@@ -27,7 +27,7 @@ def to_record(problem: Problem, point: Point, *, stability: bool = False) -> Rec
     """
     at, work = point.at, problem.free_energy.work
     values = dict(zip(CONTROLS, at.controls.tolist())) | dict(zip(FUNCTIONALS, at.functionals.tolist()))
-    if stability:
+    if stability and problem.response.tangent:  # a run that does without A is not to pay for its spectrum
         values |= _stability(problem, point)
     if point.morse_index is not None:
         values["morse_index"] = float(point.morse_index)

@@ -13,16 +13,17 @@ from rdc_dyn.dynamics import (
     Approach,
     Corrector,
     Integrator,
+    Known,
     Minimiser,
     Monitor,
     Process,
     Response,
+    ResponseModel,
     Stability,
     State,
     StepSize,
     SurfacePoint,
 )
-from rdc_dyn.linalg import LinearSolver
 from rdc_dyn.objective import FreeEnergy, Linearisation
 
 #: Called while the start is equilibrated: (phase, step, J, |∇J|).
@@ -36,7 +37,7 @@ class Problem:
     Attributes:
         free_energy: J.
         process: Moves the controls.
-        solver: Applies A⁻¹.
+        response: Gives θ_c and M.
         integrator: Predictor.
         corrector: Back to the surface.
         minimiser: Finds the first equilibrium, and the one beyond a fold.
@@ -47,12 +48,14 @@ class Problem:
         on_fold: Where a branch of minima ends: stop there, relax to the minimum that takes over, or follow the branch.
         monitor: Watches for singular points ahead; None leaves them to be found by steps that fail.
         aims: Whether the process is only the way to the equilibrium that a geodesic is to aim at.
+        adam_batch: Data of each part in a minibatch of Adam's; None takes all of them.
+        seed: Of these minibatches.
         baumgarte: Rate κ at which the vector field pulls held functionals back, ḣ = −κ (h − h⁰).
     """
 
     free_energy: FreeEnergy
     process: Process
-    solver: LinearSolver
+    response: ResponseModel
     integrator: Integrator
     corrector: Corrector
     minimiser: Minimiser
@@ -63,6 +66,8 @@ class Problem:
     on_fold: Literal["stop", "relax", "follow"]
     monitor: Monitor | None
     aims: bool = False
+    adam_batch: int | None = None
+    seed: int = 0
     baumgarte: float = 0.0
     began: float = field(default_factory=clock.perf_counter)
 
@@ -120,6 +125,11 @@ class Point:
     def ahead(self) -> Approach:
         """The nearest singular point, of the surface or of the process."""
         return min((self.stability.approach, *self.singularities), key=lambda a: a.reach)
+
+    @property
+    def known(self) -> Known:
+        """The point as the beginning of a step."""
+        return Known(self.state, self.response)
 
     @property
     def here(self) -> SurfacePoint:

@@ -7,6 +7,8 @@ import math
 import torch
 
 from rdc_dyn.dynamics import State
+from rdc_dyn.dynamics.gradient import stream
+from rdc_dyn.objective import Linearisation
 from rdc_dyn.simulate.problem import Point, Problem, Watch
 from rdc_dyn.simulate.step import respond, watched
 from rdc_dyn.status import NumericalFailure, Status
@@ -24,24 +26,51 @@ def start(problem: Problem, watch: Watch | None) -> Point:
 
     Raises:
         NumericalFailure: NOT_AT_EQUILIBRIUM if it is not reached.
+        UserError: If J is no function of θ.
     """
-    theta, controls = _adam(problem, watch), problem.start.controls
-    minimum = problem.minimiser.minimise(
-        problem.free_energy, State(theta, controls), None if watch is None else (lambda *a: watch("newton", *a))
-    )
-    if minimum.failure is not None:
-        raise NumericalFailure(minimum.failure, minimum.detail)
-    at = minimum.at
+    problem.free_energy.require_deterministic(problem.start.theta, problem.start.controls)
+    theta, controls = adam(problem, watch), problem.start.controls
+    at = _equilibrium(problem, State(theta, controls), watch)
     held = problem.weights(at.functionals) @ at.functionals
-    point = Point(problem.process.span[0], at, respond(problem, at), 0.0, None, held, 0)
+    point = Point(problem.process.span[0], at, respond(problem, at, None), 0.0, None, held, 0)
     return watched(problem, point, None)
 
 
-def _adam(problem: Problem, watch: Watch | None) -> torch.Tensor:
-    theta = problem.start.theta.clone()
+def _equilibrium(problem: Problem, state: State, watch: Watch | None) -> Linearisation:
+    """The minimum that Newton finds; where Newton is not to be used, the state itself if |∇J| is small enough."""
+    if problem.minimiser.max_steps == 0:
+        at, tolerance = problem.free_energy.linearise(state.theta, state.controls), problem.minimiser.tolerance
+        if not at.residual <= tolerance:
+            detail = f"Adam alone reached |grad J| = {at.residual:.3g}, start.equilibrate.tolerance is {tolerance:.3g}"
+            raise NumericalFailure(Status.NOT_AT_EQUILIBRIUM, detail)
+        return at
+    minimum = problem.minimiser.minimise(
+        problem.free_energy, state, None if watch is None else (lambda *a: watch("newton", *a))
+    )
+    if minimum.failure is not None:
+        raise NumericalFailure(minimum.failure, minimum.detail)
+    return minimum.at
+
+
+def adam(problem: Problem, watch: Watch | None) -> torch.Tensor:
+    """θ after the Adam steps of a problem, with an annealed learning rate.
+
+    Args:
+        problem: What is run.
+        watch: Told about the steps.
+
+    Returns:
+        θ.
+
+    Raises:
+        NumericalFailure: NON_FINITE if a gradient is not finite.
+    """
+    theta, draws = problem.start.theta.clone(), stream(problem.seed, problem.start)
     optimiser = torch.optim.Adam([theta], lr=problem.learning_rate)
     for step in range(problem.adam_steps):
-        value, theta.grad = problem.free_energy.gradient(theta, problem.start.controls)
+        part, batch = problem.free_energy, problem.adam_batch
+        part = part if batch is None else part.minibatch(batch, draws)
+        value, theta.grad = part.gradient(theta, problem.start.controls)
         if not bool(torch.isfinite(theta.grad).all()):
             raise NumericalFailure(Status.NON_FINITE, f"J = {value:.6g} in Adam step {step}")
         if watch is not None:

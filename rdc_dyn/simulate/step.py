@@ -4,37 +4,44 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
 from rdc_dyn.dynamics import (
+    Answer,
     Approach,
     Constraint,
+    Minimum,
     Response,
     State,
     VectorField,
     approach,
-    linear_response,
 )
 from rdc_dyn.objective import Linearisation
 from rdc_dyn.simulate.events import jump
 from rdc_dyn.simulate.problem import Point, Problem
 from rdc_dyn.status import NumericalFailure, Status
 
+#: |∇J| at which the descent from the end of a branch may stop, where the corrector promises less.
+_LOOSE = 1e-5
+#: Most times that the multipliers are moved by hand to restore what is held on another branch.
+_RESTORATIONS = 6
 
-def respond(problem: Problem, at: Linearisation) -> Response:
-    """θ_c and M at a state; counts the work.
+
+def respond(problem: Problem, at: Linearisation, before: Point | None) -> Response:
+    """θ_c and M at a point of the path.
 
     Args:
         problem: What is run.
-        at: The state.
+        at: The point.
+        before: The point before it, or None.
 
     Returns:
         The response.
 
     Raises:
-        NumericalFailure: That of the solve.
+        NumericalFailure: That of what failed on the way, such as a solve.
     """
-    response = linear_response(at, problem.solver, problem.precision)
-    problem.free_energy.work.krylov_iterations += response.iterations
-    return response
+    return problem.response.at_point(problem.free_energy, at, None if before is None else before.known)
 
 
 def watched(problem: Problem, point: Point, before: Point | None) -> Point:
@@ -84,13 +91,13 @@ def advance(problem: Problem, point: Point, target: float) -> Point:
     """
     held = point.held_values if problem.baumgarte else None
     vector_field = VectorField(
-        problem.free_energy, problem.process, problem.solver, point.state, point.response, problem.baumgarte, held
+        problem.free_energy, problem.process, problem.response, point.known, problem.baumgarte, held
     )
     predicted = problem.integrator.step(vector_field, point.time, target, point.first_step)
     if predicted.state is None:
         raise NumericalFailure(predicted.failure or Status.NON_FINITE, predicted.detail)
     new = _correct(problem, point, predicted.state, target, predicted.next_step)
-    if problem.corrector.tolerance is not None:
+    if problem.corrector.tolerance is not None and problem.response.tangent:
         _same_branch(point, predicted.state, new)
     return watched(problem, replace(new, singularities=_singularities(problem, point, new)), point)
 
@@ -115,31 +122,59 @@ def relax(problem: Problem, point: Point, target: float) -> Point:
     controls = point.at.controls + h * rates if given is None else given
     predicted = State(point.at.theta + h * (rates @ point.response.directions), controls)
     predicted.require_bounds()
-    minimum = problem.minimiser.minimise(problem.free_energy, predicted)
-    if minimum.failure is not None:
-        raise NumericalFailure(minimum.failure, minimum.detail)
-    new = _correct(problem, point, minimum.state, target, None)
+    # The corrector promises the rest, and with it what is held.
+    promised = problem.corrector.tolerance
+    loose = None if promised is None else max(promised, min(_LOOSE, 1e3 * promised))
+    minimum = problem.minimiser.minimise(problem.free_energy, predicted, tolerance=loose)
+    for attempt in range(_RESTORATIONS + 1):
+        if minimum.failure is not None:
+            raise NumericalFailure(minimum.failure, minimum.detail)
+        try:
+            # What the multipliers did on the old branch says nothing about the new one.
+            new = _correct(problem, point, minimum.state, target, None, same_branch=False)
+            break
+        except NumericalFailure:
+            if attempt == _RESTORATIONS or not problem.process.held:
+                raise
+        there = _nearer(problem, point, minimum)
+        minimum = problem.minimiser.minimise(problem.free_energy, there, tolerance=loose, saddles=True)
     return watched(problem, replace(new, jump=jump(point, new)), None)
 
 
-def _correct(problem: Problem, point: Point, state: State, target: float, first_step: float | None) -> Point:
+def _nearer(problem: Problem, point: Point, minimum: Minimum) -> State:
+    """Half of the way in the multipliers from a minimum towards what is held, along the response there."""
+    response = respond(problem, minimum.at, None)
+    weights, directions = problem.weights(point.held_values), problem.process.free_directions(point.here)
+    missing = point.held_values - weights @ minimum.at.functionals
+    shift = 0.5 * torch.linalg.solve(weights @ response.matrix @ directions.T, missing) @ directions
+    state = State(minimum.at.theta + shift @ response.directions, minimum.at.controls + shift)
     state.require_bounds()
-    correction = problem.corrector.correct(problem.free_energy, state, _constraint(problem, point))
+    return state
+
+
+def _correct(
+    problem: Problem, point: Point, state: State, target: float, first_step: float | None, *, same_branch: bool = True
+) -> Point:
+    state.require_bounds()
+    constraint = _constraint(problem, point, known=same_branch and problem.response.tangent)
+    correction = problem.corrector.correct(problem.free_energy, state, constraint)
     problem.free_energy.work.corrector_iterations += correction.iterations
     if correction.at is None or correction.failure is not None:
         raise NumericalFailure(correction.failure or Status.NON_FINITE, correction.detail)
-    response = respond(problem, correction.at)
+    response = respond(problem, correction.at, point)
     return Point(
         target, correction.at, response, abs(target - point.time), first_step, point.held_values, point.index + 1
     )
 
 
-def _constraint(problem: Problem, point: Point) -> Constraint | None:
+def _constraint(problem: Problem, point: Point, *, known: bool) -> Constraint | None:
     """What the process holds, and the controls that it leaves free to do so."""
     if not problem.process.held:
         return None
     weights = problem.weights(point.held_values)
-    return Constraint(weights, point.held_values, problem.process.free_directions(point.here))
+    directions, response = problem.process.free_directions(point.here), point.response
+    answer = Answer(directions @ response.directions, weights @ response.matrix @ directions.T) if known else None
+    return Constraint(weights, point.held_values, directions, answer)
 
 
 def _same_branch(before: Point, predicted: State, after: Point) -> None:

@@ -13,7 +13,7 @@ import torch
 from rdc_dyn.dynamics import Integrator, IsoFunctional, Minimiser, NewtonKrylov, Prescribed, State, StepSize
 from rdc_dyn.dynamics.corrector import Constraint
 from rdc_dyn.dynamics.integrator import ORDERS
-from rdc_dyn.linalg import Dense, Factorised
+from rdc_dyn.linalg import Dense, Factorised, Preconditioner
 from rdc_dyn.objective import FreeEnergy, LinearGaussian, Work
 from rdc_dyn.status import Status
 from tests.problems import Fold, controls, equilibrium, linear_gaussian, points_and_events, problem, trajectory
@@ -135,7 +135,11 @@ def test_newton_is_quadratic_and_idempotent() -> None:
         residuals.append(free_energy.linearise(theta, at.controls).residual)
         step = NewtonKrylov(Dense(), 1e-30, max_iterations=1).correct(free_energy, State(theta, at.controls), None)
         assert step.failure is Status.CORRECTOR_DIVERGED  # one step does not reach 1e-30
-        theta = NewtonKrylov(Dense(), 1e-30)._newton(free_energy, free_energy.linearise(theta, at.controls), None).theta
+        theta = (
+            NewtonKrylov(Dense(), 1e-30)
+            ._newton(free_energy, free_energy.linearise(theta, at.controls), None, None, 1e-12)
+            .theta
+        )
     assert residuals[1] < residuals[0] ** 1.5
     assert residuals[2] < residuals[1] ** 1.5
     there = NewtonKrylov(Dense(), 1e-9).correct(free_energy, State(at.theta, at.controls), None)
@@ -168,7 +172,7 @@ def test_minimiser_leaves_a_saddle_and_reports_one_it_cannot_leave() -> None:
     free_energy = FreeEnergy(objective, Work())
     origin = State(torch.zeros(objective.size, dtype=torch.float64), controls(3.0, 4.0))
     assert free_energy.linearise(origin.theta, origin.controls).residual == 0.0
-    minimum = Minimiser(Factorised(), 1e-10).minimise(free_energy, origin)
+    minimum = Minimiser(Preconditioner(Factorised()), 1e-10).minimise(free_energy, origin)
     assert minimum.failure is None
     best = equilibrium(objective, controls(3.0, 4.0))
     assert minimum.at.value == pytest.approx(best.value, rel=1e-10)
@@ -180,7 +184,7 @@ def test_minimiser_never_returns_a_worse_point() -> None:
     start = State(objective.initial(torch.Generator().manual_seed(3)) * 5, controls(3.0, 4.0))
     first = free_energy.value(start.theta, start.controls)
     for steps in (1, 2, 5):
-        minimum = Minimiser(Factorised(), 1e-12, max_steps=steps).minimise(free_energy, start)
+        minimum = Minimiser(Preconditioner(Factorised()), 1e-12, max_steps=steps).minimise(free_energy, start)
         assert minimum.failure is Status.NOT_AT_EQUILIBRIUM
         assert minimum.at.value <= first
 

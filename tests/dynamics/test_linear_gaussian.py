@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rdc_dyn.dynamics import Integrator, IsoFunctional, Prescribed, SurfacePoint, linear_response
-from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, LinearSolver
+from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, LinearSolver, Preconditioner
 from rdc_dyn.objective import FreeEnergy, LinearGaussian, Work
 from rdc_dyn.objective.linearisation import Linearisation
 from tests.problems import (
@@ -28,7 +28,7 @@ from tests.problems import (
 SOLVERS: dict[str, Callable[[], LinearSolver]] = {
     "dense": Dense,
     "cg": lambda: ConjugateGradient(1e-12),
-    "preconditioned cg": lambda: ConjugateGradient(1e-12, preconditioner=Factorised()),
+    "preconditioned cg": lambda: ConjugateGradient(1e-12, preconditioner=Preconditioner(Factorised())),
 }
 
 
@@ -115,7 +115,7 @@ def test_oracle_points() -> None:
     checked = 0
     for point in reference["points"]:
         at = equilibrium(objective, controls(*point["s"]))
-        response = linear_response(at, ConjugateGradient(1e-12, preconditioner=Factorised()), 0.0)
+        response = linear_response(at, ConjugateGradient(1e-12, preconditioner=Preconditioner(Factorised())), 0.0)
         assert at.value == pytest.approx(point["F"], rel=1e-8)
         np.testing.assert_allclose(at.functionals, point["RDC"], rtol=1e-8)
         np.testing.assert_allclose(response.matrix[:, :2], np.array(point["response"])[:, :2], rtol=1e-8)

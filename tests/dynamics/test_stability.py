@@ -11,7 +11,7 @@ from rdc_dyn.dynamics import (
     Monitor,
     linear_response,
 )
-from rdc_dyn.linalg import Dense, Factorised, materialise, spectrum
+from rdc_dyn.linalg import Dense, Factorised, Preconditioner, materialise, spectrum
 from rdc_dyn.objective import FreeEnergy, Objective, Work
 from tests.problems import (
     Fold,
@@ -42,9 +42,9 @@ def test_distance_to_a_fold_in_closed_form() -> None:
     at = equilibrium(Fold(), controls(0.9, 1.0))
     response = linear_response(at, Dense(), 0.0)
     rates = controls(1.0, 0.0)
-    found = Monitor(Factorised()).look(at, rates @ response.directions, rates, None, 1.0)
+    found = Monitor(Preconditioner(Factorised())).look(at, rates @ response.directions, rates, None, 1.0)
     assert found.approach.distance == pytest.approx(0.2, rel=1e-10)
-    away = Monitor(Factorised()).look(at, -rates @ response.directions, -rates, None, 1.0)
+    away = Monitor(Preconditioner(Factorised())).look(at, -rates @ response.directions, -rates, None, 1.0)
     assert away.approach.distance == math.inf
 
 
@@ -55,7 +55,7 @@ def test_distance_is_the_smallest_of_the_pencil() -> None:
     response = linear_response(at, Dense(), 0.0)
     rates = controls(-0.7, 0.4, 0.3)
     velocity = rates @ response.directions
-    found = Monitor(Factorised(), rtol=1e-10, max_iterations=200).look(at, velocity, rates, None, 1.0)
+    found = Monitor(Preconditioner(Factorised()), rtol=1e-10, max_iterations=200).look(at, velocity, rates, None, 1.0)
     drift = at.drift(velocity, rates)
     change = torch.stack([drift.mv(row) for row in torch.eye(objective.size, dtype=torch.float64)])
     inside = torch.eye(objective.size, dtype=torch.float64) - at.kernel.T @ at.kernel
@@ -70,12 +70,12 @@ def test_smallest_eigenvalue_and_morse_index(monkeypatch: pytest.MonkeyPatch) ->
     for at in (equilibrium(objective, controls(2.0, 3.0)), saddle):
         values = torch.linalg.eigvalsh(torch.stack([at.mv(e) for e in torch.eye(at.size, dtype=torch.float64)]))
         live = values[values.abs() > 1e-9]
-        found = spectrum(at, Factorised())
+        found = spectrum(at, Preconditioner(Factorised()))
         assert found.morse_index == int((live < 0).sum()) == (12 if at is saddle else 0)
         assert found.smallest == pytest.approx(float(live[0]), rel=1e-9)
     monkeypatch.setattr("rdc_dyn.linalg.morse.SMALL", 0)
     at = equilibrium(finite_latent(blobs(), 3, 1e-3), controls(0.3, 1.5))
     values = torch.linalg.eigvalsh(materialise(at))
-    found = spectrum(at, Factorised())
+    found = spectrum(at, Preconditioner(Factorised()))
     assert found.morse_index is None
     assert found.smallest == pytest.approx(float(values[0]), rel=2e-2)

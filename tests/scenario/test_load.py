@@ -236,9 +236,9 @@ def test_templates_are_valid_commented_and_survive_a_dump(name: str) -> None:
     assert max(map(len, text.splitlines())) <= 120
 
 
-def test_the_templates_are_the_three_promised_and_others_are_refused() -> None:
-    assert list(templates()) == ["digits", "vae", "linear-gaussian"]
-    with pytest.raises(UserError, match=r"no template 'x'; choose one of: digits, vae, linear-gaussian"):
+def test_the_templates_are_those_promised_and_others_are_refused() -> None:
+    assert list(templates()) == ["digits", "vae", "vae-secant", "linear-gaussian"]
+    with pytest.raises(UserError, match=r"no template 'x'; choose one of: digits, vae, vae-secant, linear-gaussian"):
         template("x")
 
 
@@ -382,10 +382,11 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
         ],
         "clocks": ["alpha", "multipliers", "rate_distortion"],
         "integrators": [*FIXED_METHODS, *ADAPTIVE_METHODS],
-        "correctors": ["none", "gradient", "newton_krylov"],
-        "solvers": ["cg", "dense"],
+        "correctors": ["none", "gradient", "variance_reduced", "newton_krylov"],
+        "responses": ["linear_response", "secant", "finite_difference"],
+        "solvers": ["cg", "minres", "dense"],
         "likelihoods": ["gaussian", "bernoulli"],
-        "templates": ["digits", "vae", "linear-gaussian"],
+        "templates": ["digits", "vae", "vae-secant", "linear-gaussian"],
     }
     assert all(line.strip() and "\n" not in line for members in listed.values() for _, line in members)
 

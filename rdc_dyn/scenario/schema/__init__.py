@@ -14,9 +14,11 @@ from rdc_dyn.scenario.schema.numerics import (
     FixedStep,
     Gradient,
     Integrator,
-    LinearResponse,
+    Minres,
     NewtonKrylov,
     NoCorrector,
+    Solver,
+    VarianceReduced,
 )
 from rdc_dyn.scenario.schema.objective import (
     Amortised,
@@ -42,6 +44,7 @@ from rdc_dyn.scenario.schema.process import (
     Start,
     Toward,
 )
+from rdc_dyn.scenario.schema.response import FiniteDifference, LinearResponse, Response, Secant
 from rdc_dyn.scenario.schema.scenario import Output, Scenario
 
 __all__ = [
@@ -58,6 +61,7 @@ __all__ = [
     "Digits",
     "Ends",
     "Equilibrate",
+    "FiniteDifference",
     "FiniteLatent",
     "FixedStep",
     "GeodesicTransfer",
@@ -73,6 +77,7 @@ __all__ = [
     "LinearResponse",
     "Linearisation",
     "Matrix",
+    "Minres",
     "MlpDecoder",
     "MlpEncoder",
     "NewtonKrylov",
@@ -82,10 +87,14 @@ __all__ = [
     "Output",
     "Prescribed",
     "Process",
+    "Response",
     "Scenario",
+    "Secant",
     "Section",
+    "Solver",
     "Start",
     "TableDecoder",
     "TorchvisionImages",
     "Toward",
+    "VarianceReduced",
 ]

@@ -1,4 +1,4 @@
-"""The sections `response`, `integrator` and `corrector`."""
+"""The sections `response.solver`, `integrator` and `corrector`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,42 @@ REFUSED_METHODS = {
 }
 
 
-class Cg(Section):
-    """Preconditioned conjugate gradients on Hessian-vector products."""
-
-    method: Literal["cg"]
-    rtol: Positive = Field(default=1e-8, description="relative residual |b - A u| / |b|")
+class _Krylov(Section):
+    method: str
+    rtol: Positive | None = Field(
+        default=None, description="relative residual |b - A u| / |b|; null: 1e-8 in float64, 1e-4 in float32"
+    )
     max_iterations: Count = 2000
     damping: NonNegative = Field(default=0.0, description="added to A; the response is then that of the damped system")
-    preconditioner: Literal["factorised", "none"] = "factorised"
+    preconditioner: Literal["factorised", "nystrom", "kfac", "none"] = Field(
+        default="factorised",
+        description="factorised: a factor of an A met earlier; nystrom: its largest eigenvalues, for large theta; "
+        "kfac: Kronecker factors and a core, for large theta of an amortised encoder",
+    )
+    rank: Count | None = Field(
+        default=None,
+        description="of nystrom: products that a build takes; null: 100. Of kfac: coordinates of its core; null: 1000",
+    )
+    memory: Annotated[int, Field(ge=0)] = Field(
+        default=40, description="pairs (s, A s) of the last solves that update the preconditioner; 0: none"
+    )
+    patience: Positive = Field(
+        default=1.0,
+        description="products that solves take beyond those of a fresh preconditioner, as a multiple of what a build "
+        "takes, after which it is built anew; smaller where builds are cheap, as in batches on a GPU",
+    )
+
+
+class Cg(_Krylov):
+    """Preconditioned block conjugate gradients on Hessian-vector products."""
+
+    method: Literal["cg"]
+
+
+class Minres(_Krylov):
+    """Preconditioned minimal residuals on Hessian-vector products; A may be indefinite."""
+
+    method: Literal["minres"]
 
 
 class Dense(Section):
@@ -35,11 +63,7 @@ class Dense(Section):
     damping: NonNegative = Field(default=0.0, description="added to A; the response is then that of the damped system")
 
 
-class LinearResponse(Section):
-    """theta_lam = A^-1 b_lam and theta_gamma = A^-1 b_gamma."""
-
-    kind: Literal["linear_response"] = "linear_response"
-    solver: Annotated[Cg | Dense, Field(discriminator="method")] = Cg(method="cg")
+Solver = Annotated[Cg | Minres | Dense, Field(discriminator="method")]
 
 
 _SMALLEST = (
@@ -71,14 +95,19 @@ class AdaptiveStep(Section):
 Integrator = Annotated[FixedStep | AdaptiveStep, Field(discriminator="method")]
 
 
-_BAUMGARTE = "rate at which the vector field pulls what the process holds back to its value, per unit of the clock"
+_BAUMGARTE = (
+    "rate at which the vector field pulls what the process holds back to its value, per unit of the clock; null: "
+    "1 / integrator.step_size with response.kind secant, else 0"
+)
+_BATCH = "data (of each part) in a minibatch, drawn anew for each step; seeded by seed"
+_TOLERANCE = "on |grad J|; null: 1e-8 in float64, 1e-4 in float32"
 
 
 class NoCorrector(Section):
     """The trajectory is what the integrator gives."""
 
     method: Literal["none"]
-    baumgarte: NonNegative = Field(default=0.0, description=_BAUMGARTE)
+    baumgarte: NonNegative | None = Field(default=None, description=_BAUMGARTE)
 
 
 class Gradient(Section):
@@ -87,16 +116,30 @@ class Gradient(Section):
     method: Literal["gradient"]
     steps: Count = 200
     peak_learning_rate: Positive = 1.5e-3
-    baumgarte: NonNegative = Field(default=0.0, description=_BAUMGARTE)
+    batch: Count | None = Field(default=None, description=_BATCH + "; null: all data")
+    baumgarte: NonNegative | None = Field(default=None, description=_BAUMGARTE)
+
+
+class VarianceReduced(Section):
+    """Preconditioned SVRG: minibatch steps around anchors with full gradients, down to a tolerance on |grad J|."""
+
+    method: Literal["variance_reduced"]
+    batch: Count = Field(default=64, description=_BATCH)
+    steps: Count = Field(default=10, description="steps from one anchor to the next; the first is a full-gradient step")
+    epochs: Count = Field(default=100, description="most anchors; a correction that needs more fails")
+    step: Positive = Field(default=0.1, description="length, 1 is Newton's; halved where an epoch does not lower J")
+    tolerance: Positive | None = Field(default=None, description=_TOLERANCE)
+    baumgarte: NonNegative | None = Field(default=None, description=_BAUMGARTE)
 
 
 class NewtonKrylov(Section):
     """Newton steps by the response's linear solver; with hold_constraint one multiplier direction moves too."""
 
     method: Literal["newton_krylov"]
-    tolerance: Positive | None = Field(default=None, description="on |grad J|; null: 1e-8 in float64, 1e-4 in float32")
+    tolerance: Positive | None = Field(default=None, description=_TOLERANCE)
     max_iterations: Count = 12
     hold_constraint: bool = Field(default=True, description="also restore the functional that the process holds")
+    baumgarte: NonNegative | None = Field(default=None, description=_BAUMGARTE + "; only without hold_constraint")
 
 
-Corrector = Annotated[NoCorrector | Gradient | NewtonKrylov, Field(discriminator="method")]
+Corrector = Annotated[NoCorrector | Gradient | VarianceReduced | NewtonKrylov, Field(discriminator="method")]

@@ -21,9 +21,15 @@ from rdc_dyn.scenario.schema.base import (
 class Equilibrate(Section):
     """How the first equilibrium is found: Adam, then trust-region Newton-Krylov."""
 
-    adam_steps: Annotated[int, Field(ge=0)] = Field(default=1000, description="full-batch Adam steps before Newton")
+    adam_steps: Annotated[int, Field(ge=0)] = Field(default=1000, description="Adam steps before Newton")
+    batch: Count | None = Field(
+        default=None, description="data (of each part) in a minibatch of Adam's, seeded by seed; null: all data"
+    )
     learning_rate: Positive = Field(default=1e-2, description="Adam's largest learning rate, annealed to zero")
-    newton_steps: Count = Field(default=500, description="most trust-region steps")
+    newton_steps: Annotated[int, Field(ge=0)] = Field(
+        default=500,
+        description="most trust-region steps; 0: Adam alone must reach the tolerance, and nothing tells a saddle",
+    )
     tolerance: Positive | None = Field(default=None, description="on |grad J|; null: 1e-8 in float64, 1e-4 in float32")
 
 
@@ -49,10 +55,13 @@ class Ends(Section):
 class _Process(Section):
     span: Interval = Field(default=(0.0, 1.0), description="first and last value of the process clock")
     on_fold: Literal["stop", "relax", "follow"] | None = Field(
-        default=None, description="where a branch of minima ends; null: stop for exact objectives, relax for networks"
+        default=None,
+        description="where a branch of minima ends; null: relax for networks with a linear response, else stop",
     )
     look_ahead: bool | None = Field(
-        default=None, description="watch for folds and branch points ahead; null: for exact objectives"
+        default=None,
+        description="watch for folds and branch points ahead; null: for exact objectives with response.kind "
+        "linear_response",
     )
 
 

@@ -9,9 +9,10 @@ from pydantic import Field
 from rdc_dyn.scenario.schema.base import Count, Section
 from rdc_dyn.scenario.schema.data import Data
 from rdc_dyn.scenario.schema.evaluation import Linearisation
-from rdc_dyn.scenario.schema.numerics import Corrector, Integrator, LinearResponse, NewtonKrylov
+from rdc_dyn.scenario.schema.numerics import Corrector, Integrator, NewtonKrylov
 from rdc_dyn.scenario.schema.objective import Objective
 from rdc_dyn.scenario.schema.process import Process, Start
+from rdc_dyn.scenario.schema.response import LinearResponse, Response
 
 
 class Output(Section):
@@ -41,7 +42,7 @@ class Scenario(Section):
     linearisation: Linearisation = Linearisation()
     start: Start
     process: Process
-    response: LinearResponse = LinearResponse()
+    response: Response = LinearResponse()
     integrator: Integrator
     corrector: Corrector = NewtonKrylov(method="newton_krylov")
     output: Output = Output()

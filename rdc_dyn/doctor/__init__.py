@@ -1,0 +1,9 @@
+"""Whether the derivatives of J are right, and what they cost: what `rdc-dyn doctor` prints."""
+
+from rdc_dyn.doctor.check import Check
+from rdc_dyn.doctor.machine import machine
+from rdc_dyn.doctor.place import Place
+from rdc_dyn.doctor.report import Report, diagnose, examine
+from rdc_dyn.doctor.show import show
+
+__all__ = ["Check", "Place", "Report", "diagnose", "examine", "machine", "show"]

@@ -1,0 +1,70 @@
+"""M ≈ [(R, D, C)(c + δe) − (R, D, C)(c)]/δ, with θ equilibrated anew at each c + δe (31)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rdc_dyn.dynamics.corrector import Corrector
+from rdc_dyn.dynamics.response import Known, Response, extrapolated
+from rdc_dyn.dynamics.state import State
+from rdc_dyn.objective.free_energy import FreeEnergy
+from rdc_dyn.objective.linearisation import Linearisation
+from rdc_dyn.status import NumericalFailure, Status
+
+_NAMES = ("lam", "gamma", "data_position")
+
+
+@dataclass(frozen=True)
+class FiniteDifference:
+    """The paper's own recipe: no derivative of the equilibrium is computed, it is found again nearby.
+
+    Costs two equilibrations for each step, three where the data move. M has an error of order δ, and another of
+    |∇J|/δ where the corrector stops short of the surface: a corrector that still improves θ at fixed multipliers puts
+    that into M. Inside a step M is that of its start.
+
+    Attributes:
+        corrector: Equilibrates θ at fixed multipliers.
+        delta: δ; t − δ is taken in place of t + δ where that leaves [0, 1].
+        predictor: Whether θ_c is differenced too; else θ stays where it is until it is corrected.
+    """
+
+    corrector: Corrector
+    delta: float = 0.01
+    predictor: bool = False
+    tangent: bool = False
+
+    def at_point(self, free_energy: FreeEnergy, at: Linearisation, before: Known | None) -> Response:
+        """Equilibrate at λ + δ, at γ + δ and, where data move, at t ± δ; fails as the corrector does."""
+        directions = at.theta.new_zeros((3, at.size))
+        matrix, curvature = at.theta.new_zeros((3, 3)), 0.0
+        for column in range(3 if free_energy.objective.moves else 2):
+            step = self._step(at, column)
+            there = self._equilibrated(free_energy, at, step, column)
+            difference = float(step[column])
+            matrix[:, column] = (there.functionals - at.functionals) / difference
+            if self.predictor:
+                directions[column] = (there.theta - at.theta) / difference
+            if column == 2:
+                curvature = float(there.forces[2] - at.forces[2]) / difference
+        return Response(directions, matrix, at.forces, at.functionals, curvature, 0, float("nan"))
+
+    def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
+        """M of the step's start."""
+        return extrapolated(start, state)
+
+    def _step(self, at: Linearisation, column: int) -> Tensor:
+        step = torch.zeros_like(at.controls)
+        backwards = column == 2 and float(at.controls[2]) + self.delta > 1
+        step[column] = -self.delta if backwards else self.delta
+        return step
+
+    def _equilibrated(self, free_energy: FreeEnergy, at: Linearisation, step: Tensor, column: int) -> Linearisation:
+        done = self.corrector.correct(free_energy, State(at.theta, at.controls + step), None)
+        free_energy.work.corrector_iterations += done.iterations
+        if done.at is None or done.failure is not None:
+            detail = f"at {_NAMES[column]} {float(step[column]):+g}: {done.detail}"
+            raise NumericalFailure(done.failure or Status.NON_FINITE, detail)
+        return done.at

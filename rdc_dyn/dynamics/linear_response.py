@@ -1,0 +1,72 @@
+"""θ_c = A⁻¹ b_c and M = ∂_c(R, D, C)|_θ + ∇_θ(R, D, C)·θ_c (17, 18, 21, 27)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from rdc_dyn.dynamics.response import Known, Response, explicit_derivatives, functional_gradients
+from rdc_dyn.dynamics.state import State
+from rdc_dyn.linalg.base import LinearSolver, Rows
+from rdc_dyn.objective.free_energy import FreeEnergy
+from rdc_dyn.objective.linearisation import Linearisation
+from rdc_dyn.status import NumericalFailure
+
+
+def linear_response(at: Linearisation, solver: LinearSolver, precision: float, start: Rows | None = None) -> Response:
+    """Solve A θ_c = b_c for the controls that J depends on, and form M.
+
+    Args:
+        at: Linearisation of ∇J.
+        solver: How A⁻¹ is applied.
+        precision: ρ of the weight prior, which belongs to J but not to R.
+        start: θ_c of a nearby state, shape (3, P), from which the solves begin; or None.
+
+    Returns:
+        The response.
+
+    Raises:
+        NumericalFailure: With the status of a solve that failed.
+    """
+    active = at.mixed.abs().amax(dim=1) > 0
+    directions = torch.zeros_like(at.mixed)
+    iterations, residual = 0, 0.0
+    if bool(active.any()):
+        solution = solver.solve(at, at.mixed[active], start=None if start is None else start[active])
+        if solution.failure is not None:
+            raise NumericalFailure(solution.failure, f"lam = {at.controls[0]:.6g}, gamma = {at.controls[1]:.6g}")
+        directions[active] = solution.value
+        iterations, residual = solution.iterations, solution.residual
+    matrix = explicit_derivatives(at) + functional_gradients(at, precision) @ directions.T
+    curvature = float(at.control_hessian[2, 2] - torch.dot(at.mixed[2], directions[2]))
+    return Response(directions, matrix, at.forces, at.functionals, curvature, iterations, residual)
+
+
+@dataclass(frozen=True)
+class LinearResponse:
+    """Solves with A at every point and at every stage.
+
+    Attributes:
+        solver: How A⁻¹ is applied.
+    """
+
+    solver: LinearSolver
+    tangent: bool = True
+
+    def at_point(self, free_energy: FreeEnergy, at: Linearisation, before: Known | None) -> Response:
+        """Solve at the point, from θ_c as it goes on in a straight line; counts the work."""
+        if before is None:
+            return self._solve(free_energy, at, None)
+        last, earlier = before.response.directions, before.response.before
+        response = self._solve(free_energy, at, last if earlier is None else 2 * last - earlier)
+        return replace(response, before=last)
+
+    def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
+        """Linearise and solve at the stage."""
+        return self._solve(free_energy, free_energy.linearise(state.theta, state.controls), start.response.directions)
+
+    def _solve(self, free_energy: FreeEnergy, at: Linearisation, start: Rows | None) -> Response:
+        response = linear_response(at, self.solver, free_energy.objective.weight_prior_precision, start)
+        free_energy.work.krylov_iterations += response.iterations
+        return response

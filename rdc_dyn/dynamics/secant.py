@@ -1,0 +1,111 @@
+"""Hess F += r wᵀ + w rᵀ − (r·Δc) w wᵀ, r = Δ(D, C, ∂_tF) − Hess F Δc, w·Δc = 1: M from the path's own history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rdc_dyn.dynamics.linear_response import LinearResponse
+from rdc_dyn.dynamics.response import Known, Response, extrapolated, free_energy_hessian
+from rdc_dyn.dynamics.state import State
+from rdc_dyn.linalg.base import Rows
+from rdc_dyn.objective.free_energy import FreeEnergy
+from rdc_dyn.objective.graph import Controls
+from rdc_dyn.objective.linearisation import Linearisation
+
+#: A step shorter than this share of the multipliers tells nothing above rounding.
+_SHORT = 1e-8
+#: Least curvature of −F, as a share of the largest: noise must not turn the path round.
+_FLAT = 1e-3
+
+
+@dataclass(frozen=True)
+class Secant:
+    """θ_c and M by secant updates from step to step: no solve, and no run besides the path's own.
+
+    d(D, C, ∂_tF)/d(λ, γ, t) is Hess F, which is symmetric (Maxwell), so it has Powell's symmetric update (1970), in
+    lengths relative to (λ, γ). θ_c, only a predictor, has Broyden's good one (1965), θ_c += w (Δθ − θ_cΔc). R's row
+    follows from the first law, dR = ∂_tF dt − λ dD − γ dC − dΩ, which knows what symmetry has taught the others.
+
+    Along the path M converges with the step; across it M is only as good as what the pull towards the held values has
+    excited. The (λ, γ) block is kept negative definite, as it is on the surface: where corrections are noisy, an update
+    that gave C_γ the wrong sign would turn the path round. What equilibration still changes at fixed multipliers is
+    taken for response: begin where |∇J| is small.
+
+    Attributes:
+        first: Gives the first response by a solve; None guesses it from (R, D, C).
+        predictor: Whether θ_c is learnt; else it stays what it is at the start. Not to be used where corrections stop
+            far from the surface: their wandering would be extrapolated.
+    """
+
+    first: LinearResponse | None = None
+    predictor: bool = True
+    tangent: bool = False
+
+    def at_point(self, free_energy: FreeEnergy, at: Linearisation, before: Known | None) -> Response:
+        """The update by the last step; at the start of the path a solve or a guess."""
+        if before is None:
+            return self._guess(free_energy, at) if self.first is None else self.first.at_point(free_energy, at, None)
+        known, step = before.response, at.controls - before.state.controls
+        scale = _scale(0.5 * (at.controls + before.state.controls))
+        length = float((step / scale).norm())
+        if length < _SHORT:
+            return replace(known, forces=at.forces, functionals=at.functionals)
+        w = step / (scale * length).square()
+        directions = known.directions
+        if self.predictor:
+            directions = directions + torch.outer(w, at.theta - before.state.theta - step @ directions)
+        hessian = free_energy_hessian(known)
+        r = at.forces - known.forces - hessian @ step
+        update = torch.outer(r, w) + torch.outer(w, r) - torch.dot(r, step) * torch.outer(w, w)
+        return _response(free_energy, at, directions, _concave(hessian + update, scale))
+
+    def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
+        """M of the step's start."""
+        return extrapolated(start, state)
+
+    @staticmethod
+    def _guess(free_energy: FreeEnergy, at: Linearisation) -> Response:
+        """θ_c = 0, C_γ = −C/γ and D_λ = −R/λ²: power laws of C, and of R, which unlike D has no floor of its own.
+
+        C_λ = 0 makes the first step of a held process explore λ, and the pull back to the held value explores γ. The
+        derivatives at fixed θ are known, and Hess F is at least as negative as those.
+
+        Returns:
+            The response.
+        """
+        hessian, scale = at.control_hessian.clone(), _scale(at.controls)
+        size = at.functionals.abs()
+        hessian[0, 0] = torch.minimum(hessian[0, 0], -size[0] / scale[0].square())
+        hessian[1, 1] = torch.minimum(hessian[1, 1], -size[2] / scale[1])
+        return _response(free_energy, at, torch.zeros_like(at.mixed), _concave(hessian, scale))
+
+
+def _scale(controls: Controls) -> Controls:
+    """Units of length: λ, γ and one; one where a multiplier is zero."""
+    scale = torch.where(controls > 0, controls, 1.0)
+    scale[2] = 1.0
+    return scale
+
+
+def _concave(hessian: Float[Tensor, "3 3"], scale: Controls) -> Float[Tensor, "3 3"]:
+    """Hess F with a negative definite (λ, γ) block: eigenvalues in relative lengths are cut off."""
+    units = torch.outer(scale[:2], scale[:2])
+    values, vectors = torch.linalg.eigh(hessian[:2, :2] * units)
+    highest = -_FLAT * values.abs().max().clamp_min(torch.finfo(values.dtype).tiny)
+    if bool(values.max() <= highest):
+        return hessian
+    hessian = hessian.clone()
+    hessian[:2, :2] = (vectors * values.clamp(max=highest)) @ vectors.T / units
+    return hessian
+
+
+def _response(free_energy: FreeEnergy, at: Linearisation, directions: Rows, hessian: Float[Tensor, "3 3"]) -> Response:
+    """The response whose M has the rows D and C of Hess F, and R by the first law."""
+    rate = -at.controls[:2] @ hessian[:2] - free_energy.objective.weight_prior_precision * (directions @ at.theta)
+    rate[2] += at.forces[2]
+    matrix = torch.cat([rate[None], hessian[:2]])
+    return Response(directions, matrix, at.forces, at.functionals, float(hessian[2, 2]), 0, float("nan"))

@@ -1,0 +1,169 @@
+"""u ← u + K(b − A u): a Krylov iteration K, begun again from the true residual until |b − A u| ≤ rtol |b|."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from rdc_dyn.linalg.base import LinearSolution, Rows, SymmetricOperator, products, project_out
+from rdc_dyn.linalg.preconditioner import Preconditioner
+from rdc_dyn.status import Status
+
+#: Failures that a better M may mend.
+_SLOW = (Status.KRYLOV_MAX_ITERATIONS, Status.KRYLOV_STAGNATED)
+#: A pass that leaves more than this share of the worst residual is up against rounding.
+_PROGRESS = 0.9
+#: A pass aims a little below the tolerance, lest two ways to take a norm disagree about the last bit.
+_AIM = 0.999
+
+
+@dataclass(frozen=True)
+class System:
+    """A + damping I on the complement of the kernel, its preconditioner, and what a solve learns of it.
+
+    Attributes:
+        operator: A.
+        preconditioner: M, prepared.
+        damping: Multiple of the identity added to A.
+        pairs: The first (s, y) blocks met, for the preconditioner to learn from.
+    """
+
+    operator: SymmetricOperator
+    preconditioner: Preconditioner
+    damping: float
+    pairs: list[tuple[Rows, Rows]] = field(default_factory=list)
+
+    def product(self, rows: Rows) -> Rows:
+        """(A + damping) v for each row v; as many pairs as the preconditioner wants are recorded."""
+        image = products(self.operator, rows, self.damping)
+        if sum(len(s) for s, _ in self.pairs) < self.preconditioner.window:
+            self.pairs.append((rows, image))
+        return image
+
+    def residual(self, b: Rows, u: Rows) -> Rows:
+        """b − (A + damping) u."""
+        return b - products(self.operator, u, self.damping)
+
+    def teach(self) -> None:
+        """Give the recorded pairs to the preconditioner."""
+        if self.pairs:
+            s, y = zip(*self.pairs)
+            self.preconditioner.learn(torch.cat(s), torch.cat(y))
+            self.pairs.clear()
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Result of one Krylov iteration from zero.
+
+    Attributes:
+        value: Approximate solutions u of A u = r, shape (k, P).
+        iterations: Iterations, each with one product for every right-hand side still in it.
+        products: Products A v.
+        failure: None, INDEFINITE or NON_FINITE.
+        residual: r − A u as the recurrence has it, or None where it has none.
+    """
+
+    value: Rows
+    iterations: int
+    products: int
+    failure: Status | None
+    residual: Rows | None = None
+
+
+#: Iterations after which a recurrence may have drifted.
+_FEW = 50
+
+#: (system, residuals r, target for each |r|, most iterations) → pass.
+Iteration = Callable[[System, Rows, float, int], Pass]
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """Where a solve stands: u, products spent, worst relative residual, and why it ended."""
+
+    value: Rows
+    products: int
+    residual: float
+    failure: Status | None
+
+
+def solve(
+    iteration: Iteration, system: System, rhs: Rows, rtol: float, max_iterations: int, start: Rows | None
+) -> LinearSolution:
+    """Iterate to the true residual; a solve that is slow or stuck is tried once more with M built anew.
+
+    Args:
+        iteration: The Krylov iteration.
+        system: A with its preconditioner.
+        rhs: b, shape (k, P).
+        rtol: Relative residual.
+        max_iterations: For each right-hand side.
+        start: First guesses, or None; one that is worse than zero is not used.
+
+    Returns:
+        The solutions, or the failure.
+    """
+    system.preconditioner.prepare(system.operator)
+    kernel = system.operator.kernel
+    rhs = project_out(kernel, rhs)
+    norms = rhs.norm(dim=1, keepdim=True)
+    scale = torch.where(norms > 0, norms, 1.0)
+    begin = None if start is None else torch.where(norms > 0, project_out(kernel, start) / scale, 0.0)
+    end = _restarted(iteration, system, rhs / scale, begin, rtol, max_iterations)
+    spent = end.products
+    if end.failure in _SLOW and system.preconditioner.refresh(system.operator):
+        system.pairs.clear()
+        end = _restarted(iteration, system, rhs / scale, end.value, rtol, max_iterations)
+        spent += end.products
+    if end.failure is None or end.failure in _SLOW:
+        system.teach()
+    if end.failure is not None:
+        return LinearSolution(torch.full_like(rhs, torch.nan), end.failure, spent, end.residual)
+    system.preconditioner.report(end.products, len(rhs))
+    return LinearSolution(end.value * scale, None, spent, end.residual)
+
+
+def _trusted(done: Pass, rtol: float, b: Rows) -> bool:
+    """Whether the residual of a recurrence needs no check by a product.
+
+    It parts from the true one by rounding, about eps |A| |u| in every iteration, and |A| |u| is at most κ |b|. With a
+    condition of up to 1e7 a few dozen iterations stay far below a tolerance of 1e3 √eps.
+
+    Returns:
+        The verdict.
+    """
+    return done.iterations <= _FEW and rtol >= 1e3 * torch.finfo(b.dtype).eps ** 0.5
+
+
+def _restarted(
+    iteration: Iteration, system: System, b: Rows, start: Rows | None, rtol: float, budget: int
+) -> _Progress:
+    """Passes on the right-hand sides not yet solved, as long as the worst residual falls; no residual ever rises."""
+    u = torch.zeros_like(b) if start is None else start
+    r, spent = b, 0
+    if start is not None:
+        r, spent = system.residual(b, u), len(b)
+        helps = r.norm(dim=1, keepdim=True) < b.norm(dim=1, keepdim=True)
+        u, r = torch.where(helps, u, 0.0), torch.where(helps, r, b)
+    worst = float(r.norm(dim=1).max())
+    while not worst <= rtol:
+        open_ = r.norm(dim=1) > rtol
+        done = iteration(system, r[open_], _AIM * rtol, budget)
+        spent += done.products
+        budget -= done.iterations
+        if done.failure is not None:
+            return _Progress(u, spent, torch.nan, done.failure)
+        moved = u.index_put((open_,), u[open_] + done.value)
+        told = done.residual if _trusted(done, rtol, b) else None
+        left = r.index_put((open_,), system.residual(b[open_], moved[open_]) if told is None else told)
+        better = left.norm(dim=1, keepdim=True) < r.norm(dim=1, keepdim=True)
+        u, r = torch.where(better, moved, u), torch.where(better, left, r)
+        before, worst = worst, float(r.norm(dim=1).max())
+        if worst > rtol and budget <= 0:
+            return _Progress(u, spent, worst, Status.KRYLOV_MAX_ITERATIONS)
+        if worst > max(rtol, _PROGRESS * before):
+            return _Progress(u, spent, worst, Status.KRYLOV_STAGNATED)
+    return _Progress(u, spent, worst, None)

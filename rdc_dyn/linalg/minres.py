@@ -1,0 +1,143 @@
+"""min |b − A u|_M over a Krylov space of MA: minimal residuals for symmetric A, definite or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rdc_dyn.linalg.base import LinearSolution, Rows, SymmetricOperator
+from rdc_dyn.linalg.krylov import Pass, System, solve
+from rdc_dyn.linalg.preconditioner import Preconditioner
+from rdc_dyn.status import Status
+
+
+@dataclass(frozen=True)
+class Minres:
+    """Solves (A + damping I) u = b to |b − A u| ≤ rtol |b| (Paige & Saunders 1975).
+
+    Preconditioned as in Choi, Paige & Saunders (2011), without their minimum-length variant for inconsistent systems: A
+    may have negative eigenvalues, M has none. All right-hand sides advance together, each in its own Krylov space, so
+    that an iteration is one batched product.
+
+    Attributes:
+        rtol: Relative residual.
+        max_iterations: For each right-hand side.
+        damping: Multiple of the identity added to A.
+        preconditioner: M; it is kept from solve to solve.
+    """
+
+    rtol: float = 1e-8
+    max_iterations: int = 2000
+    damping: float = 0.0
+    preconditioner: Preconditioner = field(default_factory=Preconditioner)
+
+    def solve(
+        self, operator: SymmetricOperator, rhs: Rows, *, rtol: float | None = None, start: Rows | None = None
+    ) -> LinearSolution:
+        """Solve for each row of `rhs`; a slow or stalled solve is tried once more with a rebuilt preconditioner.
+
+        Args:
+            operator: A.
+            rhs: Right-hand sides, shape (k, P).
+            rtol: Relative residual, the solver's own if None.
+            start: First guesses, shape (k, P), or None for zero.
+
+        Returns:
+            The solutions, or the status of a failure.
+        """
+        system = System(operator, self.preconditioner, self.damping)
+        return solve(_iterate, system, rhs, self.rtol if rtol is None else rtol, self.max_iterations, start)
+
+
+class _Lanczos(NamedTuple):
+    """One step of the Lanczos process with its QR factors; every entry has a row for each right-hand side.
+
+    Attributes:
+        number: Number of the right-hand side.
+        u: Iterate.
+        r: Its residual, by recurrence.
+        v_old: vⱼ₋₁ with |v|_M = 1.
+        v: vⱼ.
+        z: M vⱼ.
+        w_old: Search direction before the last.
+        w: Last search direction.
+        beta: |vⱼ|_M before it was normalised.
+        phi: Signed M-norm of the residual.
+        cosine: Of the last rotation.
+        sine: Of the last rotation.
+        cosine_old: Of the rotation before.
+        sine_old: Of the rotation before.
+    """
+
+    number: Tensor
+    u: Rows
+    r: Rows
+    v_old: Rows
+    v: Rows
+    z: Rows
+    w_old: Rows
+    w: Rows
+    beta: Tensor
+    phi: Tensor
+    cosine: Tensor
+    sine: Tensor
+    cosine_old: Tensor
+    sine_old: Tensor
+
+    @classmethod
+    def begin(cls, system: System, r: Rows) -> _Lanczos:
+        """At u = 0."""
+        zero, one = torch.zeros_like(r), r.new_ones((len(r), 1))
+        v, z, beta = _normalised(system, r)
+        number = torch.arange(len(r), device=r.device)
+        return cls(number, zero, r, zero, v, z, zero, zero, beta, beta, one, 0 * one, one, 0 * one)
+
+    def step(self, system: System) -> _Lanczos:
+        """One product."""
+        image = system.product(self.z)
+        alpha = (self.z * image).sum(dim=1, keepdim=True)
+        v, z, beta = _normalised(system, image - alpha * self.v - self.beta * self.v_old)
+        delta = self.cosine * alpha - self.cosine_old * self.sine * self.beta
+        rho = torch.hypot(delta, beta)
+        inverse = torch.where(rho > 0, 1.0 / rho, 0.0)  # zero where A is singular on an invariant space
+        above = self.sine * alpha + self.cosine_old * self.cosine * self.beta
+        cosine, sine = delta * inverse, beta * inverse
+        w = (self.z - self.sine_old * self.beta * self.w_old - above * self.w) * inverse
+        return _Lanczos(
+            self.number, self.u + cosine * self.phi * w, sine**2 * self.r - cosine * sine * self.phi * v,
+            self.v, v, z, self.w, w, beta, -sine * self.phi, cosine, sine, self.cosine, self.sine,
+        )  # fmt: skip
+
+    def select(self, rows: Tensor) -> _Lanczos:
+        """The right-hand sides that a mask keeps."""
+        return self if bool(rows.all()) else _Lanczos(*(entry[rows] for entry in self))
+
+
+def _normalised(system: System, v: Rows) -> tuple[Rows, Rows, Tensor]:
+    """v / |v|_M, M v / |v|_M and |v|_M; zeros where v is zero."""
+    z = system.preconditioner.apply(v)
+    beta = (v * z).sum(dim=1, keepdim=True).clamp_min(0.0).sqrt()
+    safe = torch.where(beta > 0, beta, 1.0)
+    return v / safe, z / safe, beta
+
+
+def _iterate(system: System, r: Rows, target: float, budget: int) -> Pass:
+    """Minimal residuals from zero until every row of the residual is below the target."""
+    u, residual, products = torch.zeros_like(r), r, 0
+    state = _Lanczos.begin(system, r)
+    for step in range(budget + 1):
+        norms = state.r.norm(dim=1)
+        if not bool(torch.isfinite(norms).all()):
+            return Pass(u, step, products, Status.NON_FINITE)
+        u = u.index_copy(0, state.number, state.u)
+        residual = residual.index_copy(0, state.number, state.r)
+        # A Lanczos process that has come to its end (beta = 0) has nothing more to offer.
+        state = state.select((norms > target) & (state.beta[:, 0] > 0))
+        if step == budget or not len(state.number):
+            return Pass(u, step, products, None, residual)
+        state = state.step(system)
+        products += len(state.number)
+    raise AssertionError("the loop returns")

@@ -1,0 +1,57 @@
+"""H = Vᵀ γM V + S R⁻ᵀ D R⁻¹ Sᵀ, V = I − Y R⁻¹ Sᵀ: the limited-memory BFGS inverse (Nocedal 1980) in compact form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rdc_dyn.linalg.base import Rows
+from rdc_dyn.linalg.conjugate_pairs import small
+
+
+@dataclass(frozen=True)
+class LimitedMemory:
+    """M updated by the secant equations H yᵢ = sᵢ, oldest first; the last holds exactly, all do for conjugate pairs.
+
+    The compact form of Byrd, Nocedal & Schnabel (1994, eq. 2.6) is applied factor by factor. So H is a sum of squares
+    whatever rounding does, which their form with one middle matrix is not.
+
+    Attributes:
+        s: Directions, shape (m, P).
+        y: Images, shape (m, P), with s·y > 0.
+        scale: γ.
+        inverse: R⁻¹, where R is the upper triangle of s·yᵀ.
+        diagonal: D = diag(s·y).
+    """
+
+    s: Rows
+    y: Rows
+    scale: float
+    inverse: Tensor
+    diagonal: Tensor
+
+    @classmethod
+    def of(cls, s: Rows, y: Rows, scale: float) -> LimitedMemory:
+        """Prepare the small matrices for pairs with s·y > 0, oldest first."""
+        triangle = small(s @ y.T).triu()
+        eye = torch.eye(len(triangle), dtype=triangle.dtype)
+        inverse = torch.linalg.solve_triangular(triangle, eye, upper=True)
+        return cls(s, y, scale, inverse.to(s), triangle.diagonal().to(s))
+
+    def apply(self, m: Callable[[Rows], Rows], rows: Rows) -> Rows:
+        """H v for each row v.
+
+        Args:
+            m: v → Mv for each row.
+            rows: v, shape (k, P).
+
+        Returns:
+            The images, shape (k, P).
+        """
+        inner = (rows @ self.s.T) @ self.inverse.T
+        image = self.scale * m(rows - inner @ self.y)
+        outer = (inner * self.diagonal - image @ self.y.T) @ self.inverse
+        return image + outer @ self.s

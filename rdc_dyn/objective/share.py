@@ -1,0 +1,131 @@
+"""J_r over one process's share of the data, asked for by commands of a fixed form."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from rdc_dyn.linalg.base import Vector
+from rdc_dyn.objective.graph import Controls, First
+from rdc_dyn.objective.total import Products, Second, Total
+
+#: Numbers of things to release that fit into the head of a command; as a command makes at most one thing, none pile up.
+RELEASES = 8
+
+
+class Command(IntEnum):
+    """What process 0 asks for."""
+
+    STOP = 0
+    VALUE = 1
+    GRADIENT = 2
+    LINEARISE = 3
+    DRIFT = 4
+    MIXED = 5
+    MM = 6
+
+
+@dataclass(frozen=True)
+class Order:
+    """The head of a command, all integers.
+
+    Attributes:
+        command: What to evaluate.
+        total: Number of the J that it is about.
+        key: Number of the linearisation or drift that is made, or multiplied with.
+        origin: Number of the linearisation that a drift is made from.
+        length: Numbers that follow: θ and controls, velocity and rates, or rows.
+        rows: Rows among them.
+    """
+
+    command: Command
+    total: int = 0
+    key: int = 0
+    origin: int = 0
+    length: int = 0
+    rows: int = 0
+
+    def encode(self, released: list[int]) -> Tensor:
+        """As a tensor of fixed length, with the numbers of what may be forgotten."""
+        return torch.tensor([*astuple(self), *released, *[0] * (RELEASES - len(released))])
+
+    @classmethod
+    def decode(cls, head: Tensor) -> tuple[Order, list[int]]:
+        """The order, and what may be forgotten."""
+        command, *numbers = head.tolist()
+        return cls(Command(command), *numbers[:-RELEASES]), [key for key in numbers[-RELEASES:] if key]
+
+
+HEAD_LENGTH = len(Order(Command.STOP).encode([]))
+
+
+class Share:
+    """One process's share of J, with the linearisations that are still in use; the same on every process.
+
+    Args:
+        totals: J over its share of the data, and over its share of those that A is taken from.
+
+    Attributes:
+        seconds: Linearisations by number.
+        products: The same and drifts.
+    """
+
+    def __init__(self, totals: tuple[Total, ...]) -> None:
+        self._totals = totals
+        self.seconds: dict[int, Second] = {}
+        self.products: dict[int, Products] = {}
+
+    def answer(self, order: Order, payload: Tensor) -> Tensor:
+        """This share of what is asked for.
+
+        Args:
+            order: What.
+            payload: The numbers that came with it.
+
+        Returns:
+            A new flat tensor that is to be summed over the processes; empty where there is nothing to sum.
+        """
+        total, key = self._totals[order.total], order.key
+        match order.command:
+            case Command.VALUE:
+                return flat(total.value(*_point(payload)))
+            case Command.GRADIENT:
+                return flat_first(total.gradient(*_point(payload)))
+            case Command.LINEARISE:
+                self.products[key] = self.seconds[key] = total.linearise(*_point(payload))
+                return flat_first(self.seconds[key].first)
+            case Command.DRIFT:
+                self.products[key] = self.seconds[order.origin].drift(*_point(payload))
+            case Command.MIXED:
+                return flat(*self.seconds[key].mixed())
+            case Command.MM:
+                return flat(self.products[key].mm(payload.view(order.rows, -1)))
+        return payload.new_zeros(0)
+
+    def release(self, key: int) -> None:
+        """Forget a linearisation or a drift."""
+        self.seconds.pop(key, None)
+        self.products.pop(key, None)
+
+
+def flat(*parts: Tensor) -> Tensor:
+    """One after the other, as a copy that can be overwritten."""
+    return torch.cat([part.detach().reshape(-1) for part in parts])
+
+
+def _point(payload: Tensor) -> tuple[Vector, Controls]:
+    """θ and controls, or their velocities."""
+    return payload[:-3], payload[-3:]
+
+
+def flat_first(first: First) -> Tensor:
+    """J and its first derivatives one after the other."""
+    return flat(first.value, first.gradient, first.forces)
+
+
+def first_of(numbers: Tensor) -> First:
+    """The inverse of `flat_first`."""
+    return First(numbers[0], numbers[1:-3], numbers[-3:])

@@ -1,0 +1,143 @@
+"""Process 0 says what is to be evaluated and where, every process evaluates its share, one sum adds the shares up."""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from rdc_dyn.linalg.base import Vector
+from rdc_dyn.objective.group import Group
+from rdc_dyn.objective.share import HEAD_LENGTH, RELEASES, Command, Order, Share
+from rdc_dyn.status import UserError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """How a program ended on process 0: with a value, a mistake of the user, or neither where the program is wrong."""
+
+    value: T | None = None
+    mistake: UserError | None = None
+
+
+class Team:
+    """The processes at work: process 0 commands, the others serve.
+
+    Args:
+        group: The processes.
+        share: This process's share of J.
+        like: θ, for its dtype and device.
+    """
+
+    def __init__(self, group: Group, share: Share, like: Vector) -> None:
+        self.group, self.share, self._like = group, share, like
+        self._keys, self._released = count(1), deque[int]()
+
+    def lead(self, program: Callable[[], T]) -> T:
+        """Run a program on process 0, with the others at its service; it ends in the same way everywhere.
+
+        Args:
+            program: Asks for J.
+
+        Returns:
+            What it returned on process 0.
+
+        Raises:
+            UserError: What it raised there.
+            SystemExit: On the others, where it has ended with an error that process 0 reports.
+        """
+        with self.group.guarded():
+            if not self.group.leads:
+                return self._followed(self.serve())
+            outcome: Outcome[T] = Outcome()
+            try:
+                outcome = Outcome(program())
+            except UserError as mistake:
+                outcome = Outcome(mistake=mistake)
+                raise
+            finally:
+                self._stop(outcome)
+            return self._followed(outcome)
+
+    def serve(self) -> Outcome[Any]:
+        """Evaluate what process 0 asks for until it says stop.
+
+        Returns:
+            How its program ended.
+        """
+        head = torch.zeros(HEAD_LENGTH, dtype=torch.int64)
+        while True:
+            self.group.broadcast(head)
+            order, released = Order.decode(head)
+            for key in released:
+                self.share.release(key)
+            if order.command is Command.STOP:
+                return self.group.from_leader(Outcome())
+            self._carry_out(order, self._like.new_empty(order.length))
+
+    def ask(
+        self, command: Command, payload: Tensor, *, total: int = 0, key: int = 0, origin: int = 0, rows: int = 0
+    ) -> Tensor:
+        """The sum over all processes of what is asked for, on process 0.
+
+        Args:
+            command: What.
+            payload: The numbers that belong to it, flat.
+            total: See `Order`.
+            key: See `Order`.
+            origin: See `Order`.
+            rows: See `Order`.
+
+        Returns:
+            The sum, flat.
+        """
+        order = Order(command, total, key, origin, payload.numel(), rows)
+        with self.group.exchange.whole():
+            self._announce(order)
+            return self._carry_out(order, payload)
+
+    def keep(self, owner: object) -> int:
+        """A number for what all processes are to keep as long as an object lives on process 0."""
+        key = next(self._keys)
+        # A finaliser runs at any moment, so it only takes a note, which goes along with the next command.
+        weakref.finalize(owner, self._release, key).atexit = False
+        return key
+
+    def _release(self, key: int) -> None:
+        self.share.release(key)
+        self._released.append(key)
+
+    def _announce(self, order: Order) -> None:
+        released = [self._released.popleft() for _ in range(min(RELEASES, len(self._released)))]
+        self.group.broadcast(order.encode(released))
+
+    def _carry_out(self, order: Order, payload: Tensor) -> Tensor:
+        if order.length:
+            self.group.broadcast(payload)
+        answer = self.share.answer(order, payload)
+        if answer.numel():
+            self.group.add(answer)
+        return answer
+
+    def _stop(self, outcome: Outcome[T]) -> None:
+        if self.group.exchange.open:
+            return  # left in the middle: the others would take this for something else, and notice when we end
+        with self.group.exchange.whole():
+            self._announce(Order(Command.STOP))
+            self.group.from_leader(outcome)
+
+    @staticmethod
+    def _followed(outcome: Outcome[T]) -> T:
+        if outcome.mistake is not None:
+            raise outcome.mistake
+        if outcome.value is None:
+            raise SystemExit(1)
+        return outcome.value

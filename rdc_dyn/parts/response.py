@@ -1,0 +1,114 @@
+"""The section `response` becomes the way in which M is found, and what of the run is approximate becomes a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from rdc_dyn.dynamics import Corrector, FiniteDifference, LinearResponse, ResponseModel, Secant, StepSize
+from rdc_dyn.linalg import LinearSolver
+from rdc_dyn.scenario import Scenario, schema
+
+#: The first step of a path whose M is guessed, as a share of the nominal one.
+_EXPLORING = 1 / 8
+
+
+def solves(scenario: Scenario) -> bool:
+    """Whether anything in the run solves with A; where nothing does, no limit of a solver matters.
+
+    Args:
+        scenario: Any.
+
+    Returns:
+        True for a response by solves, and for a corrector that takes the solver or its preconditioner.
+    """
+    section = scenario.response
+    first = isinstance(section, schema.Secant) and section.start == "linear_response"
+    corrects = isinstance(scenario.corrector, schema.NewtonKrylov | schema.VarianceReduced)
+    return isinstance(section, schema.LinearResponse) or first or corrects
+
+
+def build_response(scenario: Scenario, solver: LinearSolver | None, corrector: Corrector) -> ResponseModel:
+    """What gives M.
+
+    Args:
+        scenario: Any.
+        solver: Applies A⁻¹; None where nothing solves.
+        corrector: Equilibrates where M is differenced.
+
+    Returns:
+        The model of the response.
+    """
+    section = scenario.response
+    if isinstance(section, schema.FiniteDifference):
+        return FiniteDifference(corrector, section.delta, section.predictor)
+    linear = None if solver is None else LinearResponse(solver)
+    if isinstance(section, schema.Secant):
+        predicts = corrector.tolerance is not None if section.predictor is None else section.predictor
+        return Secant(linear if section.start == "linear_response" else None, predicts)
+    assert linear is not None  # the scenario solves
+    return linear
+
+
+def first_steps(scenario: Scenario, corrector: Corrector, step_size: StepSize) -> StepSize:
+    """The step size with which the path begins: short where M is guessed, so that little is lost by a wrong guess.
+
+    Args:
+        scenario: Any.
+        corrector: Where it promises no |∇J|, short steps would teach its noise.
+        step_size: That of the scenario.
+
+    Returns:
+        The same, or with a first step that is doubled from step to step.
+    """
+    guesses = isinstance(scenario.response, schema.Secant) and scenario.response.start == "guess"
+    if not guesses or corrector.tolerance is None:
+        return step_size
+    return replace(step_size, current=max(_EXPLORING * step_size.nominal, step_size.smallest))
+
+
+def pull(scenario: Scenario, step_size: StepSize) -> float:
+    """κ of ḣ = −κ (h − h⁰): the scenario's, or 1/h of secants, whose M does not hold what the process holds.
+
+    Args:
+        scenario: Any.
+        step_size: Length of the segments.
+
+    Returns:
+        The rate; zero where the corrector restores what is held itself.
+    """
+    corrector = scenario.corrector
+    if isinstance(corrector, schema.NewtonKrylov) and corrector.hold_constraint:
+        return 0.0
+    if corrector.baumgarte is not None:
+        return corrector.baumgarte
+    return 1.0 / step_size.nominal if isinstance(scenario.response, schema.Secant) else 0.0
+
+
+def approximations(scenario: Scenario, choices: Mapping[str, str | int | float], data: int) -> str:
+    """What in a run is approximate besides its discretisation, for the record.
+
+    Args:
+        scenario: Any.
+        choices: How J is evaluated.
+        data: Number of data that J is a sum over, 0 where it is none.
+
+    Returns:
+        Clauses, or an empty string where nothing is.
+    """
+    response, corrector, equilibrate = scenario.response, scenario.corrector, scenario.start.equilibrate
+    found = []
+    if (used := choices.get("curvature_data", data)) != data:
+        found.append(f"A from {used} of {data} data")
+    if response.solver.damping and solves(scenario):
+        found.append(f"A damped by {response.solver.damping:g}")
+    if isinstance(response, schema.Secant):
+        found.append("response by secant updates")
+    if isinstance(response, schema.FiniteDifference):
+        found.append(f"response by finite differences of {response.delta:g}")
+        found += [] if response.predictor else ["no predictor"]
+    if isinstance(corrector, schema.Gradient) and corrector.batch is not None:
+        found.append(f"corrector gradients from minibatches of {corrector.batch}")
+    if equilibrate.newton_steps == 0 and scenario.start.from_ is None:
+        found.append("start by Adam alone")
+    return "; ".join(found)

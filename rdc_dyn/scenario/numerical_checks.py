@@ -1,0 +1,89 @@
+"""Checks between the sections that say how a path is followed: response, integrator, corrector, start.equilibrate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from rdc_dyn.scenario.problems import Finding
+from rdc_dyn.scenario.schema import ADAPTIVE_METHODS
+from rdc_dyn.scenario.tree import Tree, number, section
+
+_WITHOUT_CURVATURE = ("secant", "finite_difference")
+
+
+def _adaptive_steps(tree: Tree) -> Iterator[Finding]:
+    integrator = section(tree, "integrator")
+    if integrator.get("method") not in ADAPTIVE_METHODS:
+        return
+    free = "rtol" in integrator and integrator["rtol"] is None
+    if free and integrator.get("step_size") is None:
+        yield Finding(("integrator", "step_size"), "missing; with rtol: null the steps are fixed and need a size")
+    if not free and "atol" in integrator and integrator["atol"] is None:
+        yield Finding(("integrator", "atol"), "null only together with rtol: null, which means fixed steps")
+
+
+def _rank_of_nystrom(tree: Tree) -> Iterator[Finding]:
+    solver = section(tree, "response", "solver")
+    if solver.get("rank") is not None and solver.get("preconditioner", "factorised") not in ("nystrom", "kfac"):
+        yield Finding(("response", "solver", "rank"), "only with preconditioner: nystrom or kfac", at_key=True)
+
+
+def _response_without_curvature(tree: Tree) -> Iterator[Finding]:
+    """What looks at A needs a response that is made of it, and what equilibrates anew a corrector that does."""
+    kind, process, corrector = section(tree, "response").get("kind"), section(tree, "process"), tree.get("corrector")
+    if kind not in _WITHOUT_CURVATURE:
+        return
+    if process.get("on_fold") == "follow":
+        message = f"follow needs A, which response.kind {kind} does without; use linear_response, stop or relax"
+        yield Finding(("process", "on_fold"), message)
+    if process.get("look_ahead") is True:
+        message = f"true needs A, which response.kind {kind} does without; use linear_response or false"
+        yield Finding(("process", "look_ahead"), message)
+    if isinstance(corrector, dict) and corrector.get("method") == "none":
+        message = f"none leaves theta where it is, and response.kind {kind} learns from how corrections move it"
+        yield Finding(("corrector", "method"), message)
+
+
+def _pull(tree: Tree) -> Iterator[Finding]:
+    """A pull towards the held values is stable, and not on top of a corrector that holds them."""
+    corrector, integrator = section(tree, "corrector"), section(tree, "integrator")
+    rate, step = number(corrector.get("baumgarte")), number(integrator.get("step_size"))
+    if not rate:
+        return
+    if corrector.get("method") == "newton_krylov" and corrector.get("hold_constraint", True) is True:
+        message = "only with hold_constraint: false; Newton's corrector restores what is held itself"
+        yield Finding(("corrector", "baumgarte"), message, at_key=True)
+    elif integrator.get("method") == "euler" and step and step > 0 and rate * step > 1 + 1e-12:
+        message = f"must be <= 1 / integrator.step_size, which is {1 / step:g}, or Euler overshoots, got {rate:g}"
+        yield Finding(("corrector", "baumgarte"), message)
+
+
+def _minibatches(tree: Tree) -> Iterator[Finding]:
+    """Minibatches need data."""
+    if section(tree, "objective").get("kind") != "linear_gaussian":
+        return
+    places = (("corrector", "batch"), ("start", "equilibrate", "batch"))
+    for path in places:
+        if section(tree, *path[:-1]).get(path[-1]) is not None:
+            yield Finding(path, "the objective 'linear_gaussian' has no data to draw from; leave it out", at_key=True)
+    if section(tree, "corrector").get("method") == "variance_reduced":
+        message = "variance_reduced draws minibatches, and the objective 'linear_gaussian' has no data"
+        if section(tree, "corrector").get("batch") is None:
+            yield Finding(("corrector", "method"), message)
+
+
+def _relaxing(tree: Tree) -> Iterator[Finding]:
+    """Relaxing onto another branch takes the minimiser of the start."""
+    steps = section(tree, "start", "equilibrate").get("newton_steps")
+    if type(steps) is int and steps == 0 and section(tree, "process").get("on_fold") == "relax":
+        yield Finding(("process", "on_fold"), "relax descends by start.equilibrate.newton_steps, which is 0; use stop")
+
+
+NUMERICAL_CHECKS: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
+    _adaptive_steps,
+    _rank_of_nystrom,
+    _response_without_curvature,
+    _pull,
+    _minibatches,
+    _relaxing,
+)

@@ -1,0 +1,57 @@
+"""The section `response`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from rdc_dyn.scenario.schema.base import Section
+from rdc_dyn.scenario.schema.numerics import Cg, Solver
+
+_SOLVER = "of the corrector newton_krylov, and the preconditioner of variance_reduced"
+
+
+class LinearResponse(Section):
+    """theta_lam = A^-1 b_lam and theta_gamma = A^-1 b_gamma."""
+
+    kind: Literal["linear_response"] = "linear_response"
+    solver: Solver = Cg(method="cg")
+
+
+class Secant(Section):
+    """d(R, D, C)/d(lam, gamma, t) from the path's own history; no solve, no run besides the path's own."""
+
+    kind: Literal["secant"]
+    start: Literal["guess", "linear_response"] = Field(
+        default="guess",
+        description=(
+            "guess: C_gamma = -C/gamma and C_lam = 0, and the first steps explore (an eighth of step_size, then "
+            "doubled, where the corrector has a tolerance); linear_response: solve once, at the start"
+        ),
+    )
+    predictor: bool | None = Field(
+        default=None,
+        description="learn d theta/d(lam, gamma, t) too, so that theta moves with the multipliers; null: where the "
+        "corrector has a tolerance",
+    )
+    solver: Solver = Field(default=Cg(method="cg"), description=f"{_SOLVER}; and of start: linear_response")
+
+
+class FiniteDifference(Section):
+    """The paper's (31): equilibrate again at lam + delta and at gamma + delta by the corrector, and difference."""
+
+    kind: Literal["finite_difference"]
+    delta: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        default=0.01, description="shift of lam, gamma and, where data move, of data_position"
+    )
+    predictor: bool = Field(default=False, description="difference theta too; false: theta waits for the corrector")
+    solver: Solver = Field(default=Cg(method="cg"), description=_SOLVER)
+
+
+def _named(value: Any) -> Any:
+    """A section without `kind` is that of the linear response."""
+    return {"kind": "linear_response", **value} if isinstance(value, dict) else value
+
+
+Response = Annotated[LinearResponse | Secant | FiniteDifference, Field(discriminator="kind"), BeforeValidator(_named)]

@@ -1,0 +1,22 @@
+"""All benchmarks that a CPU can run in about a quarter of an hour: `python -m tests.benchmarks [NAME ...]`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+NAMES = ("products", "memory", "two_processes", "loop_overhead", "digits_vae")
+
+
+def main(*names: str) -> int:
+    worst = 0
+    for name in names or NAMES:
+        print(f"== {name}", flush=True)
+        worst = max(
+            worst, subprocess.run([sys.executable, "-W", "ignore", "-m", f"tests.benchmarks.{name}"]).returncode
+        )
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,253 @@
+"""A digits VAE of 2,110 parameters: to equilibrium from scratch, and along a path of constant C, in gradients spent.
+
+`python -m tests.benchmarks.digits_vae [DEVICE] [RHO] [PART ...]` with the parts path, baselines and response; all of
+them where none is named. All is counted, not timed; a product A v counts as 1.25 gradients, more than it takes.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from rdc_dyn.dynamics import (
+    Integrator,
+    IsoFunctional,
+    LinearResponse,
+    Minimiser,
+    NewtonKrylov,
+    State,
+    StepSize,
+    linear_response,
+)
+from rdc_dyn.linalg import ConjugateGradient, Factorised, Preconditioner
+from rdc_dyn.objective import Amortised, FreeEnergy, Work
+from rdc_dyn.output.record import Event
+from rdc_dyn.simulate import Point, Problem, simulate
+from rdc_dyn.simulate.start import adam
+from tests.benchmarks.models import digits_vae, like
+from tests.benchmarks.timing import machine
+from tests.problems import controls, generator
+
+#: Gradients that a product is counted as.
+PRODUCT = 1.25
+POINTS, ARC = 40, 1.0
+LAM, GAMMA = 0.5, 4.0
+MEMORY = 300
+
+
+def equivalents(work: Work) -> float:
+    return work.gradient_evaluations + PRODUCT * work.hessian_vector_products
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A problem with its preconditioner."""
+
+    problem: Problem
+    preconditioner: Preconditioner
+
+    @property
+    def work(self) -> Work:
+        return self.problem.free_energy.work
+
+
+def engine(objective: Amortised, theta: Tensor | None, tolerance: float, patience: float) -> Engine:
+    """An iso-classification path of 40 Euler steps over an arc of 1 in (λ, γ); folds are relaxed."""
+    preconditioner = Preconditioner(Factorised(), MEMORY, patience)
+    solver = ConjugateGradient(1e-2, 2000, 0.0, preconditioner)
+    problem = Problem(
+        free_energy=FreeEnergy(objective, Work()),
+        process=IsoFunctional((0.0, ARC)),
+        response=LinearResponse(solver),
+        integrator=Integrator("euler"),
+        corrector=NewtonKrylov(solver, tolerance, constraint_tolerance=1e-8),
+        minimiser=Minimiser(preconditioner, tolerance),
+        step_size=StepSize(ARC / POINTS, 1e-3),
+        start=State(
+            objective.initial(generator()) if theta is None else theta, controls(LAM, GAMMA).to(objective.data.source.x)
+        ),
+        adam_steps=1000 if theta is None else 0,
+        learning_rate=3e-2,
+        on_fold="relax",
+        monitor=None,
+    )
+    return Engine(problem, preconditioner)
+
+
+def start(objective: Amortised) -> Tensor:
+    """From scratch to |∇J| ≤ 1e-8 with A ≻ 0."""
+    made = engine(objective, None, 1e-8, 1.0)
+    problem, work = made.problem, made.work
+    theta = adam(problem, None)
+    minimum = problem.minimiser.minimise(problem.free_energy, State(theta, problem.start.controls))
+    factor = made.preconditioner
+    print(
+        f"start: {problem.free_energy.objective.size} parameters, Adam {problem.adam_steps} steps, then "
+        f"{minimum.steps} trust-region steps; |grad J| = {minimum.at.residual:.1e}, J = {minimum.at.value:.8f}, "
+        f"{'minimum' if factor.most_negative(minimum.at) is None else 'SADDLE'}, {minimum.failure}"
+    )
+    print(
+        f"start: {work.gradient_evaluations:.0f} gradients + {work.hessian_vector_products:.0f} products "
+        f"({factor.builds} factorisations: {factor.products}) = {equivalents(work):.0f} gradient-equivalents"
+    )
+    return minimum.at.theta
+
+
+def path(objective: Amortised, theta: Tensor, tolerance: float, patience: float) -> tuple[list[Point], float]:
+    """The path; returns its points and the gradient-equivalents of a step."""
+    made = engine(objective, theta, tolerance, patience)
+    work, factor = made.work, made.preconditioner
+    points, jumps, rejected, began = [], 0, 0, time.perf_counter()
+    for item in simulate(made.problem):
+        if isinstance(item, Event):
+            jumps += item.kind == "relaxed"
+            rejected += item.kind == "rejected"
+            if item.kind in ("relaxed", "end"):
+                print(f"  time {item.time:.4f}: {item.text} {dict(item.values)}")
+            continue
+        points.append(item)
+        if len(points) == 1:
+            first = Work(work.gradient_evaluations, work.hessian_vector_products)
+            built = factor.products
+    steps = len(points) - 1
+    products = work.hessian_vector_products - first.hessian_vector_products
+    apart = products - (factor.products - built)
+    spent = equivalents(work) - equivalents(first)
+    held = [abs(float(p.at.functionals[2] - points[0].at.functionals[2])) for p in points]
+    print(
+        f"path at |grad J| <= {tolerance:g}, patience {patience:g}: {steps} steps to time "
+        f"{points[-1].time:g}, {jumps} jumps, {rejected} "
+        f"rejected; worst |grad J| {max(p.at.residual for p in points):.1e}, C off by {max(held):.1e}; products per "
+        f"point {apart / steps:.1f} apart from factorisations, {products / steps:.0f} with them "
+        f"({factor.builds} in all, the first at the start); gradients per point "
+        f"{(work.gradient_evaluations - first.gradient_evaluations) / steps:.1f}; gradient-equivalents per point "
+        f"{spent / steps:.0f} ({time.perf_counter() - began:.0f} s)"
+    )
+    return points, spent / steps
+
+
+def lbfgs(free_energy: FreeEnergy, state: State, tolerance: float, most: int) -> tuple[Tensor, float, int]:
+    """torch's L-BFGS with strong Wolfe line search and 50 pairs; θ, |∇J| and gradients spent."""
+    theta = state.theta.clone().requires_grad_()
+    norm, count = [float("inf")], [0]
+
+    def closure() -> float:
+        count[0] += 1
+        value, theta.grad = free_energy.gradient(theta.detach(), state.controls)
+        norm[0] = float(theta.grad.norm())
+        return value
+
+    while norm[0] > tolerance and count[0] < most:
+        before = count[0]
+        optimiser = torch.optim.LBFGS(
+            [theta], max_iter=500, history_size=50, tolerance_grad=0.0, tolerance_change=0.0,
+            line_search_fn="strong_wolfe",
+        )  # fmt: skip
+        for _ in range(500):
+            optimiser.param_groups[0]["max_iter"] = 1
+            optimiser.step(closure)
+            if norm[0] <= tolerance or count[0] >= most:
+                break
+        if count[0] - before < 5:
+            break  # the line search no longer finds a lower J
+    return theta.detach(), norm[0], count[0]
+
+
+def warm_adam(free_energy: FreeEnergy, state: State, tolerance: float, most: int) -> tuple[float, int]:
+    """Adam at 1e-3, a tenth of it after each third of the budget; best |∇J| and gradients spent."""
+    theta, best = state.theta.clone(), float("inf")
+    optimiser = torch.optim.Adam([theta], lr=1e-3)
+    for step in range(most):
+        _, theta.grad = free_energy.gradient(theta, state.controls)
+        best = min(best, float(theta.grad.norm()))
+        if best <= tolerance:
+            return best, step + 1
+        optimiser.param_groups[0]["lr"] = 1e-3 * 0.1 ** (3 * step // most)
+        optimiser.step()
+    return best, most
+
+
+def baselines(objective: Amortised, points: list[Point], ours: float, tolerance: float = 1e-4) -> None:
+    """The same step by warm-started L-BFGS and Adam, and a point from scratch; limits make lower bounds."""
+    free_energy = FreeEnergy(objective, Work())
+    for index in (2, len(points) // 2):
+        before, after = points[index - 1], points[index]
+        state = State(before.at.theta, after.at.controls)
+        _report(f"L-BFGS, step {index}", *lbfgs(free_energy, state, tolerance, 8_000)[1:], ours, tolerance)
+        if index > 2:
+            _report(f"Adam, step {index}", *warm_adam(free_energy, state, tolerance, 20_000), ours, tolerance)
+    made = engine(objective, None, tolerance, 1.0)
+    _report("Adam from scratch", *warm_adam(free_energy, made.problem.start, tolerance, 60_000), ours, tolerance)
+
+
+def _report(name: str, norm: float, count: int, ours: float, tolerance: float) -> None:
+    bound = "" if norm <= tolerance else "at least "
+    print(f"{name}: |grad J| {norm:.1e} after {count} gradients: {bound}{count / ours:.0f} x ours ({ours:.0f})")
+
+
+def response(objective: Amortised, theta: Tensor) -> None:
+    """C_λ and C_γ: one linear response against the paper's finite differences at equal accuracy."""
+    at_controls = controls(LAM, GAMMA).to(theta)
+    free_energy = FreeEnergy(objective, Work())
+
+    def solved(rtol: float) -> tuple[Tensor, Work]:
+        work = Work()
+        at = FreeEnergy(free_energy.objective, work).linearise(theta, at_controls)
+        solver = ConjugateGradient(rtol, 2000, 0.0, Preconditioner(Factorised()))
+        return linear_response(at, solver, free_energy.objective.weight_prior_precision).matrix[2, :2], work
+
+    exact, _ = solved(1e-10)
+    row, work = solved(1e-2)
+    error = float((row - exact).norm() / exact.norm())
+    cost = equivalents(work)
+    print(f"linear response: error of (C_lam, C_gamma) {error:.1e}, {cost:.0f} gradient-equivalents with its factor")
+    for delta, tolerance in ((1e-2, 1e-6),):
+        _differences(free_energy, theta, at_controls, exact, delta, tolerance, cost)
+
+
+def _differences(
+    free_energy: FreeEnergy, theta: Tensor, at: Tensor, exact: Tensor, delta: float, tolerance: float, ours: float
+) -> None:
+    base = free_energy.linearise(theta, at).functionals[2]
+    entries: list[Tensor] = []
+    norms: list[float] = []
+    total = 0
+    for shift in (controls(delta, 0.0), controls(0.0, delta)):
+        there = at + shift.to(at)
+        found, norm, count = lbfgs(free_energy, State(theta, there), tolerance, 10_000)
+        entries.append((free_energy.linearise(found, there).functionals[2] - base) / delta)
+        total += count
+        norms.append(norm)
+    error = float((torch.stack(entries) - exact).norm() / exact.norm())
+    print(
+        f"finite differences, delta {delta:g}, L-BFGS to |grad J| {max(norms):.1e}: error {error:.1e}, {total} "
+        f"gradients: {total / ours:.0f} x linear response"
+    )
+
+
+def _chosen(part: str, parts: tuple[str, ...]) -> bool:
+    return not parts or part in parts
+
+
+def main(device: str = "cpu", precision: str = "1e-2", *parts: str) -> None:
+    torch.set_num_threads(2)
+    objective = replace(digits_vae(like(device)), weight_prior_precision=float(precision))
+    print(
+        f"digits VAE, 600 digits, 8 Sobol points, rho = {precision}, float64, {machine(objective.data.source.x.device)}"
+    )
+    theta = start(objective)
+    if _chosen("path", parts):
+        for patience in (0.1, 1.0):
+            path(objective, theta, 1e-8, patience)
+    if _chosen("baselines", parts):
+        baselines(objective, *path(objective, theta, 1e-4, 1.0))
+    if _chosen("response", parts):
+        response(objective, theta)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

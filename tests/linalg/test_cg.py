@@ -1,0 +1,85 @@
+"""Block conjugate gradients: what the block gains, and negative curvature."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rdc_dyn.linalg import ConjugateGradient, Factorised, Identity, Preconditioner
+from rdc_dyn.status import Status
+from tests.linalg.matrices import FLOAT64, Matrix, network_like, rows, spectrum
+
+
+def plain() -> Preconditioner:
+    return Preconditioner(Identity(), memory=0)
+
+
+def textbook(matrix: torch.Tensor, b: torch.Tensor, steps: int) -> torch.Tensor:
+    """Hestenes & Stiefel (1952)."""
+    u, r = torch.zeros_like(b), b
+    p = r
+    for _ in range(steps):
+        alpha = (r @ r) / (p @ matrix @ p)
+        u, new = u + alpha * p, r - alpha * (matrix @ p)
+        p, r = new + (new @ new) / (r @ r) * p, new
+    return u
+
+
+def test_one_right_hand_side_is_the_textbook_method() -> None:
+    matrix, b = spectrum(torch.logspace(-1, 0, 30)), rows(1, 30)
+    solution = ConjugateGradient(1e-6, preconditioner=plain()).solve(Matrix(matrix), b)
+    steps = solution.iterations
+    torch.testing.assert_close(solution.value[0], textbook(matrix, b[0], steps), rtol=1e-7, atol=1e-9)
+    before = textbook(matrix, b[0], steps - 1)
+    assert float((b[0] - matrix @ before).norm() / b.norm()) > 1e-6
+
+
+def test_a_block_of_k_ends_after_a_kth_of_the_steps() -> None:
+    """The block Krylov space of k vectors fills P dimensions in P / k steps."""
+    matrix, b = spectrum(torch.linspace(1, 30, 30)), rows(3, 30)
+    solution = ConjugateGradient(1e-11, preconditioner=plain()).solve(Matrix(matrix), b)
+    assert solution.failure is None
+    assert solution.iterations <= 3 * 11
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_block_takes_fewer_products_than_one_after_the_other(count: int) -> None:
+    matrix, b = spectrum(network_like(150)), rows(count, 150)
+    together = ConjugateGradient(1e-8, preconditioner=plain()).solve(Matrix(matrix), b)
+    alone = [ConjugateGradient(1e-8, preconditioner=plain()).solve(Matrix(matrix), row[None]) for row in b]
+    assert together.failure is None
+    assert together.iterations < 0.8 * sum(solution.iterations for solution in alone)
+
+
+def test_dependent_right_hand_sides_cost_no_products_of_their_own() -> None:
+    matrix, b = spectrum(torch.logspace(-2, 0, 40)), rows(1, 40)
+    alone = ConjugateGradient(1e-9, preconditioner=plain()).solve(Matrix(matrix), b)
+    tripled = ConjugateGradient(1e-9, preconditioner=plain()).solve(Matrix(matrix), torch.cat([b, 2 * b, -b]))
+    assert tripled.iterations <= alone.iterations + 2
+
+
+@pytest.mark.parametrize("recipe", [Identity(), Factorised()])
+@pytest.mark.parametrize("count", [1, 3])
+def test_negative_curvature_is_reported_and_no_vector_returned(recipe: Identity | Factorised, count: int) -> None:
+    matrix = spectrum([-0.5, 1.0, 2.0, 3.0, 4.0, 5.0])
+    solution = ConjugateGradient(1e-12, preconditioner=Preconditioner(recipe)).solve(Matrix(matrix), rows(count, 6))
+    assert solution.failure is Status.INDEFINITE
+    assert bool(solution.value.isnan().all())
+
+
+@given(size=st.integers(2, 20), count=st.integers(1, 3), seed=st.integers(0, 1000), low=st.floats(-1, -1e-3))
+@settings(max_examples=50, deadline=None)
+def test_any_indefinite_matrix_is_found_out(size: int, count: int, seed: int, low: float) -> None:
+    values = torch.cat([torch.tensor([low], dtype=FLOAT64), torch.linspace(0.1, 1, size - 1, dtype=FLOAT64)])
+    solution = ConjugateGradient(1e-10).solve(Matrix(spectrum(values, seed)), rows(count, size, seed + 1))
+    assert solution.failure is Status.INDEFINITE
+
+
+def test_a_drifting_recurrence_is_begun_again_from_the_true_residual() -> None:
+    """A product that is a little off lets the recurrence promise more than the truth holds."""
+    matrix, b = spectrum(torch.logspace(-6, 0, 100)), rows(1, 100)
+    solution = ConjugateGradient(1e-9, 20_000, preconditioner=plain()).solve(Matrix(matrix), b)
+    assert solution.failure is None
+    assert float((b - solution.value @ matrix).norm() / b.norm()) <= 1.01e-9

@@ -97,7 +97,7 @@ def _require_factorisable(objective: Objective) -> None:
     if objective.size > MAX_SIZE:
         raise UserError(
             f"response.solver: a factor of {objective.size} parameters is too large (limit {MAX_SIZE}); use method cg "
-            "with preconditioner nystrom or none"
+            "with preconditioner nystrom or kfac"
         )
 
 

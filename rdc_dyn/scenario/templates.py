@@ -11,8 +11,8 @@ response:
     method: cg            # cg: conjugate gradients with products A v | minres: A may be indefinite | dense: form A
     rtol: 1.0e-8          # relative residual of the linear solve; keep it below a tenth of the integrator's rtol
     damping: 0.0          # added to A; anything but 0 gives the response of another, damped system
-    preconditioner: factorised   # a factor of an A met earlier | nystrom: its largest eigenvalues | none
-    # rank: 100           # of nystrom: products that a build takes
+    preconditioner: factorised   # a factor of an A met earlier | nystrom, kfac: for large networks | none
+    # rank: 100           # of nystrom: products that a build takes; of kfac: size of its dense core
     memory: 40            # pairs (s, A s) of the last solves that update the preconditioner; 0: none
 integrator:
   method: rk4             # euler | midpoint | heun2 | heun3 | rk4, or with rtol and atol: dopri5 and others

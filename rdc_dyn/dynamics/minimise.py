@@ -184,7 +184,8 @@ class Minimiser:
             The direction, or None.
         """
         found = self.preconditioner.most_negative(at)
-        return None if found is None or found[0] > -10 * at.residual else found[1]
+        flat = 10 * min(at.residual, self.tolerance)  # a descent that stops early must not overlook a weak saddle
+        return None if found is None or found[0] > -flat else found[1]
 
     def _escape(self, free_energy: FreeEnergy, at: Linearisation, down: Vector) -> Linearisation:
         """Go down from a saddle along ±`down`, as far as J keeps falling."""

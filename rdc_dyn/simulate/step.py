@@ -146,7 +146,10 @@ def _nearer(problem: Problem, point: Point, minimum: Minimum) -> State:
     response = respond(problem, minimum.at, None)
     weights, directions = problem.weights(point.held_values), problem.process.free_directions(point.here)
     missing = point.held_values - weights @ minimum.at.functionals
-    shift = 0.5 * torch.linalg.solve(weights @ response.matrix @ directions.T, missing) @ directions
+    amount, info = torch.linalg.solve_ex(weights @ response.matrix @ directions.T, missing)
+    if int(info) or not bool(torch.isfinite(amount).all()):
+        raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, "the free multipliers do not move what is held")
+    shift = 0.5 * amount @ directions
     state = State(minimum.at.theta + shift @ response.directions, minimum.at.controls + shift)
     state.require_bounds()
     return state

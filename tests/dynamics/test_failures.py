@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-from rdc_dyn.dynamics import Integrator, IsoFunctional, Minimiser, NewtonKrylov, Prescribed, State, StepSize
-from rdc_dyn.dynamics.corrector import Constraint
+from rdc_dyn.dynamics import (
+    Integrator,
+    IsoFunctional,
+    Minimiser,
+    NewtonKrylov,
+    Prescribed,
+    State,
+    StepSize,
+    linear_response,
+)
+from rdc_dyn.dynamics.corrector import Answer, Constraint
 from rdc_dyn.dynamics.integrator import ORDERS
-from rdc_dyn.linalg import Dense, Factorised, Preconditioner
+from rdc_dyn.linalg import Dense, Factorised, LinearSolution, Preconditioner, SymmetricOperator
 from rdc_dyn.objective import FreeEnergy, LinearGaussian, Work
 from rdc_dyn.status import Status
 from tests.problems import Fold, controls, equilibrium, linear_gaussian, points_and_events, problem, trajectory
@@ -164,6 +174,36 @@ def test_hold_constraint_moves_along_the_given_direction() -> None:
 
 def at_state(at: object) -> State:
     return State(at.theta, at.controls)  # type: ignore[attr-defined]
+
+
+@dataclass
+class _Counting:
+    """A dense solver that counts right-hand sides."""
+
+    solved: int = 0
+
+    def solve(
+        self, operator: SymmetricOperator, rhs: Tensor, *, rtol: float | None = None, start: Tensor | None = None
+    ) -> LinearSolution:
+        self.solved += len(rhs)
+        return Dense().solve(operator, rhs)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_known_border_saves_solves_and_a_wrong_one_is_replaced(sign: float) -> None:
+    """One solve for each Newton step with the border of a near point; one of the wrong sign costs, not misleads."""
+    objective = linear_gaussian()
+    at = equilibrium(objective, controls(2.0, 3.0))
+    response = linear_response(at, Dense(), 0.0)
+    directions = torch.tensor([[0.6, 0.8, 0.0]], dtype=torch.float64)
+    weights = torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64)
+    known = Answer(directions @ response.directions, sign * (weights @ response.matrix @ directions.T))
+    constraint = Constraint(weights, at.functionals[2:] + 1e-3, directions, known)
+    counting = _Counting()
+    done = NewtonKrylov(counting, 1e-10).correct(FreeEnergy(objective, Work()), at_state(at), constraint)
+    assert done.failure is None and done.at is not None
+    assert float(constraint.residual(done.at).abs().max()) <= 1e-10
+    assert (counting.solved == done.iterations) == (sign > 0)
 
 
 def test_minimiser_leaves_a_saddle_and_reports_one_it_cannot_leave() -> None:

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 from rdc_dyn._lazy import when_imported
 
 if TYPE_CHECKING:
+    from rdc_dyn.comparison import compare
+    from rdc_dyn.output.open_sweep import open_sweep
     from rdc_dyn.output.run_directory import open_run
     from rdc_dyn.runner import RunWarning, run
     from rdc_dyn.scenario import Scenario, ScenarioError
     from rdc_dyn.status import DataError, Status, UserError
+    from rdc_dyn.sweeps import sweep
 
 _PUBLIC = {
     "DataError": "rdc_dyn.status",
@@ -24,8 +27,11 @@ _PUBLIC = {
     "ScenarioError": "rdc_dyn.scenario",
     "Status": "rdc_dyn.status",
     "UserError": "rdc_dyn.status",
+    "compare": "rdc_dyn.comparison",
     "open_run": "rdc_dyn.output.run_directory",
+    "open_sweep": "rdc_dyn.output.open_sweep",
     "run": "rdc_dyn.runner",
+    "sweep": "rdc_dyn.sweeps",
 }
 
 __all__ = [
@@ -35,8 +41,11 @@ __all__ = [
     "ScenarioError",
     "Status",
     "UserError",
+    "compare",
     "open_run",
+    "open_sweep",
     "run",
+    "sweep",
 ]
 
 when_imported("xarray", "rdc_dyn.output.accessor")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -25,6 +24,7 @@ from rdc_dyn.parts import (
     build_start,
     build_step_size,
     first_steps,
+    preconditioners,
     pull,
     singular_points,
     solves,
@@ -88,27 +88,6 @@ def choose_device(name: str, group: Group | None = None) -> torch.device:
     return device
 
 
-def absolute(scenario: Scenario, folder: Path) -> Scenario:
-    """Write the paths of a scenario out, so that its copy in a run directory means the same files.
-
-    Args:
-        scenario: Any.
-        folder: Folder that relative paths of the scenario start from.
-
-    Returns:
-        The same scenario without relative paths.
-    """
-
-    def located(section: Any, *keys: str) -> Any:
-        paths = {key: getattr(section, key, None) for key in keys}
-        return section and section.model_copy(update={k: str(folder / v) for k, v in paths.items() if v is not None})
-
-    data = located(scenario.data, "root", "coupling")
-    if data is not None:
-        data = data.model_copy(update={k: located(getattr(data, k), "file") for k in ("source", "target")})
-    return scenario.model_copy(update={"data": data, "start": located(scenario.start, "from_")})
-
-
 def build(scenario: Scenario, folder: Path, device: str | None = None) -> Built:
     """Make everything that a run needs, on each of the processes that share it.
 
@@ -158,13 +137,15 @@ def _build(scenario: Scenario, folder: Path, device: str | None, group: Group | 
     process = build_process(scenario, start)
     fold, looks = singular_points(scenario, objective)
     corrector, step_size = build_corrector(scenario, objective, solver, tolerance), build_step_size(scenario)
+    minimiser = build_minimiser(scenario, objective, solver, tolerance)
+    monitor = build_monitor(objective, solver, fold) if looks else None
     problem = Problem(
         free_energy=evaluated.free_energy,
         process=process,
         response=build_response(scenario, solver, corrector),
         integrator=build_integrator(scenario),
         corrector=corrector,
-        minimiser=build_minimiser(scenario, objective, solver, tolerance),
+        minimiser=minimiser,
         step_size=first_steps(scenario, corrector, step_size),
         start=start,
         adam_steps=adam_steps,
@@ -172,7 +153,8 @@ def _build(scenario: Scenario, folder: Path, device: str | None, group: Group | 
         adam_batch=equilibrate.batch,
         seed=scenario.seed,
         on_fold=fold,
-        monitor=build_monitor(objective, solver, fold) if looks else None,
+        monitor=monitor,
+        preconditioners=preconditioners(solver, minimiser, monitor, corrector),
         aims=isinstance(scenario.process, schema.GeodesicTransfer) and scenario.process.toward is not None,
         baumgarte=pull(scenario, step_size),
     )

@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ import torch
 import xarray as xr
 
 from rdc_dyn import scenario as scenarios
-from rdc_dyn.build import Built, absolute, build
+from rdc_dyn.build import Built, build
 from rdc_dyn.output.checkpoint import Checkpoint, save_checkpoint
 from rdc_dyn.output.dataset import to_dataset
+from rdc_dyn.output.events import EVENTS, as_mappings, to_text
 from rdc_dyn.output.progress import Progress, Silent
 from rdc_dyn.output.provenance import provenance
 from rdc_dyn.output.record import Event, Record
@@ -47,6 +48,7 @@ class Recorder:
         writer: Writes the run directory, or None in memory.
         progress: Tells the user.
         records: Recorded so far.
+        events: What happened between them.
     """
 
     scenario: Scenario
@@ -54,6 +56,7 @@ class Recorder:
     writer: RunWriter | None
     progress: Progress
     records: list[Record]
+    events: list[Event] = field(default_factory=list)
     warned: bool = False
     unrecorded: Point | None = None
     last: Point | None = None
@@ -87,7 +90,8 @@ class Recorder:
             self.event(gap)
 
     def event(self, event: Event) -> None:
-        """Log an event and show it."""
+        """Keep an event, log it and show it."""
+        self.events.append(event)
         if self.writer is not None:
             self.writer.event(event)
         self.progress.event(event)
@@ -173,7 +177,9 @@ def run_scenario(
         UserError: As `run` does.
     """
     began = time.monotonic()
-    scenario = absolute(scenario, folder)
+    if scenario.sweep is not None:
+        raise UserError(f"{scenario.name}: its section sweep makes it many runs; use rdc-dyn sweep, or rdc_dyn.sweep")
+    scenario = scenarios.absolute(scenario, folder)
     built = build(scenario, folder, device)
     follow = partial(_follow, scenario, built, output, began, max_time, progress or Silent())
     return follow() if built.team is None else built.team.lead(follow)
@@ -212,7 +218,8 @@ def _follow(
         recorder.finish(end)
         status = {"status": end.values["status"], "status_message": end.text, "status_detail": end.values["detail"]}
         bracket = {name: end.values[name] for name in ("stopped_after", "stopped_before") if name in end.values}
-        trajectory = to_dataset(recorder.records, {**attributes, **status, **bracket})
+        happened = {EVENTS: to_text(as_mappings(recorder.events))}
+        trajectory = to_dataset(recorder.records, {**attributes, **status, **bracket, **happened})
         if writer is not None:
             writer.finish(trajectory)
     except UserError:

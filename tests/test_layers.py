@@ -13,7 +13,7 @@ import rdc_dyn
 
 _PACKAGE = Path(rdc_dyn.__file__).parent
 _ANALYSIS = _PACKAGE.parent / "analysis"
-_FLOW = ("status", "linalg", "objective", "dynamics", "simulate", "parts", "build", "runner", "cli")
+_FLOW = ("status", "linalg", "objective", "dynamics", "simulate", "parts", "build", "runner", "sweeps")
 #: What each part may import besides itself and, in the flow, what comes before it.
 _BESIDES = {
     "simulate": {"output.record"},
@@ -21,7 +21,10 @@ _BESIDES = {
     "build": {"output", "scenario"},
     "runner": {"output", "scenario"},
     "doctor": {*_FLOW[: _FLOW.index("runner")], "output", "scenario"},
-    "cli": {"output", "scenario", "doctor"},
+    "sweeps": {"output", "scenario"},
+    "comparison": {*_FLOW[: _FLOW.index("runner")], "output", "scenario"},
+    "commands": {*_FLOW, "output", "scenario", "doctor", "comparison"},
+    "cli": {"commands", "output", "scenario", "status"},
     "scenario": {"status"},
     "output": {"status"},
     "__main__": {"cli"},
@@ -88,7 +91,9 @@ def test_the_rule_can_fail(part: str, name: str) -> None:
     assert _forbidden(part, [name])
 
 
-@pytest.mark.parametrize("path", [p for p in _SOURCES if _part(p) in ("output", "scenario", "status", "cli")], ids=_id)
+@pytest.mark.parametrize(
+    "path", [p for p in _SOURCES if _part(p) in ("output", "scenario", "status", "cli", "commands")], ids=_id
+)
 def test_torch_stays_out(path: Path) -> None:
     heavy = _HEAVY & {name.split(".")[0] for name in _read(path)}
     assert not heavy or _id(path) == "output/checkpoint.py"

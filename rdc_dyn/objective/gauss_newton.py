@@ -48,7 +48,7 @@ class GaussNewton:
         kept: bool = True,
         width: int = 64,
     ) -> None:
-        self._objective = _convex(objective)
+        self._objective = convex(objective)
         if bool((controls[:2] < 0).any()):
             raise UserError("Gauss-Newton: lam and gamma must not be negative, or the loss is not convex")
         self._work, self._width = work, width
@@ -90,8 +90,18 @@ class GaussNewton:
         return products
 
 
-def _convex(objective: Objective) -> Amortised:
-    """The objective, if its loss is convex in the outputs of its networks."""
+def convex(objective: Objective) -> Amortised:
+    """The objective, if its loss is convex in the outputs of its networks.
+
+    Args:
+        objective: J.
+
+    Returns:
+        The same.
+
+    Raises:
+        UserError: If it is not.
+    """
     if not isinstance(objective, Amortised):
         raise UserError(
             f"Gauss-Newton: {type(objective).__name__} has no loss that is convex in the outputs of networks (it sums "

@@ -49,6 +49,7 @@ class Linearisation:
         share: Share of the data that `curvature` looks at.
 
     Attributes:
+        work: Counters.
         theta: θ.
         controls: (λ, γ, t).
         value: J + ½ρ|θ|² in nats.
@@ -70,7 +71,7 @@ class Linearisation:
         curvature: Second,
         share: float,
     ) -> None:
-        self._objective, self._work = objective, work
+        self._objective, self.work = objective, work
         self._second, self._curvature, self._share = second, curvature, share
         self.theta, self.controls = theta, controls
         precision, first = objective.weight_prior_precision, second.first
@@ -102,7 +103,7 @@ class Linearisation:
 
     def mm(self, rows: Rows) -> Rows:
         """A v for each row v."""
-        self._work.hessian_vector_products += rows.shape[0] * self._share
+        self.work.hessian_vector_products += rows.shape[0] * self._share
         products = self._curvature.mm(rows)
         precision = self._objective.weight_prior_precision
         return products + precision * rows if precision else products
@@ -117,12 +118,12 @@ class Linearisation:
         Returns:
             The operator; one more graph, of third derivatives of J, is kept as long as it lives.
         """
-        self._work.hessian_vector_products += 2 * self._share
-        return Drift(self._curvature.drift(velocity, rates), self._work, self._share)
+        self.work.hessian_vector_products += 2 * self._share
+        return Drift(self._curvature.drift(velocity, rates), self.work, self._share)
 
     @cached_property
     def _mixed(self) -> tuple[Tensor, Tensor]:
-        self._work.hessian_vector_products += int((self.forces != 0).sum())
+        self.work.hessian_vector_products += int((self.forces != 0).sum())
         return self._second.mixed()
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
-from rdc_dyn.output import identities
+from rdc_dyn.output import events, identities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,17 +16,17 @@ if TYPE_CHECKING:
 
 @xr.register_dataset_accessor("rdc")
 class RdcAccessor:
-    """Short names for the free functions of `rdc_dyn.output.identities` and `rdc_dyn.output.plot`.
+    """Short names for free functions of `rdc_dyn.output`: `identities`, `events` and `plots`.
 
     Args:
-        dataset: A trajectory.
+        dataset: A trajectory; a comparison for `plot_work_precision`.
     """
 
     def __init__(self, dataset: xr.Dataset) -> None:
         self._dataset = dataset
 
-    def drift(self, functional: str = "classification_loss") -> xr.DataArray:
-        """h(s) − h(0) of a functional; see `identities.drift`."""
+    def drift(self, functional: str | Mapping[str, float] = "classification_loss") -> xr.DataArray:
+        """h(s) − h(0) of a functional, by name or by weights; see `identities.drift`."""
         return identities.drift(self._dataset, functional)
 
     def maxwell_residual(self) -> xr.DataArray:
@@ -47,8 +49,71 @@ class RdcAccessor:
         """Largest relative distance of (R, D) from its chord; see `identities.geodesic_straightness`."""
         return identities.geodesic_straightness(self._dataset)
 
-    def plot(self) -> Figure:
-        """Path, multipliers, losses and residuals in one figure; see `plot.plot_trajectory`."""
-        from rdc_dyn.output.plot import plot_trajectory
+    def arclength(self) -> xr.DataArray:
+        """∫ |d(R, D, C)|; see `identities.arclength`."""
+        return identities.arclength(self._dataset)
 
-        return plot_trajectory(self._dataset)
+    def curvature(self) -> xr.DataArray:
+        """Curvature of the path in (R, D, C); see `identities.curvature`."""
+        return identities.curvature(self._dataset)
+
+    def equilibrium_mask(self, tolerance: float | None = None) -> xr.DataArray:
+        """Where |∇J| ≤ tolerance; see `identities.equilibrium_mask`."""
+        return identities.equilibrium_mask(self._dataset, tolerance)
+
+    def to_common_clock(self, clock: xr.Dataset | xr.DataArray | Sequence[float] | np.ndarray) -> xr.Dataset:
+        """The trajectory at other clocks; see `identities.to_common_clock`."""
+        return identities.to_common_clock(self._dataset, clock)
+
+    @property
+    def events(self) -> xr.Dataset:
+        """Rejected steps, halvings, jumps, warnings and the end as a table; see `events.events`."""
+        return events.events(self._dataset)
+
+    def plot(self, **options: Any) -> Figure:
+        """Path, multipliers, losses and residuals in one figure; see `plots.plot_trajectory`."""
+        from rdc_dyn.output.plots import plot_trajectory
+
+        return plot_trajectory(self._dataset, **options)
+
+    def plot_path(self, **options: Any) -> Figure:
+        """(R, D) along the process; see `plots.plot_path`."""
+        from rdc_dyn.output.plots import plot_path
+
+        return plot_path(self._dataset, **options)
+
+    def plot_multipliers(self, **options: Any) -> Figure:
+        """(λ, γ) along the process; see `plots.plot_multipliers`."""
+        from rdc_dyn.output.plots import plot_multipliers
+
+        return plot_multipliers(self._dataset, **options)
+
+    def plot_losses(self, **options: Any) -> Figure:
+        """R, D and C over the clock; see `plots.plot_losses`."""
+        from rdc_dyn.output.plots import plot_losses
+
+        return plot_losses(self._dataset, **options)
+
+    def plot_residuals(self, **options: Any) -> Figure:
+        """How well each point obeys what it should; see `plots.plot_residuals`."""
+        from rdc_dyn.output.plots import plot_residuals
+
+        return plot_residuals(self._dataset, **options)
+
+    def plot_surface3d(self, **options: Any) -> Figure:
+        """The path, or a grid of equilibria, in (R, D, C); see `plots.plot_surface3d`."""
+        from rdc_dyn.output.plots import plot_surface3d
+
+        return plot_surface3d(self._dataset, **options)
+
+    def plot_free_energy_surface(self, **options: Any) -> Figure:
+        """F over a grid of (λ, γ); see `plots.plot_free_energy_surface`."""
+        from rdc_dyn.output.plots import plot_free_energy_surface
+
+        return plot_free_energy_surface(self._dataset, **options)
+
+    def plot_work_precision(self, **options: Any) -> Figure:
+        """Error against cost, of a comparison; see `plots.work_precision.plot_work_precision`."""
+        from rdc_dyn.output.plots.work_precision import plot_work_precision
+
+        return plot_work_precision(self._dataset, **options)

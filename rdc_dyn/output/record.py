@@ -65,6 +65,8 @@ VARIABLES: dict[str, Variable] = {
     "krylov_iterations": Variable("Krylov iterations, cumulative", "1"),
     "krylov_residual": Variable("largest relative residual of the response's linear solves", "1"),
     "corrector_iterations": Variable("corrector iterations, cumulative", "1"),
+    "preconditioner_builds": Variable("times that a preconditioner was built, cumulative", "1"),
+    "preconditioner_products": Variable("Hessian-vector products that these builds took, cumulative", "1"),
     "wall_time": Variable("wall time since the run began", "s"),
 }
 

@@ -14,21 +14,12 @@ from typing import IO, Any
 import xarray as xr
 
 from rdc_dyn.output.dataset import to_dataset
+from rdc_dyn.output.events import EVENTS, as_mappings, to_text
+from rdc_dyn.output.plain import encode
 from rdc_dyn.output.record import Event, Record
 from rdc_dyn.status import DataError, UserError
 
 TRAJECTORY, LOG, SCENARIO, CHECKPOINTS = "trajectory.nc", "log.jsonl", "scenario.yaml", "checkpoints"
-
-
-def _encode(value: Any) -> Any:
-    """JSON has no NaN and no infinity; repr of a float is lossless."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    if isinstance(value, Mapping):
-        return {k: _encode(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_encode(v) for v in value]
-    return value
 
 
 def _decode(value: Any) -> float:
@@ -77,14 +68,14 @@ class RunWriter:
 
     def event(self, event: Event) -> None:
         """Append an event to the log."""
-        self._line({"event": event.kind, "time": event.time, "text": event.text, **event.values})
+        self._line(*as_mappings([event]))
 
     def begin(self, attributes: Mapping[str, Any]) -> None:
         """Append the attributes of the trajectory, so that an unfinished run has them too."""
         self._line({"event": "attributes", "attributes": dict(attributes)})
 
     def _line(self, content: Mapping[str, Any]) -> None:
-        line = json.dumps(_encode(content), allow_nan=False) + "\n"
+        line = json.dumps(encode(content), allow_nan=False) + "\n"
         try:
             self.log.write(line)
             self.log.flush()
@@ -206,12 +197,15 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
             raise DataError(f"{file}: not a readable trajectory ({error})") from None
         if "response" not in trajectory or "scenario" not in trajectory.attrs:
             raise DataError(f"{file}: not a trajectory of this program")
+        trajectory.encoding["source"] = str(file)
         return trajectory
-    records, _, attributes = read_log(path)
+    records, events, attributes = read_log(path)
     if "scenario" not in attributes:
         raise DataError(f"{path}: the run was stopped before it began; there is nothing to open")
     unfinished = {"status": "RUNNING", "status_message": "the run is going on or was killed; this is what it committed"}
-    return to_dataset(records, {**attributes, **unfinished})
+    trajectory = to_dataset(records, {**attributes, **unfinished, EVENTS: to_text(events)})
+    trajectory.encoding["source"] = str(path)
+    return trajectory
 
 
 def last_checkpoint(path: Path) -> Path:

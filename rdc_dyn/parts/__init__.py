@@ -9,6 +9,7 @@ from rdc_dyn.parts.numerics import (
     build_preconditioner,
     build_solver,
     build_step_size,
+    preconditioners,
 )
 from rdc_dyn.parts.objective import build_objective
 from rdc_dyn.parts.process import build_process, build_start, singular_points
@@ -29,6 +30,7 @@ __all__ = [
     "build_start",
     "build_step_size",
     "first_steps",
+    "preconditioners",
     "pull",
     "singular_points",
     "solves",

@@ -28,6 +28,7 @@ from rdc_dyn.linalg.factorisation import MAX_SIZE
 from rdc_dyn.linalg.nystrom import RANK
 from rdc_dyn.linalg.preconditioner import MEMORY, PATIENCE
 from rdc_dyn.objective import Kfac, Objective
+from rdc_dyn.objective.from_gauss_newton import FromGaussNewton
 from rdc_dyn.objective.kfac import CORE
 from rdc_dyn.scenario import Scenario, schema
 from rdc_dyn.status import UserError
@@ -40,6 +41,7 @@ def build_preconditioner(
     rank: int | None = None,
     memory: int = MEMORY,
     patience: float = PATIENCE,
+    curvature: str = "hessian",
 ) -> Preconditioner:
     """factorised, nystrom, kfac or none, with its updates.
 
@@ -50,6 +52,7 @@ def build_preconditioner(
         rank: Of nystrom or of the core of kfac; None for its default.
         memory: Pairs that updates keep.
         patience: Products beyond a fresh one's, over the price of a build, at which it is built anew.
+        curvature: hessian or gauss_newton, what it is to approximate.
 
     Returns:
         The preconditioner.
@@ -65,6 +68,8 @@ def build_preconditioner(
         recipe = Nystrom(rank or RANK, objective.weight_prior_precision, damping)
     elif name == "kfac":
         recipe = Kfac(objective, rank or CORE, damping=damping)
+    if curvature == "gauss_newton":
+        recipe = FromGaussNewton(recipe, objective)
     return Preconditioner(recipe, memory, patience)
 
 
@@ -86,7 +91,13 @@ def build_solver(scenario: Scenario, objective: Objective) -> LinearSolver:
         _require_factorisable(objective)
         return Dense(section.damping)
     preconditioner = build_preconditioner(
-        section.preconditioner, objective, section.damping, section.rank, section.memory, section.patience
+        section.preconditioner,
+        objective,
+        section.damping,
+        section.rank,
+        section.memory,
+        section.patience,
+        section.curvature,
     )
     method = ConjugateGradient if isinstance(section, schema.Cg) else Minres
     rtol = section.rtol or (1e-8 if scenario.dtype == "float64" else 1e-4)
@@ -228,3 +239,16 @@ def build_corrector(
             scenario.seed,
         )
     return NoCorrector()
+
+
+def preconditioners(*holders: LinearSolver | Minimiser | Monitor | Corrector | None) -> tuple[Preconditioner, ...]:
+    """The preconditioners of some parts, each once, for the record of what they cost.
+
+    Args:
+        holders: Parts, of which those without one are passed over.
+
+    Returns:
+        The preconditioners.
+    """
+    found = [getattr(holder, "preconditioner", None) for holder in holders]
+    return tuple({id(each): each for each in found if isinstance(each, Preconditioner)}.values())

@@ -1,22 +1,31 @@
 """Scenarios: what a run is to do, read from YAML with every mistake reported at once; imports no numerical library."""
 
+from rdc_dyn.scenario.absolute import absolute
 from rdc_dyn.scenario.catalogue import catalogue
-from rdc_dyn.scenario.load import from_mapping, load, loads
+from rdc_dyn.scenario.load import from_mapping, load, loads, read, resolve
+from rdc_dyn.scenario.overrides import apply_overrides
+from rdc_dyn.scenario.places import Document
 from rdc_dyn.scenario.problems import Problem, ScenarioError
 from rdc_dyn.scenario.schema import Scenario
 from rdc_dyn.scenario.templates import template, templates
-from rdc_dyn.scenario.write import dump, json_schema
+from rdc_dyn.scenario.write import dump, dump_tree, json_schema
 
 __all__ = [
+    "Document",
     "Problem",
     "Scenario",
     "ScenarioError",
+    "absolute",
+    "apply_overrides",
     "catalogue",
     "dump",
+    "dump_tree",
     "from_mapping",
     "json_schema",
     "load",
     "loads",
+    "read",
+    "resolve",
     "template",
     "templates",
 ]

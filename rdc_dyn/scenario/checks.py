@@ -11,6 +11,7 @@ from typing import Any
 
 from rdc_dyn.scenario.numerical_checks import NUMERICAL_CHECKS
 from rdc_dyn.scenario.problems import Finding, Path, show
+from rdc_dyn.scenario.sweep_checks import sweep_form
 from rdc_dyn.scenario.tree import Tree, number, section
 
 _TRANSFERS = ("iso_classification_transfer", "geodesic_transfer")
@@ -231,4 +232,5 @@ _CHECKS: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
     _groups_of_samples,
     *NUMERICAL_CHECKS,
     _second_moments,
+    sweep_form,
 )

@@ -34,14 +34,7 @@ def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Scenari
         UserError: The file cannot be read.
         ScenarioError: It has mistakes; all of them are listed.
     """
-    try:
-        with FilePath(path).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UserError(f"{path}: the scenario cannot be read: {reason}") from None
-    name = os.fspath(path)
-    return _validate(parse_scenario(decode(data, name), name), overrides)
+    return resolve(_read_file(path), overrides)
 
 
 def loads(text: str, name: str = "<text>", overrides: Sequence[str] = ()) -> Scenario:
@@ -58,7 +51,7 @@ def loads(text: str, name: str = "<text>", overrides: Sequence[str] = ()) -> Sce
     Raises:
         ScenarioError: It has mistakes; all of them are listed.
     """
-    return _validate(parse_scenario(text, name), overrides)
+    return resolve(parse_scenario(text, name), overrides)
 
 
 def from_mapping(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
@@ -74,21 +67,42 @@ def from_mapping(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scen
     Raises:
         ScenarioError: It has mistakes; all of them are listed.
     """
-    if not isinstance(tree, Mapping):
-        raise ScenarioError([Problem("scenario", "", f"expected a mapping of sections, not {type(tree).__name__}")])
-    return _validate(from_tree(tree), overrides)
+    return resolve(_from_mapping(tree), overrides)
 
 
-def _validate(document: Document, overrides: Sequence[str]) -> Scenario:
-    """Apply overrides, then run the schema and the checks between sections.
+def read(source: Scenario | Mapping[str, Any] | str | os.PathLike[str]) -> Document:
+    """Read a scenario without validating it: a sweep may give what it lacks.
+
+    Args:
+        source: The path of a YAML file, a mapping with its keys, or a scenario.
 
     Returns:
-        The scenario.
+        What is written there, for `resolve`.
+
+    Raises:
+        UserError: The file cannot be read.
+        ScenarioError: It cannot be parsed.
+    """
+    if isinstance(source, Scenario):
+        return _from_mapping(source.model_dump(by_alias=True))
+    return _from_mapping(source) if isinstance(source, Mapping) else _read_file(source)
+
+
+def resolve(document: Document, overrides: Sequence[str] = (), origin: str = "--set") -> Scenario:
+    """Apply overrides, then run the schema and the checks between sections.
+
+    Args:
+        document: What is written.
+        overrides: `key=value` each, applied in turn before validation.
+        origin: What messages call the overrides.
+
+    Returns:
+        The validated scenario.
 
     Raises:
         ScenarioError: With every mistake, in the order of the file.
     """
-    document = apply_overrides(document, overrides)
+    document = apply_overrides(document, overrides, origin)
     scenario, findings = _schema_findings(document.tree)
     wrong = {finding.path for finding in findings}
     findings += [finding for finding in cross_check(document.tree) if finding.path not in wrong]
@@ -97,6 +111,23 @@ def _validate(document: Document, overrides: Sequence[str]) -> Scenario:
     if problems or scenario is None:
         raise ScenarioError(problem for _, problem in sorted(problems, key=lambda pair: pair[0]))
     return scenario
+
+
+def _read_file(path: str | os.PathLike[str]) -> Document:
+    try:
+        with FilePath(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UserError(f"{path}: the scenario cannot be read: {reason}") from None
+    name = os.fspath(path)
+    return parse_scenario(decode(data, name), name)
+
+
+def _from_mapping(tree: Mapping[str, Any]) -> Document:
+    if not isinstance(tree, Mapping):
+        raise ScenarioError([Problem("scenario", "", f"expected a mapping of sections, not {type(tree).__name__}")])
+    return from_tree(tree)
 
 
 def _schema_findings(tree: Any) -> tuple[Scenario | None, list[Finding]]:

@@ -28,6 +28,22 @@ def _rank_of_nystrom(tree: Tree) -> Iterator[Finding]:
         yield Finding(("response", "solver", "rank"), "only with preconditioner: nystrom or kfac", at_key=True)
 
 
+def _matrix_of_preconditioner(tree: Tree) -> Iterator[Finding]:
+    solver, kind = section(tree, "response", "solver"), section(tree, "objective").get("kind")
+    if solver.get("curvature") != "gauss_newton":
+        return
+    path, preconditioner = ("response", "solver", "curvature"), solver.get("preconditioner", "factorised")
+    if preconditioner == "kfac":
+        yield Finding(path, "kfac is of the Gauss-Newton matrix always; leave it out", at_key=True)
+    elif preconditioner == "none":
+        yield Finding(path, "only with preconditioner: factorised or nystrom", at_key=True)
+    elif kind != "amortised":
+        message = (
+            f"gauss_newton needs a loss that is convex in the outputs of networks, and {kind!r} has none; use hessian"
+        )
+        yield Finding(path, message)
+
+
 def _response_without_curvature(tree: Tree) -> Iterator[Finding]:
     """What looks at A needs a response that is made of it, and what equilibrates anew a corrector that does."""
     kind, process, corrector = section(tree, "response").get("kind"), section(tree, "process"), tree.get("corrector")
@@ -82,6 +98,7 @@ def _relaxing(tree: Tree) -> Iterator[Finding]:
 NUMERICAL_CHECKS: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
     _adaptive_steps,
     _rank_of_nystrom,
+    _matrix_of_preconditioner,
     _response_without_curvature,
     _pull,
     _minibatches,

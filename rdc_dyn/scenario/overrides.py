@@ -24,19 +24,20 @@ class _Edit:
     spoiled: set[Path] = field(default_factory=set)
 
 
-def apply_overrides(document: Document, overrides: Sequence[str]) -> Document:
+def apply_overrides(document: Document, overrides: Sequence[str], origin: str = "--set") -> Document:
     """Change a document as told on the command line; later overrides win.
 
     Args:
         document: Of a scenario; left as it is.
         overrides: Each `key=value`, the key dotted, the value a YAML scalar or in brackets.
+        origin: What messages call an override.
 
     Returns:
         The changed document; overrides that cannot be applied are among its problems.
     """
     edit = _Edit(copy.deepcopy(document.tree), dict(document.places), list(document.problems), set(document.spoiled))
     for number, override in enumerate(overrides):
-        position = Position(sys.maxsize, number, f"--set {shorten(override)}")  # sorted behind those of the file
+        position = Position(sys.maxsize, number, f"{origin} {shorten(override)}")  # sorted behind those of the file
         key = dotted(_parts(override))
         try:
             _apply(edit, override, position)

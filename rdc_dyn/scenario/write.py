@@ -35,13 +35,28 @@ def dump(scenario: Scenario) -> str:
     Returns:
         YAML that `loads` reads back as an equal scenario.
     """
+    tree = scenario.model_dump(by_alias=True)
+    if scenario.sweep is None:
+        del tree["sweep"]  # of one run, which is what most scenarios are
+    return dump_tree(tree)
+
+
+def dump_tree(tree: Any) -> str:
+    """Write plain values, such as those of a scenario that is not complete.
+
+    Args:
+        tree: Mappings, lists and scalars.
+
+    Returns:
+        YAML text.
+    """
     yaml = YAML(typ="safe", pure=True)
     yaml.Representer = _Representer
     yaml.default_flow_style = None  # innermost sections and lists in brackets
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.width = 120
     stream = io.StringIO()
-    yaml.dump(_lists(scenario.model_dump(by_alias=True)), stream)
+    yaml.dump(_lists(tree), stream)
     return stream.getvalue()
 
 

@@ -22,19 +22,20 @@ _PLACES = frozenset(
 _NEAR = 10.0
 
 
-def rejected(s: float, length: float, failure: NumericalFailure) -> Event:
+def rejected(s: float, length: float, failure: NumericalFailure, halved_to: float) -> Event:
     """A step that failed and is halved.
 
     Args:
         s: Clock at its start.
         length: Its length.
         failure: Why.
+        halved_to: Length that is tried next, unless the branch is left or the path stops here.
 
     Returns:
         The event.
     """
     name = failure.status.name.lower().replace("_", " ")
-    values = {"step_size": length, "status": failure.status.name, "detail": failure.detail}
+    values = {"step_size": length, "halved_to": halved_to, "status": failure.status.name, "detail": failure.detail}
     return Event("rejected", s, f"step of {length:.4g} rejected, {name} ({failure.detail})", values)
 
 

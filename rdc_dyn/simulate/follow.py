@@ -43,7 +43,7 @@ def follow(problem: Problem, point: Point) -> Iterator[Point | Event]:
         try:
             there, new = _step(problem, curve, here, point, length)
         except NumericalFailure as failure:
-            yield events.rejected(point.time, length, failure)
+            yield events.rejected(point.time, length, failure, 0.5 * length)
             length *= 0.5
             if length < 1e-6 * (1.0 + float(here.position.norm())):
                 yield events.end(point.time, *events.cause(failure))

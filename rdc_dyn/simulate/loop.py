@@ -61,8 +61,8 @@ def simulate(problem: Problem, watch: Watch | None = None) -> Iterator[Point | E
             singular = isinstance(failure, Singular)
             leaves = singular and failure.status in _FOLDS
             if not singular:
-                yield events.rejected(point.time, abs(target - point.time), failure)
                 size = size.rejected(abs(target - point.time))
+                yield events.rejected(point.time, abs(target - point.time), failure, size.value)
                 leaves = (size.exhausted or _short(size)) and not events.placed(point, target, failure)
             if not (singular or size.exhausted or (leaves and problem.on_fold == "relax")):
                 continue

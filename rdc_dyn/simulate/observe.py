@@ -47,6 +47,8 @@ def to_record(problem: Problem, point: Point, *, stability: bool = False) -> Rec
         "krylov_iterations": float(work.krylov_iterations),
         "krylov_residual": point.response.residual,
         "corrector_iterations": float(work.corrector_iterations),
+        "preconditioner_builds": float(sum(each.builds for each in problem.preconditioners)),
+        "preconditioner_products": float(sum(each.products for each in problem.preconditioners)),
         "wall_time": clock.perf_counter() - problem.began,
     }
     return Record(point.time, values, tuple(tuple(row) for row in point.response.matrix.tolist()))

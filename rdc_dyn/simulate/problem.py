@@ -24,6 +24,7 @@ from rdc_dyn.dynamics import (
     StepSize,
     SurfacePoint,
 )
+from rdc_dyn.linalg import Preconditioner
 from rdc_dyn.objective import FreeEnergy, Linearisation
 
 #: Called while the start is equilibrated: (phase, step, J, |∇J|).
@@ -50,6 +51,7 @@ class Problem:
         aims: Whether the process is only the way to the equilibrium that a geodesic is to aim at.
         adam_batch: Data of each part in a minibatch of Adam's; None takes all of them.
         seed: Of these minibatches.
+        preconditioners: Those that its parts use, each once, for the record of their builds.
         baumgarte: Rate κ at which the vector field pulls held functionals back, ḣ = −κ (h − h⁰).
     """
 
@@ -69,6 +71,7 @@ class Problem:
     adam_batch: int | None = None
     seed: int = 0
     baumgarte: float = 0.0
+    preconditioners: tuple[Preconditioner, ...] = ()
     began: float = field(default_factory=clock.perf_counter)
 
     @property

@@ -248,9 +248,8 @@ def test_a_dump_writes_every_default() -> None:
         assert line in text.splitlines()
     for word in ("preconditioner: factorised", "checkpoint_every: 10", "adam_steps: 1000", "rtol: 1e-06"):
         assert word in text
-    assert list(from_mapping(mapping()).model_dump()) == [
-        line.split(":")[0] for line in text.splitlines() if line[0].isalpha()
-    ]
+    written = [line.split(":")[0] for line in text.splitlines() if line[0].isalpha()]
+    assert [*written, "sweep"] == list(from_mapping(mapping()).model_dump())  # one run has no sweep section
 
 
 @given(st.floats(min_value=0, exclude_min=True, allow_infinity=False), st.text(max_size=30))

@@ -180,6 +180,16 @@ VAE_CASES: list[tuple[list[Edit], str, str]] = [
         "only with preconditioner: nystrom",
     ),
     ([("rtol: 1e-8", "preconditioner: nystrom, rank: @0")], "response.solver.rank", "must be >= 1, got 0"),
+    (
+        [("rtol: 1e-8", "preconditioner: kfac, @curvature: gauss_newton")],
+        "response.solver.curvature",
+        "kfac is of the Gauss-Newton matrix always",
+    ),
+    (
+        [("rtol: 1e-8", "preconditioner: none, @curvature: gauss_newton")],
+        "response.solver.curvature",
+        "only with preconditioner: factorised or nystrom",
+    ),
     ([("rtol: 1e-8", "memory: @-1")], "response.solver.memory", "must be >= 0, got -1"),
     ([("rtol: 1e-8", "damping: @-1")], "response.solver.damping", "must be >= 0, got -1"),
     ([("method: rk4", "method: @rk5")], "integrator.method", "unknown method 'rk5'; choose one of: euler.*mean 'rk4'"),

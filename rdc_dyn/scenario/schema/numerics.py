@@ -30,6 +30,11 @@ class _Krylov(Section):
         description="factorised: a factor of an A met earlier; nystrom: its largest eigenvalues, for large theta; "
         "kfac: Kronecker factors and a core, for large theta of an amortised encoder",
     )
+    curvature: Literal["hessian", "gauss_newton"] = Field(
+        default="hessian",
+        description="what factorised and nystrom approximate: A itself, or the generalised Gauss-Newton matrix, "
+        "positive semidefinite by construction (amortised only); A answers for the response in both cases",
+    )
     rank: Count | None = Field(
         default=None,
         description="of nystrom: products that a build takes; null: 100. Of kfac: coordinates of its core; null: 1000",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from rdc_dyn.scenario.schema.base import Count, Section
 from rdc_dyn.scenario.schema.data import Data
@@ -23,6 +23,13 @@ class Output(Section):
     checkpoint_every: Count = Field(
         default=10, description="write theta every so many records; the last is always written"
     )
+
+
+# The keys are other keys of the scenario and their values anything these take: each point of the grid is validated.
+_LISTS = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}, "minProperties": 1}
+Sweep = Annotated[
+    Any, WithJsonSchema({"oneOf": [_LISTS, {"type": "array", "items": _LISTS, "minItems": 1}, {"type": "null"}]})
+]
 
 
 class Scenario(Section):
@@ -46,3 +53,7 @@ class Scenario(Section):
     integrator: Integrator
     corrector: Corrector = NewtonKrylov(method="newton_krylov")
     output: Output = Output()
+    sweep: Sweep = Field(
+        default=None,
+        description="for rdc-dyn sweep: {dotted key: [values]}, every combination is a run; or a list of such grids",
+    )

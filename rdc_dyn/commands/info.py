@@ -1,0 +1,63 @@
+"""`rdc-dyn info`: provenance and summary of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rdc_dyn.commands.shared import reported, sentence
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@click.command()
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--scenario", "scenario_only", is_flag=True, help="Print the YAML that made it, and nothing else.")
+@reported
+def info(run_directory: Path, scenario_only: bool) -> None:
+    """Print provenance and summary of RUN."""
+    from rdc_dyn.output.run_directory import open_run
+
+    trajectory = open_run(run_directory)
+    if scenario_only:
+        click.echo(trajectory.attrs["scenario"], nl=False)
+        return
+    attributes = trajectory.attrs
+    hidden = {"events", "scenario", "Conventions", "references", "status", "status_message", "status_detail"}
+    width = max(len(name) for name in attributes)
+    for name, value in attributes.items():
+        if name not in hidden:
+            click.echo(f"{name:<{width}}  {value}")
+    status, detail = attributes["status"], attributes.get("status_detail")
+    click.echo(f"{'status':<{width}}  {sentence(status, attributes['status_message'], detail)}")
+    for line in _summary(trajectory):
+        click.echo(line)
+
+
+def _summary(trajectory: xr.Dataset) -> Iterable[str]:
+    """First and last values, and the identities."""
+    if trajectory.sizes["time"] == 0:
+        yield "no points"
+        return
+    yield f"\n{'':28}{'first':>14}{'last':>14}"
+    for name in ("time", "lam", "gamma", "rate", "distortion", "classification_loss", "free_energy", "accuracy"):
+        values = trajectory[name].values
+        if not all(math.isnan(value) for value in values):
+            yield f"{name:28}{values[0]:14.6g}{values[-1]:14.6g}"
+    yield f"\n{'points':28}{trajectory.sizes['time']:>14}"
+    for name in ("gradient_evaluations", "hessian_vector_products", "vector_field_evaluations"):
+        yield f"{name:28}{trajectory[name].values[-1]:14.0f}"
+    worst = {
+        "largest |grad J|": trajectory.equilibrium_residual,
+        "largest |held - start|": abs(trajectory.constraint_residual),
+        "largest Maxwell residual": trajectory.rdc.maxwell_residual(),
+        "largest free-energy closure": abs(trajectory.rdc.free_energy_closure()),
+    }
+    for name, residual in worst.items():
+        if bool(residual.notnull().any()):
+            yield f"{name:28}{float(residual.max()):14.2e}"

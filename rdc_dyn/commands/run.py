@@ -1,0 +1,75 @@
+"""`rdc-dyn run`: a scenario into a run directory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from rdc_dyn.commands.shared import OVERRIDE, reported, seconds, sentence, tell
+from rdc_dyn.status import Status, UserError
+
+
+@click.command()
+@click.argument("scenario", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Run directory to write.")
+@OVERRIDE
+@click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
+@click.option("--max-time", callback=seconds, metavar="TIME", help="Stop at the next point after 90s, 50m, 2h, ...")
+@click.option("--dry-run", is_flag=True, help="Build everything, say what would run, write nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@reported
+def run(
+    scenario: Path,
+    output: Path,
+    overrides: tuple[str, ...],
+    device: str | None,
+    max_time: float | None,
+    dry_run: bool,
+    quiet: bool,
+) -> None:
+    """Run SCENARIO into the run directory given by -o."""
+    from rdc_dyn.scenario import load
+
+    loaded = load(scenario, overrides)
+    # Of several processes a late one would look when the first has made it; so they leave this to the run itself.
+    if os.environ.get("WORLD_SIZE", "1") == "1" and output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"{output}: already exists and is not empty; name another run directory with -o")
+    from rdc_dyn.build import build
+    from rdc_dyn.output.progress import choose_progress
+    from rdc_dyn.runner import Interrupted, RunWarning, run_scenario
+
+    folder = scenario.resolve().parent
+    if dry_run:
+        _describe(build(loaded, folder, device), output)
+        return
+
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
+        raise Interrupted
+
+    signal.signal(signal.SIGTERM, terminate)
+    warnings.simplefilter("ignore", RunWarning)  # the progress display says it
+    trajectory = run_scenario(loaded, folder, output, device=device, max_time=max_time, progress=choose_progress(quiet))
+    status = Status[trajectory.attrs["status"]]
+    detail = trajectory.attrs["status_detail"]
+    tell(sentence(status.name, status.value, detail), err=status is not Status.COMPLETED)
+    tell(f"{trajectory.sizes['time']} points in {output}", err=status is not Status.COMPLETED)
+    sys.exit(143 if detail == "SIGTERM" else status.exit_code)
+
+
+def _describe(built: Any, output: Path) -> None:
+    """What a dry run tells."""
+    problem = built.problem
+    start, end = problem.process.span
+    segments = abs(end - start) / problem.step_size.nominal
+    tell(f"parameters   {problem.free_energy.objective.size}")
+    tell(f"device       {built.device}")
+    tell(f"data digest  {built.data_digest}")
+    tell(f"integrator   {problem.integrator.method}, {segments:.0f} segments of {problem.step_size.nominal:g}")
+    tell(f"would write  {output}")

@@ -1,0 +1,90 @@
+"""What every subcommand does alike: options, mistakes and durations."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from rdc_dyn.status import UserError
+
+#: Overrides of single keys.
+OVERRIDE = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as integrator.step_size=0.05."
+)
+
+
+def tell(text: str, *, err: bool = False) -> None:
+    """Say something; of the processes that torchrun starts on a machine the first speaks for all.
+
+    Args:
+        text: What to say.
+        err: Whether on standard error.
+    """
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        click.echo(text, err=err)
+
+
+def reported(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a user's mistake into its line and exit code, without a traceback.
+
+    Args:
+        command: Body of a subcommand.
+
+    Returns:
+        The same with that ending.
+    """
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except UserError as error:
+            tell(f"rdc-dyn: {error}" if "\n" not in str(error) else str(error), err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt as signal_:  # outside the loop of a run, which has an ending of its own
+            tell("rdc-dyn: stopped by a signal", err=True)
+            sys.exit(getattr(signal_, "exit_code", 130))
+
+    return wrapper
+
+
+def seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Read 50m, 2h, 90s or a plain number of seconds.
+
+    Args:
+        context: Unused.
+        parameter: Unused.
+        value: What the user wrote.
+
+    Returns:
+        Seconds.
+
+    Raises:
+        click.BadParameter: It is no duration.
+    """
+    if value is None:
+        return None
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)", value)
+    if match is None or float(match[1]) == 0:
+        raise click.BadParameter(f"{value!r} is no duration; expected for example 90s, 50m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+def sentence(status: str, message: str, detail: str | None) -> str:
+    """How a run ended, in words.
+
+    Args:
+        status: Name of a `Status`.
+        message: The sentence that belongs to it.
+        detail: Numbers, or None.
+
+    Returns:
+        One line.
+    """
+    return f"{status.lower().replace('_', ' ')}: {message}" + (f" ({detail})" if detail else "")

@@ -1,0 +1,6 @@
+"""Which run to trust and which is cheap: errors against a reference, observed orders, floors and costs."""
+
+from rdc_dyn.comparison.comparison import compare
+from rdc_dyn.comparison.table import cheapest, show, write_csv
+
+__all__ = ["cheapest", "compare", "show", "write_csv"]

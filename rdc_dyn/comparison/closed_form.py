@@ -1,0 +1,199 @@
+"""F = const + ½ Σ_a (ln ℓ_i + 1) + ½ Σ_{∉a} ℓ_i: the exact surface of the linear-Gaussian model (numpy only)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rdc_dyn.scenario import Scenario, schema
+
+#: S, dS/dt and d²S/dt² at a data position.
+Moments = Callable[[float], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class ExactPoint:
+    """The surface at one (λ, γ, t).
+
+    Attributes:
+        controls: (λ, γ, t).
+        free_energy: F in nats.
+        gradient: (D, C, ∂F/∂t).
+        hessian: Second derivatives of F in (λ, γ, t).
+        active: Number of codes in use, those with ℓ_i > 1.
+    """
+
+    controls: np.ndarray
+    free_energy: float
+    gradient: np.ndarray
+    hessian: np.ndarray
+    active: int
+
+    @property
+    def rate(self) -> float:
+        """R = F − λD − γC."""
+        return self.free_energy - float(self.controls[:2] @ self.gradient[:2])
+
+    @property
+    def losses(self) -> np.ndarray:
+        """(R, D, C)."""
+        return np.array([self.rate, self.gradient[0], self.gradient[1]])
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """M = d(R, D, C)/d(λ, γ, t), with dR = −λ dD − γ dC + ∂F/∂t dt."""
+        losses = self.hessian[:2]
+        rate = -self.controls[:2] @ losses
+        rate[2] += self.gradient[2]
+        return np.vstack([rate, losses])
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """F(λ, γ, t) of theory's closed form: ℓ_i are the eigenvalues of P S(t), P = diag(λ/σ², γ/τ²).
+
+    F is the global minimum of J, so where some ℓ_i crosses 1 (a pitchfork) it goes on along the branch that is then the
+    minimum.
+
+    Attributes:
+        x_dim: n.
+        y_dim: m.
+        latent_dim: q.
+        distortion_variance: σ².
+        label_variance: τ².
+        moments: S(t) with its derivatives.
+    """
+
+    x_dim: int
+    y_dim: int
+    latent_dim: int
+    distortion_variance: float
+    label_variance: float
+    moments: Moments
+
+    @property
+    def _slopes(self) -> np.ndarray:
+        """∂(diag P)/∂λ and ∂(diag P)/∂γ; P is linear in both."""
+        slopes = np.zeros((2, self.x_dim + self.y_dim))
+        slopes[0, : self.x_dim] = 1 / self.distortion_variance
+        slopes[1, self.x_dim :] = 1 / self.label_variance
+        return slopes
+
+    def at(self, controls: np.ndarray) -> ExactPoint:
+        """F, ∂F and ∂²F by perturbation theory of the eigenvalues.
+
+        With left and right eigenvectors w, v of K = PS, Σ f(ℓ_i) has the derivatives Σ f'_i wᵢᵀ dK vᵢ and
+        Σ f'_i wᵢᵀ d²K vᵢ + Σ_ij f'[ℓ_i, ℓ_j] (wᵢᵀ dK vⱼ)(wⱼᵀ dK vᵢ) with the divided difference of f'.
+
+        Args:
+            controls: (λ, γ, t).
+
+        Returns:
+            The point.
+        """
+        moment, speed, acceleration = self.moments(float(controls[2]))
+        slopes = self._slopes
+        precision = controls[:2] @ slopes
+        values, left, right = _eigen(precision, moment)
+        active = (np.arange(values.size) < self.latent_dim) & (values > 1)
+        safe = np.where(active, values, 1.0)
+        first = 1 / safe
+        changes = np.stack([slopes[0][:, None] * moment, slopes[1][:, None] * moment, precision[:, None] * speed])
+        moved = np.einsum("ia,cij,jb->cab", left, changes, right)
+        gradient = 0.5 * np.einsum("i,cii->c", first, moved)
+        hessian = 0.5 * np.einsum("ij,aij,bji->ab", _divided(values, active), moved, moved)
+        curved = np.zeros((3, 3, *moment.shape))
+        for row, slope in enumerate(slopes):
+            curved[row, 2] = curved[2, row] = slope[:, None] * speed
+        curved[2, 2] = precision[:, None] * acceleration
+        hessian += 0.5 * np.einsum("k,ik,abij,jk->ab", first, left, curved, right)
+        constants = np.array(
+            [
+                0.5 * self.x_dim * math.log(2 * math.pi * self.distortion_variance),
+                0.5 * self.y_dim * math.log(2 * math.pi * self.label_variance),
+            ]
+        )
+        free_energy = float(constants @ controls[:2]) + 0.5 * float(np.where(active, np.log(safe) + 1, values).sum())
+        gradient[:2] += constants
+        return ExactPoint(np.array(controls, dtype=float), free_energy, gradient, hessian, int(active.sum()))
+
+
+def _eigen(precision: np.ndarray, moment: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Eigenvalues of P S, descending, with left and right eigenvectors such that WᵀV = I."""
+    # Of the symmetric P^½ S P^½ where P is invertible, else of S^½ P S^½.
+    if precision.min() > 0:
+        root = np.sqrt(precision)
+        values, vectors = np.linalg.eigh(root[:, None] * moment * root)
+        left, right = vectors / root[:, None], root[:, None] * vectors
+    else:
+        size, basis = np.linalg.eigh(moment)
+        half, inverse = (basis * np.sqrt(size)) @ basis.T, (basis / np.sqrt(size)) @ basis.T
+        values, vectors = np.linalg.eigh(half @ (precision[:, None] * half))
+        left, right = half @ vectors, inverse @ vectors
+    return values[::-1], left[:, ::-1], right[:, ::-1]
+
+
+def _divided(values: np.ndarray, active: np.ndarray) -> np.ndarray:
+    """(f'(ℓ_i) − f'(ℓ_j))/(ℓ_i − ℓ_j) for f' = 1/ℓ on active and 1 on the other eigenvalues."""
+    a, b = values[:, None], values[None, :]
+    both, one = active[:, None] & active[None, :], active[:, None] ^ active[None, :]
+    product = np.where(both, a * b, 1.0)
+    first = 1 / np.where(active, values, 1.0)
+    gap = np.where(one, a - b, 1.0)
+    return np.where(both, -1 / product, np.where(one, (first[:, None] - first[None, :]) / gap, 0.0))
+
+
+def closed_form(scenario: Scenario) -> ClosedForm | None:
+    """The closed form of a scenario's objective.
+
+    Args:
+        scenario: Any.
+
+    Returns:
+        The surface, or None where its objective has none.
+    """
+    section = scenario.objective
+    if not isinstance(section, schema.LinearGaussian) or section.weight_prior_precision > 0:
+        return None
+    source = np.array(section.source_second_moment, dtype=float)
+    target = None if section.target_second_moment is None else np.array(section.target_second_moment, dtype=float)
+    path = "mixture" if scenario.data is None else scenario.data.path
+    return ClosedForm(
+        section.x_dim,
+        section.y_dim,
+        section.latent_dim,
+        section.distortion_variance,
+        section.label_variance,
+        _displaced(source, target) if target is not None and path == "optimal_transport" else _mixture(source, target),
+    )
+
+
+def _mixture(source: np.ndarray, target: np.ndarray | None) -> Moments:
+    """S(t) = (1 − t) S_s + t S_t."""
+    speed = np.zeros_like(source) if target is None else target - source
+    return lambda t: (source + t * speed, speed, np.zeros_like(source))
+
+
+def _displaced(source: np.ndarray, target: np.ndarray) -> Moments:
+    """S(t) = B S_s Bᵀ, B = (1 − t) I + t T, T = S_s^{−½}(S_s^{½} S_t S_s^{½})^{½} S_s^{−½}."""
+    root, inverse = _power(source, 0.5), _power(source, -0.5)
+    eye = np.eye(source.shape[0])
+    move = inverse @ _power(root @ target @ root, 0.5) @ inverse - eye
+
+    def moments(t: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        b = eye + t * move
+        half = move @ source @ b.T
+        return b @ source @ b.T, half + half.T, 2 * move @ source @ move.T
+
+    return moments
+
+
+def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
+    """S^p of a symmetric positive semidefinite S, on its range."""
+    values, vectors = np.linalg.eigh(matrix)
+    live = values > np.finfo(float).eps * values.size * values[-1]
+    powers = np.where(live, np.where(live, values, 1.0) ** exponent, 0.0)
+    return (vectors * powers) @ vectors.T

@@ -1,0 +1,221 @@
+"""Errors, floors, costs and observed orders of many runs as one `xarray.Dataset`."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from rdc_dyn.comparison.errors import QUANTITIES, Errors, errors
+from rdc_dyn.comparison.floor import MARGIN, RULE, floors, stagnated
+from rdc_dyn.comparison.order import observed_order
+from rdc_dyn.comparison.reference import CLOSED_FORM, FINEST, ORDERS, Reference, choose, has_closed_form
+from rdc_dyn.comparison.runs import Run, read_runs
+from rdc_dyn.comparison.series import difference, problem_groups, resolution_key, series_names, swept_keys
+from rdc_dyn.output.provenance import program_version
+from rdc_dyn.status import DataError, UserError
+
+_TEXT = {
+    "error_multipliers": ("largest distance of (lam, gamma) from the reference along the path", "1"),
+    "error_losses": ("largest distance of (R, D, C) from the reference along the path", "nat"),
+    "error_held": ("largest deviation of what the process holds", "nat"),
+    "error_closure": ("largest free-energy closure", "nat"),
+    "equilibrium_residual": ("largest |grad J| along the path", "nat"),
+    "gradient_equivalents": ("gradient evaluations + 0.8 Hessian-vector products of the path", "1"),
+    "wall_time": ("wall time of the path", "s"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run in the comparison.
+
+    Attributes:
+        run: The run.
+        series: Name of its series.
+        kind: step_size or rtol.
+        resolution: Its value, NaN where it is not known.
+        errors: What it is worth, or None where there is nothing to measure.
+        reference: Name of its reference; empty where there is none.
+        floor: Why each quantity is at its floor; quantities that are not, are not in it.
+        problem: Number of the problem that it solves, from 0; -1 where it left nothing to tell.
+        reference_error: What is known of the reference's own error in (λ, γ) and (R, D, C).
+    """
+
+    run: Run
+    series: str
+    kind: str
+    resolution: float
+    errors: Errors | None
+    reference: str
+    floor: dict[str, str]
+    reference_error: tuple[float, float] = (math.nan, math.nan)
+    problem: int = -1
+
+    def value(self, quantity: str) -> float:
+        """An error; NaN where there is none."""
+        return math.nan if self.errors is None else self.errors.values[quantity]
+
+
+def compare(
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], reference: str | None = None
+) -> xr.Dataset:
+    """Compare runs with a reference, and with each other.
+
+    Runs that solve different problems are compared in groups, each with its own reference.
+
+    Args:
+        path: A sweep directory, a folder of run directories, or several of these.
+        reference: closed_form, finest, or the name of a run; None: closed_form where the objective has one, else
+            finest.
+
+    Returns:
+        The comparison, with dimensions `run`, `series_name` and `quantity`.
+
+    Raises:
+        UserError: If there is no such reference, or a run is to be the reference of another problem.
+        DataError: If there is nothing to compare.
+    """
+    runs = read_runs([path] if isinstance(path, str | os.PathLike) else path)
+    groups = problem_groups(runs, [has_closed_form(run) for run in runs])
+    if not groups:
+        raise DataError(f"compare: none of {len(runs)} runs left a trajectory; the first says: {runs[0].message}")
+    if reference not in (None, CLOSED_FORM, FINEST) and len(groups) > 1:
+        one, other = runs[groups[0][0]], runs[groups[1][0]]
+        raise UserError(
+            f"--reference {reference}: the runs solve {len(groups)} different problems, which one run cannot be the "
+            f"reference of: {difference(one, other)}; use finest or closed_form, which each problem has its own of"
+        )
+    swept = swept_keys(runs)
+    names = series_names(runs, swept)
+    references: dict[int, Reference] = {}
+    for group in groups:
+        chosen = choose([runs[index] for index in group], reference)
+        references |= dict.fromkeys(group, chosen)
+    rows = [_row(run, name, references.get(index)) for index, (run, name) in enumerate(zip(runs, names))]
+    solves = {index: number for number, group in enumerate(groups) for index in group}
+    rows = _with_stagnation([replace(row, problem=solves.get(index, -1)) for index, row in enumerate(rows)])
+    rows.sort(key=lambda row: (row.series, row.kind, -row.resolution if row.resolution == row.resolution else 0.0))
+    return _dataset(rows, swept, [references[group[0]] for group in groups])
+
+
+def _row(run: Run, series: str, reference: Reference | None) -> Row:
+    key = resolution_key(run.values)
+    value = run.values.get(key)
+    if value is None and "process.span" in run.values:  # a tenth of the span is what the program takes
+        value = abs(run.values["process.span"][1] - run.values["process.span"][0]) / 10
+    resolution, kind = math.nan if value is None else float(value), key.split(".")[-1]
+    if reference is None or run.trajectory is None:
+        return Row(run, series, kind, resolution, None, "", {})
+    found = errors(run, reference)
+    known = floors(run, found, reference)
+    low = {
+        name: known[name].reason
+        for name in QUANTITIES
+        if run.completed and found.values[name] <= MARGIN * known[name].size
+    }
+    return Row(run, series, kind, resolution, found, reference.name, low, reference.own_error)
+
+
+def _with_stagnation(rows: Sequence[Row]) -> list[Row]:
+    """What only the series as a whole shows: smaller steps no longer help."""
+    out = list(rows)
+    for group in {(row.series, row.kind) for row in rows}:
+        members = [i for i, row in enumerate(rows) if (row.series, row.kind) == group and row.run.completed]
+        for name in QUANTITIES:
+            told = [i for i in members if math.isfinite(rows[i].value(name)) and math.isfinite(rows[i].resolution)]
+            if len(told) < 2:
+                continue
+            h = np.array([rows[i].resolution for i in told])
+            flat = stagnated(h, np.array([rows[i].value(name) for i in told]), group[1])
+            for i, at_floor in zip(told, flat):
+                if at_floor and name not in out[i].floor:
+                    what = "smaller steps" if group[1] == "step_size" else "smaller tolerances"
+                    out[i] = replace(out[i], floor=out[i].floor | {name: f"{what} no longer reduce it"})
+    return out
+
+
+def _dataset(rows: Sequence[Row], swept: Sequence[str], references: Sequence[Reference]) -> xr.Dataset:
+    coordinates: dict[str, Any] = {
+        "run": [row.run.name for row in rows],
+        "quantity": list(QUANTITIES),
+        "series": ("run", [row.series for row in rows]),
+        "resolution": ("run", [row.resolution for row in rows]),
+        "resolution_kind": ("run", [row.kind for row in rows]),
+        "reference": ("run", [row.reference for row in rows]),
+        "problem": ("run", [row.problem for row in rows]),
+        **{key: ("run", _column([row.run.values.get(key) for row in rows])) for key in swept},
+    }
+    variables: dict[str, Any] = {name: ("run", [row.value(name) for row in rows]) for name in QUANTITIES}
+    for name in ("equilibrium_residual", "gradient_equivalents", "wall_time"):
+        variables[name] = ("run", [math.nan if row.errors is None else getattr(row.errors, name) for row in rows])
+    variables["status"] = ("run", [row.run.status for row in rows])
+    variables["message"] = ("run", [row.run.message for row in rows])
+    variables["at_floor"] = (("run", "quantity"), [[name in row.floor for name in QUANTITIES] for row in rows])
+    variables["floor_reason"] = (
+        ("run", "quantity"),
+        [[row.floor.get(name, "") for name in QUANTITIES] for row in rows],
+    )
+    variables["reference_error"] = (("run", "quantity"), [[*row.reference_error, math.nan, math.nan] for row in rows])
+    orders, names = _orders(rows)
+    coordinates["series_name"] = names
+    dataset = xr.Dataset(variables | orders, coordinates, _attributes(rows, references))
+    for name, (text, units) in _TEXT.items():
+        dataset[name].attrs = {"long_name": text, "units": units}
+    return dataset
+
+
+def _orders(rows: Sequence[Row]) -> tuple[dict[str, Any], list[str]]:
+    """Observed order of each series and quantity, from completed runs that are not at their floor."""
+    names = sorted({row.series for row in rows if row.errors is not None})
+    table = np.full((4, len(names), len(QUANTITIES)), math.nan)
+    expected, kinds = np.full(len(names), math.nan), []
+    for i, name in enumerate(names):
+        members = [row for row in rows if row.series == name and row.errors is not None and row.run.completed]
+        kind = next(row.kind for row in rows if row.series == name)
+        kinds.append(kind)
+        methods = {row.run.values.get("integrator.method") for row in rows if row.series == name}
+        if kind == "step_size" and len(methods) == 1:
+            expected[i] = ORDERS.get(str(methods.pop()), math.nan)
+        for j, quantity in enumerate(QUANTITIES):
+            used = [row for row in members if quantity not in row.floor]
+            found = observed_order(
+                np.array([row.resolution for row in used]), np.array([row.value(quantity) for row in used])
+            )
+            table[:, i, j] = found.value, found.low, found.high, found.points
+    dims = ("series_name", "quantity")
+    variables: dict[str, Any] = {"order": (dims, table[0]), "order_low": (dims, table[1])}
+    variables |= {"order_high": (dims, table[2]), "order_points": (dims, table[3].astype(int))}
+    variables |= {"method_order": ("series_name", expected), "order_kind": ("series_name", kinds)}
+    return variables, names
+
+
+def _column(values: Sequence[Any]) -> list[Any]:
+    """Numbers with NaN where a run has no such key, else words with nothing there."""
+    if all(v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in values):
+        return [math.nan if v is None else float(v) for v in values]
+    return ["" if v is None else str(v) for v in values]
+
+
+def _attributes(rows: Sequence[Row], references: Sequence[Reference]) -> dict[str, str]:
+    trajectories = [row.run.trajectory for row in rows if row.run.trajectory is not None]
+    made = sorted({f"{t.attrs.get('source', 'unknown')} {t.attrs.get('commit', 'unknown')}" for t in trajectories})
+    return {
+        "title": "comparison of runs",
+        "source": f"rdc_dyn {program_version()}",
+        "runs_made_by": "; ".join(made),
+        "reference": " | ".join(dict.fromkeys(reference.text for reference in references)),
+        "reference_error": " | ".join(
+            f"(lam, gamma) {reference.own_error[0]:.1e}, (R, D, C) {reference.own_error[1]:.1e} nat"
+            if math.isfinite(reference.own_error[0])
+            else "not known"
+            for reference in references
+        ),
+        "floor": RULE,
+        "order": "least squares of ln error on ln resolution, 95 % confidence by Student's t, floor points left out",
+    }

@@ -1,0 +1,174 @@
+"""d(λ, γ, t)/ds = rates on the exact surface: the path of a process without any θ, good to about 1e-12."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rdc_dyn.comparison.closed_form import ClosedForm, ExactPoint
+from rdc_dyn.scenario import Scenario, schema
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rdc_dyn.dynamics import Process, SurfacePoint
+
+#: Tolerances of the integration, and looser ones whose path tells how good the first is.
+_TIGHT, _LOOSER = 1e-13, 1e-11
+_PROJECTIONS = 8
+
+
+class ExactPathError(Exception):
+    """The process has no direction on the exact surface, or what it holds cannot be restored."""
+
+
+@dataclass
+class ExactPath:
+    """The path in the process clock, integrated as far as it has been asked for.
+
+    It is integrated from one clock to the next by DOP853 and put back on what the process holds by Newton's method in
+    the process's own free directions, so nothing drifts and nothing is interpolated.
+
+    Attributes:
+        surface: F.
+        process: Its rates; the very object that a run uses.
+        start: (λ, γ, t) at the start of the span.
+        rtol: Of the integration; atol is a tenth of it.
+        known: Points that have been computed, by clock.
+    """
+
+    surface: ClosedForm
+    process: Process
+    start: np.ndarray
+    rtol: float = _TIGHT
+    known: dict[float, ExactPoint] = field(default_factory=dict)
+
+    def points(self, clock: np.ndarray) -> list[ExactPoint]:
+        """The path at some clock values.
+
+        Args:
+            clock: Values from the start of the span on, in its direction.
+
+        Returns:
+            A point for each.
+
+        Raises:
+            ExactPathError: If it does not reach so far.
+        """
+        self.known.setdefault(self.process.span[0], self._prescribed(self.process.span[0], self.start))
+        for s in clock.tolist():
+            if s not in self.known:
+                forward = np.sign(self.process.span[1] - self.process.span[0])
+                before = max((k for k in self.known if forward * (s - k) > 0), key=lambda k: forward * k)
+                self.known[s] = self._segment(before, s)
+        return [self.known[s] for s in clock.tolist()]
+
+    def losses_and_multipliers(self, clock: np.ndarray) -> np.ndarray:
+        """(λ, γ, R, D, C) at some clock values.
+
+        Args:
+            clock: Values from the start of the span on.
+
+        Returns:
+            A row for each value.
+        """
+        return np.array([np.concatenate([p.controls[:2], p.losses]) for p in self.points(clock)]).reshape(-1, 5)
+
+    def pitchforks(self) -> list[tuple[float, float]]:
+        """Clock intervals within which the number of active codes changes: F changes its branch there."""
+        forward = np.sign(self.process.span[1] - self.process.span[0])
+        ordered = sorted(self.known, key=lambda k: forward * k)
+        return [(a, b) for a, b in pairwise(ordered) if self.known[a].active != self.known[b].active]
+
+    def _segment(self, s0: float, s1: float) -> ExactPoint:
+        from scipy.integrate import solve_ivp
+
+        from rdc_dyn.status import NumericalFailure
+
+        before = self.known[s0]
+        try:
+            if self.process.prescribed(s1, _tensor(before.controls)) is not None:
+                return self._prescribed(s1, before.controls)
+            found = solve_ivp(
+                self._rates, (s0, s1), before.controls, method="DOP853", rtol=self.rtol, atol=0.1 * self.rtol
+            )
+            if not found.success:
+                raise ExactPathError(f"at clock {s0:g}: {found.message}")
+            return self._projected(found.y[:, -1])
+        except NumericalFailure as failure:
+            raise ExactPathError(f"at clock {s0:g}: {failure}") from None
+
+    def _prescribed(self, s: float, controls: np.ndarray) -> ExactPoint:
+        given = self.process.prescribed(s, _tensor(controls))
+        return self.surface.at(controls if given is None else given.numpy())
+
+    def _rates(self, s: float, controls: np.ndarray) -> np.ndarray:
+        return self.process.rates(s, surface_point(self.surface.at(controls))).numpy()
+
+    def _projected(self, controls: np.ndarray) -> ExactPoint:
+        """Newton's method for w·(R, D, C) = h⁰ in the free directions; it starts next to the solution."""
+        weights = np.array(self.process.held).reshape(-1, 3)
+        point = self.surface.at(controls)
+        aim = weights @ self.known[self.process.span[0]].losses
+        for _ in range(_PROJECTIONS):
+            missing = aim - weights @ point.losses
+            if np.abs(missing).max(initial=0.0) <= 4 * np.finfo(float).eps * np.abs(point.losses).max():
+                break
+            directions = self.process.free_directions(surface_point(point)).numpy()
+            amount = np.linalg.lstsq(weights @ point.matrix @ directions.T, missing, rcond=None)[0]
+            point = self.surface.at(point.controls + amount @ directions)
+        return point
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    import torch
+
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def surface_point(point: ExactPoint) -> SurfacePoint:
+    """What a process may look at.
+
+    Args:
+        point: Of the exact surface.
+
+    Returns:
+        The same as the dynamics has it.
+    """
+    from rdc_dyn.dynamics import SurfacePoint
+
+    return SurfacePoint(_tensor(point.controls), _tensor(point.matrix), _tensor(point.gradient), point.rate)
+
+
+def exact_path(scenario: Scenario, surface: ClosedForm, start: np.ndarray, rtol: float = _TIGHT) -> ExactPath:
+    """The path of a scenario's process.
+
+    Args:
+        scenario: Any whose objective has a closed form.
+        surface: That form.
+        start: (λ, γ, t) at the first recorded point.
+        rtol: Of the integration.
+
+    Returns:
+        The path.
+    """
+    import torch
+
+    from rdc_dyn.dynamics import GeodesicTransfer, State
+    from rdc_dyn.parts import build_process
+
+    process = build_process(scenario, State(torch.zeros(0, dtype=torch.float64), _tensor(start)))
+    section = scenario.process
+    if isinstance(section, schema.GeodesicTransfer) and section.toward is not None:
+        goal = surface.at(np.array([section.toward.lam, section.toward.gamma, section.span[1]])).losses
+        first = surface.at(start).losses
+        process = GeodesicTransfer(section.span, float((goal[1] - first[1]) / (goal[0] - first[0])))
+    return ExactPath(surface, process, start, rtol)
+
+
+def looser(path: ExactPath) -> ExactPath:
+    """The same path with a hundred times the tolerance: their distance bounds the error of the first."""
+    return ExactPath(path.surface, path.process, path.start, _LOOSER)

@@ -1,0 +1,160 @@
+"""The error below which smaller steps do not help: of rounding, solves, corrector, start and reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from rdc_dyn.comparison.errors import Errors
+from rdc_dyn.comparison.reference import COMPARED, Reference
+from rdc_dyn.comparison.runs import Run
+
+#: An error of less than so many floors is that of the floor to more than a third.
+MARGIN = 3.0
+#: A point that brings less than this order over the coarser one does not improve on it; for a tolerance, this power.
+FLAT = {"step_size": 0.5, "rtol": 0.1}
+RULE = (
+    "a point is at its floor where its error is below 3 x the largest of: rounding, 10 eps |value|; linear solver, "
+    "rtol |change along the path|; corrector, max|grad J| sqrt(|M|/smallest eigenvalue of A), and its tolerance where "
+    "it restores h, which is held; start, its error in (R, D, C); the reference's own error; an error of h is one of "
+    "(lam, gamma) over |grad h|, and by M one of (R, D, C); "
+    "or where, from some step size on, no finer run of the series improves on it with an order of 0.5 (for "
+    "tolerances: a power of 0.1), or it is below 3 x the median of those"
+)
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What bounds an error from below.
+
+    Attributes:
+        size: How large it is.
+        reason: What it comes from.
+    """
+
+    size: float
+    reason: str
+
+
+def floors(run: Run, found: Errors, reference: Reference) -> dict[str, Floor]:
+    """The largest known floor of each error of a run, from what the run and its scenario tell.
+
+    Args:
+        run: With a trajectory.
+        found: Its errors.
+        reference: Of its problem.
+
+    Returns:
+        A floor for each quantity.
+    """
+    trajectory = run.trajectory
+    assert trajectory is not None
+    table = np.stack([trajectory[name].values for name in COMPARED], axis=1)
+    epsilon = float(np.finfo(run.values.get("dtype", "float64")).eps)
+    change = np.abs(np.diff(table, axis=0)).sum(0) if len(table) > 1 else np.zeros(5)
+    solver, why = _solver(run, epsilon)
+    restored, corrected = _restored(run, epsilon), _corrected(run, trajectory)
+    steepness, response = _sensitivity(run, trajectory)
+    losses = [
+        Floor(10 * epsilon * float(np.abs(table[:, 2:]).max()), "rounding"),
+        Floor(solver * float(np.linalg.norm(change[2:])), why),
+        Floor(max(corrected, restored * response), "the corrector's tolerance"),
+        Floor(_number(found.start), "the start's own error"),
+    ]
+    multipliers = [
+        Floor(10 * epsilon * float(np.abs(table[:, :2]).max()), "rounding"),
+        Floor(solver * float(np.linalg.norm(change[:2])), why),
+        *(Floor(floor.size / steepness, floor.reason) for floor in losses if steepness and floor.reason != why),
+    ]
+    if run.values.get("process.kind") == "prescribed":
+        multipliers = [Floor(multipliers[0].size, "rounding, for the scenario prescribes them")]
+    own = [Floor(_number(error), "the reference's own error") for error in reference.own_error]
+    energy = 10 * epsilon * float(np.abs(trajectory.free_energy.values).max())
+    work = float(np.linalg.norm(change[:2]))
+    return {
+        "error_multipliers": _largest([*multipliers, own[0]]),
+        "error_losses": _largest([*losses, own[1]]),
+        "error_held": _largest([*losses[:3], Floor(restored, "the corrector's tolerance")]),
+        # The work is D and C over the path; to be elsewhere on the surface does not open it.
+        "error_closure": _largest(
+            [Floor(energy, "rounding"), Floor(losses[1].size * work, why), Floor(corrected * work, losses[2].reason)]
+        ),
+    }
+
+
+def _largest(candidates: Sequence[Floor]) -> Floor:
+    return max(candidates, key=lambda floor: floor.size)
+
+
+def _number(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
+
+
+def _solver(run: Run, epsilon: float) -> tuple[float, str]:
+    """Relative error of a response."""
+    rtol, method = run.values.get("response.solver.rtol"), run.values.get("response.solver.method")
+    if method == "dense" or run.values.get("response.kind") != "linear_response":
+        return 100 * epsilon, "rounding of the linear solves"
+    default = 1e-8 if epsilon < 1e-10 else 1e-4
+    value = default if rtol is None else float(rtol)
+    return value, f"the linear solver's rtol = {value:g}"
+
+
+def _corrected(run: Run, trajectory: xr.Dataset) -> float:
+    """|δ(D, C)| ≤ |∇J| √(|M|/λ_min), for |θ_c|² = b·A⁻²b ≤ b·A⁻¹b/λ_min ≤ |M|/λ_min; 0 without tolerance."""
+    if run.values.get("corrector.method") in (None, "none", "gradient"):
+        return 0.0
+    residual = float(np.nanmax(trajectory.equilibrium_residual.values))
+    eigenvalues = trajectory.smallest_eigenvalue.values if "smallest_eigenvalue" in trajectory else np.zeros(0)
+    smallest = eigenvalues[np.isfinite(eigenvalues) & (eigenvalues > 0)].min(initial=1.0)
+    matrix = np.nan_to_num(trajectory.response.transpose("time", ...).values)
+    return residual * math.sqrt(float(np.linalg.norm(matrix, axis=(1, 2)).max()) / float(smallest))
+
+
+def _restored(run: Run, epsilon: float) -> float:
+    """To what the corrector restores the held functional: it does not act on less."""
+    if not run.values.get("corrector.hold_constraint") or run.values.get("process.kind") == "prescribed":
+        return 0.0
+    tolerance = run.values.get("corrector.tolerance")
+    return (1e-8 if epsilon < 1e-10 else 1e-4) if tolerance is None else float(tolerance)
+
+
+def _sensitivity(run: Run, trajectory: xr.Dataset) -> tuple[float, float]:
+    """min |∇h| in (λ, γ) and max |d(R, D, C)/dh| along ∇h; zeros where the multipliers are prescribed."""
+    if run.values.get("process.kind") == "prescribed":
+        return 0.0, 0.0
+    names = ("rate", "distortion", "classification_loss")
+    held = [float(run.values.get(f"process.hold.{name}", name == names[2])) for name in names]
+    matrix = trajectory.response.sel(control=["lam", "gamma"]).transpose("time", "functional", "control").values
+    gradient = np.einsum("f,tfc->tc", held, matrix)
+    size = np.linalg.norm(gradient, axis=1)
+    if not (size > 0).all():
+        return 0.0, 0.0
+    moved = np.linalg.norm(np.einsum("tfc,tc->tf", matrix, gradient), axis=1) / size**2
+    return float(size.min()), float(moved.max())
+
+
+def stagnated(resolution: np.ndarray, error: np.ndarray, kind: str) -> np.ndarray:
+    """Points from which on no finer one improves, by the data alone.
+
+    Args:
+        resolution: Step sizes or tolerances.
+        error: Of the runs.
+        kind: step_size or rtol.
+
+    Returns:
+        A mask.
+    """
+    order = np.argsort(-resolution)
+    h, e = resolution[order], np.maximum(error[order], np.finfo(float).tiny)
+    first = e.size - 1
+    while first > 0 and e[first - 1] <= e[first] * (h[first - 1] / h[first]) ** FLAT[kind]:
+        first -= 1
+    mask = np.zeros(e.size, dtype=bool)
+    if first < e.size - 1:
+        mask[order] = (np.arange(e.size) >= first) | (e <= MARGIN * np.median(e[first:]))
+    return mask

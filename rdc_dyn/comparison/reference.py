@@ -1,0 +1,249 @@
+"""What runs are measured against: a closed form, the finest run, or a run that the user names."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from rdc_dyn.comparison.closed_form import closed_form
+from rdc_dyn.comparison.exact_path import ExactPathError, exact_path, looser
+from rdc_dyn.comparison.runs import Run
+from rdc_dyn.comparison.series import resolution_key
+from rdc_dyn.scenario import loads
+from rdc_dyn.status import DataError, UserError
+
+CLOSED_FORM, FINEST = "closed_form", "finest"
+#: (λ, γ, R, D, C), in which a run is compared.
+COMPARED = ("lam", "gamma", "rate", "distortion", "classification_loss")
+#: Convergence order of each method; a test asks whether the integrator has the same.
+ORDERS = {
+    "euler": 1,
+    "midpoint": 2,
+    "heun2": 2,
+    "heun3": 3,
+    "rk4": 4,
+    "adaptive_heun": 2,
+    "fehlberg2": 2,
+    "bosh3": 3,
+    "dopri5": 5,
+    "dopri8": 8,
+}
+#: Evaluations of the vector field in a step of each.
+STAGES = {
+    "euler": 1,
+    "midpoint": 2,
+    "heun2": 2,
+    "heun3": 3,
+    "rk4": 4,
+    "adaptive_heun": 2,
+    "fehlberg2": 3,
+    "bosh3": 4,
+    "dopri5": 7,
+    "dopri8": 14,
+}
+_SAME_TIME = 1e-9
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the runs of one problem are measured against.
+
+    Attributes:
+        name: closed_form, or the name of a run.
+        text: A sentence on it.
+        at: For clock values: at which of them it is compared, and (λ, γ, R, D, C) there.
+        own_error: What is known of its own error in (λ, γ) and in (R, D, C); NaN where nothing is.
+    """
+
+    name: str
+    text: str
+    at: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    own_error: tuple[float, float]
+
+
+def has_closed_form(run: Run) -> bool:
+    """Whether a run's objective has a closed form."""
+    prior = run.values.get("objective.weight_prior_precision", 0.0)
+    return run.values.get("objective.kind") == "linear_gaussian" and prior == 0
+
+
+def choose(runs: Sequence[Run], wanted: str | None) -> Reference:
+    """Choose the reference of the runs of one problem.
+
+    Args:
+        runs: With a trajectory each.
+        wanted: closed_form, finest, the name of a run or a beginning of it that no other has; None: closed_form where
+            there is one, else finest.
+
+    Returns:
+        The reference.
+
+    Raises:
+        UserError: If there is no such reference.
+        DataError: If no run reached its end, and the finest was asked for.
+    """
+    if wanted is None:
+        wanted = CLOSED_FORM if any(map(has_closed_form, runs)) else FINEST
+    if wanted == CLOSED_FORM:
+        return _exact(runs)
+    if wanted == FINEST:
+        completed = [run for run in runs if run.completed]
+        if not completed:
+            raise DataError("compare: no run reached its end, so there is none to be the reference")
+        run = min(completed, key=error_budget)
+        rule = "smallest (steps taken)^-order, then with a corrector, then the tightest tolerances"
+        return _of_run(run, runs, f"finest run {run.name}: {_settings(run)} ({rule})")
+    run = named(runs, wanted)
+    return _of_run(run, runs, f"run {run.name}: {_settings(run)}")
+
+
+def named(runs: Sequence[Run], wanted: str) -> Run:
+    """The run of this name.
+
+    Args:
+        runs: To choose from.
+        wanted: Name, or a beginning of it that no other has.
+
+    Returns:
+        The run.
+
+    Raises:
+        UserError: If there is none, or several.
+    """
+    names = [run.name for run in runs]
+    found = [name for name in names if name == wanted] or [name for name in names if name.startswith(wanted)]
+    if len(found) == 1:
+        return runs[names.index(found[0])]
+    if found:
+        raise UserError(f"--reference {wanted}: {len(found)} runs begin so, such as {found[0]} and {found[1]}")
+    near = difflib.get_close_matches(wanted, [*names, FINEST, CLOSED_FORM], n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else f"expected {CLOSED_FORM}, {FINEST} or a run such as {names[0]}"
+    raise UserError(f"--reference {wanted}: no such run with a trajectory; {hint}")
+
+
+def error_budget(run: Run) -> tuple[float, bool, float, float]:
+    """(n^−p for n steps of order p, no corrector, its tolerance, rtol of the solves): smaller is finer.
+
+    The steps are counted by evaluations of the vector field, so that methods with error control count alike.
+
+    Args:
+        run: With a trajectory.
+
+    Returns:
+        A key to sort by.
+    """
+    assert run.trajectory is not None
+    values, method = run.values, run.values["integrator.method"]
+    steps = float(run.trajectory.vector_field_evaluations[-1]) / STAGES[method]
+    estimate = max(steps, 1.0) ** -ORDERS[method]
+    tolerance, rtol = values.get("corrector.tolerance"), values.get("response.solver.rtol")
+    default = 1e-8 if values.get("dtype") == "float64" else 1e-4
+    none = values["corrector.method"] == "none"
+    return estimate, none, default if tolerance is None else tolerance, default if rtol is None else rtol
+
+
+def _settings(run: Run) -> str:
+    values, kind = run.values, resolution_key(run.values)
+    return f"{values['integrator.method']}, corrector {values['corrector.method']}, {kind} = {values.get(kind)}"
+
+
+def table_of(trajectory: xr.Dataset) -> np.ndarray:
+    """(λ, γ, R, D, C) of a trajectory, a row for each point."""
+    return np.stack([trajectory[name].values for name in COMPARED], axis=1)
+
+
+def _exact(runs: Sequence[Run]) -> Reference:
+    """The path on the closed form; where it ends, so does the comparison."""
+    run = next((run for run in runs if has_closed_form(run)), runs[0])
+    if not has_closed_form(run):
+        kind = run.values.get("objective.kind", "this objective")
+        raise UserError(
+            f"--reference closed_form: {kind} has none (linear_gaussian without weight prior has); use finest or a run"
+        )
+    assert run.trajectory is not None
+    scenario = loads(run.trajectory.attrs["scenario"], run.name)
+    surface = closed_form(scenario)
+    assert surface is not None  # has_closed_form has asked for the same
+    first = run.trajectory.isel(time=0)
+    start = np.array([float(first[name]) for name in ("lam", "gamma", "data_position")])
+    path = exact_path(scenario, surface, start)
+    loose = looser(path)
+    clocks = np.unique(np.concatenate([r.trajectory.time.values for r in runs if r.trajectory is not None]))
+    span = path.process.span
+    clocks = clocks[np.argsort(clocks * np.sign(span[1] - span[0]))]
+    text = "closed form: F by eigenvalues, the path by DOP853 on it"
+    reached: list[float] = []
+    errors = np.zeros(2)
+    for s in clocks:
+        try:
+            gap = path.losses_and_multipliers(np.array([s])) - loose.losses_and_multipliers(np.array([s]))
+        except ExactPathError as stop:
+            text += f"; it ends {stop}"
+            break
+        reached.append(float(s))
+        errors = np.maximum(errors, [np.linalg.norm(gap[0, :2]), np.linalg.norm(gap[0, 2:])])
+    for before, after in path.pitchforks():
+        text += f"; a pitchfork between clocks {before:g} and {after:g}, beyond which it is the new minimum"
+    known = set(reached)
+
+    def at(clock: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mask = np.array([s in known for s in clock.tolist()], dtype=bool)
+        return mask, path.losses_and_multipliers(clock[mask])
+
+    return Reference(CLOSED_FORM, text, at, (float(errors[0]), float(errors[1])))
+
+
+def _of_run(run: Run, runs: Sequence[Run], text: str) -> Reference:
+    """A run at the clock values that it shares; where those are its ends alone, interpolated by its own response."""
+    trajectory = run.trajectory
+    assert trajectory is not None
+    own, table = trajectory.time.values, table_of(trajectory)
+    span = abs(own[-1] - own[0]) or 1.0
+
+    def at(clock: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        nearest = np.abs(clock[:, None] - own[None, :]).argmin(1)
+        mask = np.abs(own[nearest] - clock) <= _SAME_TIME * span
+        if mask.sum() > 2 or clock.size <= 2 or own.size <= 2:
+            return mask, table[nearest[mask]]
+        from rdc_dyn.output.identities import to_common_clock
+
+        inside = (clock - own[0]) * (clock - own[-1]) <= 0
+        return inside, table_of(to_common_clock(trajectory, clock[inside]))
+
+    return Reference(run.name, text, at, _richardson(run, runs, at))
+
+
+def _richardson(
+    run: Run, runs: Sequence[Run], at: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+) -> tuple[float, float]:
+    """|reference − next finer of its series| / ((h'/h)^p − 1), or for tolerances / (rtol'/rtol − 1)."""
+    kind = resolution_key(run.values)
+    rest = _rest(run, kind)
+    size = run.values.get(kind)
+    others = [
+        (other.values[kind], other)
+        for other in runs
+        if other.completed and other is not run and size is not None
+        if resolution_key(other.values) == kind and _rest(other, kind) == rest and other.values[kind] > size
+    ]
+    if not others or size is None:
+        return math.nan, math.nan
+    coarser, other = min(others, key=lambda pair: pair[0])
+    assert other.trajectory is not None
+    mask, values = at(other.trajectory.time.values)
+    gap = table_of(other.trajectory)[mask] - values
+    order = ORDERS[run.values["integrator.method"]] if kind == "integrator.step_size" else 1
+    gain = (coarser / size) ** order - 1
+    return float(np.linalg.norm(gap[:, :2], axis=1).max() / gain), float(
+        np.linalg.norm(gap[:, 2:], axis=1).max() / gain
+    )
+
+
+def _rest(run: Run, kind: str) -> dict[str, str]:
+    left = ("name", "output.", "threads", kind, "integrator.atol" if kind == "integrator.rtol" else kind)
+    return {key: repr(value) for key, value in run.values.items() if not key.startswith(left)}

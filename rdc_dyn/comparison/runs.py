@@ -1,0 +1,123 @@
+"""The runs of a folder: trajectories with their scenarios, and what failed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from rdc_dyn.output.run_directory import LOG, TRAJECTORY, open_run
+from rdc_dyn.scenario import ScenarioError
+from rdc_dyn.scenario.document import parse_scenario
+from rdc_dyn.status import DataError, Status
+
+#: Where a sweep keeps its runs, and what is left of those that have no trajectory.
+_RUNS, _FAILED = "runs", "failed"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, or what is left of it.
+
+    Attributes:
+        name: Name of its folder.
+        trajectory: What it computed; None where it left no readable trajectory or no point.
+        values: Dotted keys of its resolved scenario, as they are written there, so that those of other versions of the
+            program can be read too; of a run without trajectory, the swept ones.
+        status: Name of a `Status`, RUNNING, FAILED or UNREADABLE.
+        message: The sentence that belongs to it.
+    """
+
+    name: str
+    trajectory: xr.Dataset | None
+    values: Mapping[str, Any]
+    status: str
+    message: str
+
+    @property
+    def completed(self) -> bool:
+        """Whether it reached the end of its span."""
+        return self.status == Status.COMPLETED.name and self.trajectory is not None
+
+
+def read_runs(paths: Sequence[str | os.PathLike[str]]) -> list[Run]:
+    """Read runs.
+
+    Args:
+        paths: Sweep directories, folders that hold run directories, or run directories.
+
+    Returns:
+        The runs, sorted by name within each path.
+
+    Raises:
+        DataError: If a path is not there or holds no run, or two runs have the same name.
+    """
+    runs = [run for path in paths for run in _read(Path(path))]
+    seen: set[str] = set()
+    for run in runs:
+        if run.name in seen:
+            raise DataError(f"compare: two runs are named {run.name!r}; rename one of the folders")
+        seen.add(run.name)
+    return runs
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys of a tree; lists are values.
+
+    Args:
+        tree: Sections.
+        prefix: What keys begin with.
+
+    Returns:
+        Value by dotted key.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _read(path: Path) -> list[Run]:
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder; expected a sweep, or a folder with run directories")
+    if _is_run(path):
+        return [_run(path.resolve())]
+    folder = path / _RUNS if (path / _RUNS).is_dir() else path
+    runs = [_run(child) for child in sorted(folder.iterdir()) if _is_run(child)]
+    runs += _failures(path / _FAILED)
+    if not runs:
+        raise DataError(f"{path}: holds no run directory with {TRAJECTORY}; expected a sweep or a folder of runs")
+    return runs
+
+
+def _is_run(path: Path) -> bool:
+    return (path / TRAJECTORY).is_file() or (path / LOG).is_file()
+
+
+def _run(path: Path) -> Run:
+    try:
+        trajectory = open_run(path)
+        values = flatten(parse_scenario(trajectory.attrs["scenario"], str(path)).tree)
+    except (DataError, ScenarioError) as error:
+        return Run(path.name, None, {}, "UNREADABLE", str(error).splitlines()[0])
+    status, message = str(trajectory.attrs["status"]), str(trajectory.attrs["status_message"])
+    points = trajectory if trajectory.sizes["time"] else None
+    return Run(path.name, points, values, status, message)
+
+
+def _failures(folder: Path) -> Iterator[Run]:
+    for file in sorted(folder.glob("*.json")):
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            values, message = flatten(content["values"]), str(content["message"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{file}: not a readable record of a failed run ({error})") from None
+        yield Run(file.stem, None, values, "FAILED", message)

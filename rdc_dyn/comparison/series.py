@@ -1,0 +1,157 @@
+"""Which keys differ between runs, and the series that are left when the step size or the tolerance is taken away."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rdc_dyn.comparison.runs import Run
+
+#: Keys that say nothing about the result.
+_IGNORED = ("name", "threads", "output.")
+#: Keys that say how a problem is solved; all others say which.
+_NUMERICS = (
+    "integrator.",
+    "corrector.",
+    "response.",
+    "linearisation.",
+    "dtype",
+    "device",
+    "start.equilibrate.",
+    "process.look_ahead",
+)
+_STEP, _RTOL, _ATOL = "integrator.step_size", "integrator.rtol", "integrator.atol"
+_MISSING = object()
+
+
+def swept_keys(runs: Sequence[Run]) -> list[str]:
+    """Keys that differ between runs.
+
+    A key that some runs lack, because `kind` or `method` of its section is another there, counts only if its value
+    differs among those that have it.
+
+    Args:
+        runs: Any.
+
+    Returns:
+        Dotted keys, the integrator's method first.
+    """
+    told = [run.values for run in runs if run.values]
+    keys = [key for key in dict.fromkeys(k for values in told for k in values) if not key.startswith(_IGNORED)]
+    swept = [key for key in keys if _differs(key, told)]
+    return sorted(swept, key=lambda key: key != "integrator.method")
+
+
+def _differs(key: str, told: Sequence[Mapping[str, Any]]) -> bool:
+    return len({repr(values[key]) for values in told if key in values}) > 1
+
+
+def resolution_key(values: Mapping[str, Any]) -> str:
+    """What makes a run finer: the step size, or rtol of a method that controls its error.
+
+    Args:
+        values: Dotted keys of a run.
+
+    Returns:
+        A dotted key.
+    """
+    return _RTOL if values.get(_RTOL) is not None and values.get(_ATOL) is not None else _STEP
+
+
+def series_names(runs: Sequence[Run], swept: Sequence[str]) -> list[str]:
+    """A name for each run that it shares with the runs which differ from it in resolution alone.
+
+    Args:
+        runs: Any.
+        swept: Keys that differ.
+
+    Returns:
+        A name for each run, such as "rk4, no corrector".
+    """
+    crossed = _crossed_tolerances(runs)
+    names = []
+    for run in runs:
+        own = resolution_key(run.values)
+        # Where rtol and atol vary together they are one tolerance; where they are crossed atol makes a series.
+        left = {own} | ({_ATOL} if own == _RTOL and not crossed else set())
+        alike = [other.values for other in runs if resolution_key(other.values) == own]
+        keys = [key for key in swept if key not in left and key in run.values and _tells(key, alike)]
+        if "integrator.method" in run.values and "integrator.method" not in keys:
+            keys = ["integrator.method", *keys]
+        names.append(", ".join(_word(key, run.values[key], keys) for key in keys) or "all")
+    return names
+
+
+def _tells(key: str, alike: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a key of the integrator differs among runs whose resolution is of the same kind; others tell always."""
+    return not key.startswith("integrator.") or key == "integrator.method" or _differs(key, alike)
+
+
+def _crossed_tolerances(runs: Sequence[Run]) -> bool:
+    pairs = {(r.values[_RTOL], r.values[_ATOL]) for r in runs if resolution_key(r.values) == _RTOL}
+    return len({rtol for rtol, _ in pairs}) < len(pairs)
+
+
+def _word(key: str, value: Any, keys: Sequence[str]) -> str:
+    if key == "corrector.method" and value == "none":
+        return "no corrector"
+    last = key.split(".")[-1]
+    if isinstance(value, str) and last in ("method", "kind"):
+        return value
+    if len(text := str(value)) > 24:  # such as a matrix
+        value = f"#{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    short = last if sum(other.split(".")[-1] == last for other in keys) == 1 else key
+    return f"{short}={value:g}" if _number(value) else f"{short}={value}"
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def problem_groups(runs: Sequence[Run], exact: Sequence[bool]) -> list[list[int]]:
+    """Runs that solve the same problem: everything but numerical settings is equal, and so are the data.
+
+    A seed makes another problem, for it chooses another equilibrium to start from; but not where a closed form says
+    that there is only one.
+
+    Args:
+        runs: Those with a trajectory and those without.
+        exact: Whether each has a closed form.
+
+    Returns:
+        Indices of the runs of each problem, in the order of their first runs; runs without scenario are in none.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, run in enumerate(runs):
+        if run.trajectory is not None:
+            groups[repr(sorted(_problem(run, exact[index]).items()))].append(index)
+    return list(groups.values())
+
+
+def _problem(run: Run, exact: bool) -> dict[str, str]:
+    assert run.trajectory is not None
+    left = (*_IGNORED, *_NUMERICS, *(("seed",) if exact else ()))
+    keys = {key: repr(value) for key, value in run.values.items() if not key.startswith(left)}
+    attributes = ("data_digest", "coupling_digest")
+    return keys | {name: str(run.trajectory.attrs.get(name)) for name in attributes}
+
+
+def difference(one: Run, other: Run) -> str:
+    """The first key in which two problems differ, with both values.
+
+    Args:
+        one: A run with a trajectory.
+        other: Another.
+
+    Returns:
+        Words.
+    """
+    a, b = _problem(one, False), _problem(other, False)
+    key = next((key for key in [*a, *b] if a.get(key, _MISSING) != b.get(key, _MISSING)), "nothing")
+    return f"{key} ({_short(a.get(key))} in {one.name}, {_short(b.get(key))} in {other.name})"
+
+
+def _short(text: str | None) -> str:
+    return "missing" if text is None else text if len(text) <= 24 else f"{text[:21]}..."

@@ -1,0 +1,61 @@
+"""M ≈ G⁻¹ with G = E[J_fᵀ (∂²l/∂f²) J_f] + ρ I in the place of A₀: positive definite by construction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rdc_dyn.linalg.base import SymmetricOperator
+from rdc_dyn.linalg.recipe import Approximation, Recipe
+from rdc_dyn.objective.base import Objective
+from rdc_dyn.objective.gauss_newton import GaussNewton, convex
+from rdc_dyn.objective.linearisation import Linearisation
+
+#: Numbers of decoder output held at once: 64 MiB in float64, whatever the number of data.
+_NUMBERS = 2**23
+
+
+@dataclass(frozen=True)
+class FromGaussNewton:
+    """Another recipe, given the Gauss–Newton matrix at the same state.
+
+    Off a minimum A₀ is indefinite, and a factor of |A₀| takes negative curvature for positive; G has none to take.
+    At a minimum G lacks the curvature of the networks that A₀ has.
+
+    Attributes:
+        recipe: How M is made of a matrix.
+        objective: J; it must be a convex loss of its networks.
+
+    Raises:
+        UserError: If it is not.
+    """
+
+    recipe: Recipe
+    objective: Objective
+    spectral = False
+
+    def __post_init__(self) -> None:
+        convex(self.objective)
+
+    def products(self, size: int) -> int:
+        """As with A₀: a product with G costs about as much."""
+        return self.recipe.products(size)
+
+    def build(self, operator: SymmetricOperator) -> Approximation:
+        """Build M of the Gauss–Newton matrix at the operator's state.
+
+        Args:
+            operator: A₀, a `Linearisation` whose counters count the products with G.
+
+        Returns:
+            M.
+
+        Raises:
+            TypeError: If the operator is none.
+            NumericalFailure: NON_FINITE if a product is not finite.
+        """
+        if not isinstance(operator, Linearisation):
+            raise TypeError(f"Gauss-Newton: {type(operator).__name__} is not the linearisation of an objective")
+        objective = convex(self.objective)
+        blocks = objective.data.blocks(max(_NUMBERS // (objective.samples * objective.data.x_dim), 1))
+        bent = GaussNewton(objective, operator.work, operator.theta, operator.controls, blocks, kept=len(blocks) == 1)
+        return self.recipe.build(bent)

@@ -1,0 +1,177 @@
+"""Packed copies of trajectories: a thousand netCDF files take seconds to open, a thousand of these a moment.
+
+A packed run is a line of JSON and then the columns as raw float64. It is a cache beside `trajectory.nc`, which alone
+counts: it names the size and time of change of the file it was made from, and is made anew where they differ.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from rdc_dyn.status import DataError
+
+_FORMAT = "rdc_dyn packed run 1"
+_TYPE = np.dtype("<f8")
+
+
+@dataclass(frozen=True)
+class Column:
+    """Where a variable lies in a packed file.
+
+    Attributes:
+        dims: Its dimensions.
+        shape: Their lengths.
+        start: First byte behind the header.
+        checksum: CRC-32 of its bytes.
+        attributes: long_name and units.
+    """
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    start: int
+    checksum: int
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One packed run; its columns are read when they are asked for.
+
+    Attributes:
+        path: The packed file.
+        source: Size and time of change of the `trajectory.nc` that it was made from.
+        attributes: Those of the trajectory.
+        labels: Values of the coordinates that are words.
+        coordinates: Names of the variables that are coordinates.
+        columns: The variables, by name.
+        offset: Length of the header in bytes.
+    """
+
+    path: Path
+    source: tuple[int, int]
+    attributes: Mapping[str, Any]
+    labels: Mapping[str, tuple[str, ...]]
+    coordinates: tuple[str, ...]
+    columns: Mapping[str, Column]
+    offset: int
+
+    def read(self, name: str) -> np.ndarray:
+        """Read one variable.
+
+        Args:
+            name: Of a column.
+
+        Returns:
+            Its values.
+
+        Raises:
+            DataError: If the file is gone or damaged.
+        """
+        column = self.columns[name]
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self.offset + column.start)
+                content = file.read(prod(column.shape) * _TYPE.itemsize)
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be read ({error.strerror or error})") from None
+        if zlib.crc32(content) != column.checksum:
+            raise DataError(f"{self.path}: damaged; delete the folder {self.path.parent}, it is made anew")
+        return np.frombuffer(content, _TYPE).reshape(column.shape).astype(np.float64)
+
+    def dataset(self, *names: str) -> xr.Dataset:
+        """Rebuild the trajectory, or a part of it.
+
+        Args:
+            names: Variables wanted; all if there are none.
+
+        Returns:
+            The dataset, its coordinates always with it.
+        """
+        wanted = [name for name in self.columns if not names or name in names or name in self.coordinates]
+        variables = {n: xr.Variable(self.columns[n].dims, self.read(n), self.columns[n].attributes) for n in wanted}
+        words = {name: xr.Variable(name, list(values)) for name, values in self.labels.items()}
+        coordinates = {name: variables.pop(name) for name in self.coordinates}
+        return xr.Dataset(variables, {**coordinates, **words}, dict(self.attributes))
+
+
+def stamp(file: Path) -> tuple[int, int] | None:
+    """Size and time of change of a file, or None where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def pack(trajectory: xr.Dataset, source: tuple[int, int], target: Path) -> None:
+    """Write a packed run, under a temporary name until it is whole.
+
+    Args:
+        trajectory: What to pack.
+        source: Stamp of the `trajectory.nc` that holds it.
+        target: File to write; its folder is made.
+
+    Raises:
+        DataError: If it cannot be written.
+    """
+    columns: dict[str, Any] = {}
+    labels: dict[str, list[str]] = {}
+    content = bytearray()
+    for name, variable in trajectory.variables.items():
+        if variable.dtype.kind != "f":
+            labels[str(name)] = [str(word) for word in variable.values]
+            continue
+        raw = np.ascontiguousarray(variable.values, _TYPE).tobytes()
+        columns[str(name)] = (variable.dims, variable.shape, len(content), zlib.crc32(raw), dict(variable.attrs))
+        content += raw
+    attributes = {k: v.item() if isinstance(v, np.generic) else v for k, v in trajectory.attrs.items()}
+    coordinates = [str(name) for name in trajectory.coords if str(name) in columns]
+    header = {"format": _FORMAT, "source": source, "attributes": attributes, "labels": labels}
+    line = json.dumps({**header, "coordinates": coordinates, "columns": columns}) + "\n"
+    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(line.encode() + content)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise DataError(f"{target}: cannot be written ({error.strerror or error})") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def read_packed(path: Path, source: tuple[int, int]) -> Packed | None:
+    """Read the header of a packed run.
+
+    Args:
+        path: The packed file.
+        source: Stamp of the `trajectory.nc` beside it.
+
+    Returns:
+        The run, or None where there is no such file or it was made from another.
+    """
+    try:
+        with open(path, "rb") as file:
+            line = file.readline()
+        header = json.loads(line)
+        if header["format"] != _FORMAT or tuple(header["source"]) != source:
+            return None
+        columns = {
+            name: Column(tuple(dims), tuple(shape), start, checksum, attributes)
+            for name, (dims, shape, start, checksum, attributes) in header["columns"].items()
+        }
+        labels = {name: tuple(words) for name, words in header["labels"].items()}
+        return Packed(path, source, header["attributes"], labels, tuple(header["coordinates"]), columns, len(line))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

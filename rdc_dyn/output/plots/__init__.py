@@ -1,0 +1,24 @@
+"""Figures of trajectories, a module each; they need no display."""
+
+from rdc_dyn.output.plots.losses import plot_losses
+from rdc_dyn.output.plots.multipliers import plot_multipliers
+from rdc_dyn.output.plots.path import plot_path
+from rdc_dyn.output.plots.residuals import plot_residuals
+from rdc_dyn.output.plots.style import LABELS, Style, new_figure, save_figure, styles
+from rdc_dyn.output.plots.surface3d import plot_free_energy_surface, plot_surface3d
+from rdc_dyn.output.plots.trajectory import plot_trajectory
+
+__all__ = [
+    "LABELS",
+    "Style",
+    "new_figure",
+    "plot_free_energy_surface",
+    "plot_losses",
+    "plot_multipliers",
+    "plot_path",
+    "plot_residuals",
+    "plot_surface3d",
+    "plot_trajectory",
+    "save_figure",
+    "styles",
+]

@@ -1,0 +1,67 @@
+"""The path in the rate–distortion plane."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rdc_dyn.output.plots.runs import (
+    Drawn,
+    Runs,
+    add_legend,
+    as_drawn,
+    draw_branches,
+    legend_entries,
+    mark_direction,
+    mark_start,
+    panels,
+)  # fmt: skip
+from rdc_dyn.output.plots.style import LABELS, Style, figure_of, new_figure
+
+
+def plot_path(
+    runs: Runs, *, axes: Axes | Sequence[Axes] | None = None, look: Mapping[str, Style] | None = None
+) -> Figure:
+    """(R, D) along the process, whose slope at constant C is −λ; a ring at the start, an arrow in its direction.
+
+    One run is coloured by λ, several have a colour each.
+
+    Args:
+        runs: A trajectory, or several by name.
+        axes: Where to draw; None: a new figure.
+        look: Styles by name; None: those of the names given.
+
+    Returns:
+        The figure that was drawn in.
+    """
+    drawn = as_drawn(runs, look)
+    figure = None
+    if axes is None:
+        figure, grid = new_figure(1, 1, (6.2, 4.4) if len(drawn) == 1 else (7.4, 4.6))
+        axes = list(grid.flat)
+    (panel,) = panels(axes, 1)
+    for one in drawn:
+        x, y = one.trajectory.rate.values, one.trajectory.distortion.values
+        draw_branches(panel, one.trajectory, x, y, one.style)
+        mark_direction(panel, x, y, one.style.color)
+        mark_start(panel, x[0], y[0])
+    if len(drawn) == 1:
+        _colour(panel, drawn[0])
+    panel.set(xlabel=LABELS["rate"], ylabel=LABELS["distortion"])
+    entries = legend_entries(drawn, start=True)
+    add_legend(figure if figure is not None and len(drawn) > 1 else panel, entries)
+    return figure_of(panel)
+
+
+def _colour(panel: Axes, one: Drawn) -> None:
+    """The points by λ, with a colour bar."""
+    for line in panel.lines:
+        if line.get_marker() == one.style.marker and line.get_linestyle() == one.style.linestyle:
+            line.set(color="0.6", marker="None", linewidth=1.0)
+    trajectory = one.trajectory
+    points = panel.scatter(trajectory.rate, trajectory.distortion, c=trajectory.lam, cmap="viridis", s=20, zorder=3)
+    bar = figure_of(panel).colorbar(points, ax=panel, label=LABELS["lam"])
+    bar.ax.ticklabel_format(useOffset=False)
+    bar.ax.tick_params(labelsize=9)

@@ -1,0 +1,76 @@
+"""How well each point obeys what it should."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rdc_dyn.output.identities import free_energy_closure, maxwell_residual
+from rdc_dyn.output.plots.runs import (
+    Runs,
+    add_legend,
+    as_drawn,
+    draw_branches,
+    legend_entries,
+    log_axis,
+    panels,
+    positive,
+)  # fmt: skip
+from rdc_dyn.output.plots.style import LABELS, Style, figure_of, new_figure
+
+
+def residuals_of(trajectory: xr.Dataset) -> dict[str, np.ndarray]:
+    """The residuals that a trajectory has, by the name of their label.
+
+    Args:
+        trajectory: A trajectory.
+
+    Returns:
+        Magnitudes along `time`; NaN throughout where a run has no such residual.
+    """
+    return {
+        "equilibrium_residual": np.abs(trajectory.equilibrium_residual.values),
+        "constraint_residual": np.abs(trajectory.constraint_residual.values),
+        "maxwell_residual": np.abs(maxwell_residual(trajectory).values),
+        "free_energy_closure": np.abs(free_energy_closure(trajectory).values),
+    }
+
+
+def plot_residuals(
+    runs: Runs, *, axes: Axes | Sequence[Axes] | None = None, look: Mapping[str, Style] | None = None
+) -> Figure:
+    """‖∇J‖, |h − h₀| of what is held, Maxwell's relation and the closure of F over the clock, each in its own panel.
+
+    A residual of exactly zero is drawn at 1e-17. A panel stays empty, and says so, where no run has its residual.
+
+    Args:
+        runs: A trajectory, or several by name.
+        axes: Four axes to draw in; None: a new figure.
+        look: Styles by name; None: those of the names given.
+
+    Returns:
+        The figure that was drawn in.
+    """
+    drawn = as_drawn(runs, look)
+    figure = None
+    if axes is None:
+        figure, grid = new_figure(2, 2, (9.6 if len(drawn) == 1 else 11.4, 6.4))
+        axes = list(grid.flat)
+    four = panels(axes, 4)
+    found = [residuals_of(one.trajectory) for one in drawn]
+    for panel, name in zip(four, found[0]):
+        for one, residuals in zip(drawn, found):
+            if np.isfinite(residuals[name]).any():
+                times = one.trajectory.time.values
+                draw_branches(panel, one.trajectory, times, positive(residuals[name]), one.style)
+        panel.set(xlabel=LABELS["time"], ylabel=LABELS[name])
+        if panel.lines:
+            log_axis(panel)
+        else:
+            panel.text(0.5, 0.5, "none", transform=panel.transAxes, ha="center", va="center", color="0.5")
+    add_legend(four[0] if figure is None else figure, legend_entries(drawn))
+    return figure_of(four[0])

@@ -1,0 +1,217 @@
+"""What all figures of runs share: one run or several, their branches, their jumps, their legend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from rdc_dyn.output.identities.branches import branch_slices, jumped
+from rdc_dyn.output.plots.style import BLACK, Style, styles
+from rdc_dyn.status import DataError, UserError
+
+#: One trajectory, or several by name.
+Runs = xr.Dataset | Mapping[str, xr.Dataset]
+#: Beyond so many runs a legend would hide the figure.
+MOST_NAMES = 40
+#: What is zero is drawn at the foot of a logarithmic axis, and the foot is not lower than this.
+FLOOR = 1e-17
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A run that is to be drawn.
+
+    Attributes:
+        name: Its name in the legend.
+        trajectory: Its trajectory, of at least one point.
+        style: How it looks.
+    """
+
+    name: str
+    trajectory: xr.Dataset
+    style: Style
+
+
+def as_drawn(runs: Runs, look: Mapping[str, Style] | None = None) -> list[Drawn]:
+    """Runs with their styles; those without a point draw nothing.
+
+    Args:
+        runs: One trajectory, or several by name.
+        look: Styles by name; None: those of the names given.
+
+    Returns:
+        What to draw, in the order given.
+
+    Raises:
+        DataError: If no run has a point.
+        UserError: If `look` lacks a run.
+    """
+    named = {str(runs.attrs.get("title", "run")): runs} if isinstance(runs, xr.Dataset) else dict(runs)
+    look = styles(list(named)) if look is None else look
+    missing = [name for name in named if name not in look]
+    if missing:
+        raise UserError(f"look: no style for {missing[0]!r}; expected one for each run, as styles(names) gives")
+    drawn = [Drawn(name, run, look[name]) for name, run in named.items() if run.sizes.get("time", 0)]
+    if not drawn:
+        raise DataError("plot: the trajectory has no points" if len(named) == 1 else "plot: no run has a point")
+    return drawn
+
+
+def panels(axes: Axes | Sequence[Axes] | np.ndarray, wanted: int) -> list[Axes]:
+    """The axes that a caller gave.
+
+    Args:
+        axes: One or several.
+        wanted: How many the figure has.
+
+    Returns:
+        Them in a list.
+
+    Raises:
+        UserError: If there are not as many.
+    """
+    given = [axes] if isinstance(axes, Axes) else list(np.asarray(axes, dtype=object).flat)
+    if len(given) != wanted:
+        raise UserError(f"axes: {len(given)} given; expected {wanted}")
+    return given
+
+
+def draw_branches(
+    axes: Axes, trajectory: xr.Dataset, x: np.ndarray, y: np.ndarray, style: Style, label: str | None = None
+) -> None:
+    """A line per branch of equilibria; a thin dotted one and an empty diamond tell a jump to another branch.
+
+    Args:
+        axes: Where.
+        trajectory: The run that the values belong to.
+        x: Values on the first axis, one per point.
+        y: Values on the second axis.
+        style: How the run looks.
+        label: Its name in a legend, or None.
+    """
+    leads = np.asarray(jumped(trajectory).values)
+    every = max(1, math.ceil(len(x) / 25))
+    for k, branch in enumerate(branch_slices(leads)):
+        axes.plot(
+            x[branch], y[branch], color=style.color, linestyle=style.linestyle, marker=style.marker, markersize=3.5,
+            markevery=every, linewidth=1.4, label=label if k == 0 else None,
+        )  # fmt: skip
+        if k:
+            axes.plot(
+                x[branch.start - 1 : branch.start + 1], y[branch.start - 1 : branch.start + 1],
+                color=style.color, linestyle=":", linewidth=0.9,
+            )  # fmt: skip
+            axes.plot(x[branch.start], y[branch.start], **_JUMP, zorder=4)
+
+
+_JUMP: dict[str, Any] = {
+    "marker": "d",
+    "markersize": 8,
+    "markerfacecolor": "none",
+    "markeredgecolor": BLACK,
+    "linestyle": "none",
+}
+_START: dict[str, Any] = {
+    "marker": "o",
+    "markersize": 9,
+    "markerfacecolor": "none",
+    "markeredgecolor": BLACK,
+    "linestyle": "none",
+}
+
+
+def mark_start(axes: Axes, x: float, y: float) -> None:
+    """A ring around the first point.
+
+    Args:
+        axes: Where.
+        x: Place on the first axis.
+        y: Place on the second axis.
+    """
+    axes.plot(x, y, **_START, zorder=5)
+
+
+def mark_direction(axes: Axes, x: np.ndarray, y: np.ndarray, color: str) -> None:
+    """An arrow in the middle of a path, along the step there.
+
+    Args:
+        axes: Where.
+        x: Values on the first axis.
+        y: Values on the second axis.
+        color: Colour.
+    """
+    middle = len(x) // 2
+    if len(x) < 2 or (x[middle] == x[middle - 1] and y[middle] == y[middle - 1]):
+        return
+    arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 1.2, "mutation_scale": 14, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate(
+        "", (x[middle], y[middle]), (x[middle - 1], y[middle - 1]), arrowprops=arrow, zorder=6, annotation_clip=True
+    )
+
+
+def legend_entries(drawn: Sequence[Drawn], *, start: bool = False) -> list[Line2D]:
+    """Handles of a legend: the runs where there are several, and what the marks mean.
+
+    Args:
+        drawn: The runs.
+        start: Whether starts are marked.
+
+    Returns:
+        The handles; none where there is nothing to explain.
+    """
+    names = drawn if 1 < len(drawn) <= MOST_NAMES else ()
+    entries = [Line2D([], [], **d.style.line, markersize=4, label=d.name) for d in names]
+    if start:
+        entries.append(Line2D([], [], label="start", **_START))
+    if any(bool(jumped(d.trajectory).any()) for d in drawn):
+        entries.append(Line2D([], [], label="jump to another branch", **_JUMP))
+    return entries
+
+
+def add_legend(where: Figure | Axes, entries: Sequence[Line2D]) -> None:
+    """A legend outside of the data: right of a figure, above single axes.
+
+    Args:
+        where: A figure that was made for these runs, or axes that a caller gave.
+        entries: Handles.
+    """
+    if not entries:
+        return
+    if isinstance(where, Figure):
+        columns = math.ceil(len(entries) / 20)
+        where.legend(handles=list(entries), loc="outside right upper", frameon=False, fontsize=8, ncols=columns)
+    else:
+        where.legend(handles=list(entries), frameon=False, fontsize=8, loc="best")
+
+
+def positive(values: np.ndarray) -> np.ndarray:
+    """Magnitudes for a logarithmic axis: zero is lifted to its foot.
+
+    Args:
+        values: Numbers; NaN stays.
+
+    Returns:
+        |values|, at least `FLOOR`.
+    """
+    return np.maximum(np.abs(values), FLOOR)
+
+
+def log_axis(axes: Axes) -> None:
+    """A logarithmic second axis over at least two decades, from no lower than `FLOOR`.
+
+    Args:
+        axes: Where; what it shows has been drawn.
+    """
+    axes.set_yscale("log")
+    low, high = axes.dataLim.y0, axes.dataLim.y1
+    if np.isfinite([low, high]).all() and 0 < low <= high:
+        centre, half = 0.5 * np.log10(low * high), max(0.55 * np.log10(high / low), 1.0)
+        axes.set_ylim(max(10 ** (centre - half), 0.3 * FLOOR), 10 ** (centre + half))

@@ -1,0 +1,190 @@
+"""How figures look: colours that colour-blind readers tell apart, one look per run, symbols and units."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
+
+# Okabe & Ito's colours; yellow, which is faint on white, comes last.
+BLUE, RED, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+PURPLE, SKY, BLACK, YELLOW = "#CC79A7", "#56B4E9", "#000000", "#F0E442"
+COLORS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
+#: One fewer than colours, so that the pairs repeat only after 56 names.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINESTYLES = ("-", "--", "-.", ":")
+
+#: A label with symbol and unit for every variable that is plotted.
+LABELS: dict[str, str] = {
+    "time": r"process clock $s$",
+    "lam": r"multiplier $\lambda$",
+    "gamma": r"multiplier $\gamma$",
+    "data_position": r"position of the data $t$",
+    "rate": r"rate $R$ (nat)",
+    "distortion": r"distortion $D$ (nat)",
+    "classification_loss": r"classification loss $C$ (nat)",
+    "free_energy": r"free energy $F$ (nat)",
+    "weight_penalty": r"weight penalty $\Omega$ (nat)",
+    "accuracy": "classification accuracy",
+    "validation_rate": r"validation rate $R$ (nat)",
+    "validation_distortion": r"validation distortion $D$ (nat)",
+    "validation_classification_loss": r"validation classification loss $C$ (nat)",
+    "validation_free_energy": r"validation free energy $J$ (nat)",
+    "validation_accuracy": "validation accuracy",
+    "fresh_distortion": r"distortion $D$ on fresh noise (nat)",
+    "fresh_classification_loss": r"classification loss $C$ on fresh noise (nat)",
+    "equilibrium_residual": r"$\|\nabla_\theta J\|$ (nat)",
+    "constraint_residual": r"$|h - h_0|$, $h$ held (nat)",
+    "krylov_residual": r"linear solves, $\|b - Au\| / \|b\|$",
+    "free_energy_closure": r"$|F - F_0 - \int D\,d\lambda + C\,d\gamma|$ (nat)",
+    "first_law_residual": r"$|\Delta R + \Delta\Omega + \int \lambda\,dD + \gamma\,dC|$ (nat)",
+    "maxwell_residual": r"$|D_\gamma - C_\lambda| / \sqrt{D_\lambda C_\gamma}$",
+    "arclength": r"arclength in $(R, D, C)$ (nat)",
+    "curvature": r"curvature in $(R, D, C)$ (1/nat)",
+    "smallest_eigenvalue": r"smallest eigenvalue of $\nabla^2_\theta J$ (nat)",
+    "step_size": "step size",
+    "error_multipliers": r"error of $(\lambda, \gamma)$",
+    "error_losses": r"error of $(R, D, C)$ (nat)",
+    "error_held": r"drift of what is held (nat)",
+    "error_closure": r"free-energy closure (nat)",
+    "gradient_equivalents": "cost (gradient-equivalents)",
+    "gradient_evaluations": r"evaluations of $\nabla J$",
+    "hessian_vector_products": "Hessian-vector products",
+    "vector_field_evaluations": "evaluations of the vector field",
+    "wall_time": "wall time (s)",
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How the lines of one run look.
+
+    Attributes:
+        color: Colour.
+        marker: Marker.
+        linestyle: Line style.
+    """
+
+    color: str
+    marker: str
+    linestyle: str
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """The same as keywords of a matplotlib line."""
+        return {"color": self.color, "marker": self.marker, "linestyle": self.linestyle}
+
+
+def styles(names: Sequence[str]) -> dict[str, Style]:
+    """A look for each name: the k-th of the sorted names has the k-th colour, and repeats come with other line styles.
+
+    Args:
+        names: Names of runs or series; repeats count once.
+
+    Returns:
+        A style for each, the same in whatever order they are named.
+    """
+    return {
+        name: Style(COLORS[k % len(COLORS)], MARKERS[k % len(MARKERS)], LINESTYLES[k // len(COLORS) % len(LINESTYLES)])
+        for k, name in enumerate(sorted(set(names)))
+    }
+
+
+def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None) -> tuple[Figure, np.ndarray]:
+    """A figure that needs no display, laid out so that nothing is cut off.
+
+    Args:
+        rows: Rows of axes.
+        columns: Columns of axes.
+        size: Width and height in inches; None: 5 by 3.9 for each of the axes.
+
+    Returns:
+        The figure, and its axes in an array of shape (rows, columns).
+    """
+    figure = Figure(figsize=size or (5.0 * columns, 3.9 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for one in axes.flat:
+        dress(one)
+    return figure, axes
+
+
+def dress(axes: Axes) -> None:
+    """Fewer lines around the data, a faint grid below them, and tick labels that are whole numbers of the axis' unit.
+
+    Args:
+        axes: Two-dimensional axes.
+    """
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=9)
+    plain_ticks(axes)
+
+
+def plain_ticks(axes: Axes) -> None:
+    """No offset such as "+1.2e1" at the end of a linear axis.
+
+    Args:
+        axes: Axes of two or three dimensions.
+    """
+    for axis in (axes.xaxis, axes.yaxis, getattr(axes, "zaxis", None)):
+        formatter = None if axis is None else axis.get_major_formatter()
+        if isinstance(formatter, ScalarFormatter):
+            formatter.set_useOffset(False)
+
+
+def figure_of(axes: Axes) -> Figure:
+    """The figure that axes belong to, also where they lie in a part of it.
+
+    Args:
+        axes: Axes.
+
+    Returns:
+        The figure.
+
+    Raises:
+        TypeError: If the axes were removed from their figure.
+    """
+    figure = axes.figure
+    while figure is not None and not isinstance(figure, Figure):
+        figure = figure.figure
+    if figure is None:
+        raise TypeError("the axes belong to no figure")
+    return figure
+
+
+def label(name: str, attributes: Mapping[str, object] | None = None) -> str:
+    """The label of an axis.
+
+    Args:
+        name: Name of a variable.
+        attributes: Its attributes, for a variable that has no label of its own here.
+
+    Returns:
+        Symbol and unit.
+    """
+    if name in LABELS or attributes is None:
+        return LABELS.get(name, name)
+    units = attributes.get("units", "1")
+    return str(attributes.get("long_name", name)) + ("" if units == "1" else f" ({units})")
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure; the ending of the name says in which format.
+
+    Args:
+        figure: What to write.
+        path: File name.
+    """
+    for axes in figure.axes:
+        plain_ticks(axes)
+    figure.savefig(Path(path), dpi=200)

@@ -1,0 +1,5 @@
+"""Many runs of one scenario: a grid over its keys, workers here or on a cluster, one directory."""
+
+from rdc_dyn.sweeps.api import Plan, SweepResult, plan, run_plan, sweep
+
+__all__ = ["Plan", "SweepResult", "plan", "run_plan", "sweep"]

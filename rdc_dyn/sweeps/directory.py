@@ -1,0 +1,189 @@
+"""What a sweep writes: its manifest, what is left of failed points, and a lock, so that there is one writer."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from rdc_dyn.output.provenance import commit, program_version
+from rdc_dyn.output.sweep_directory import FAILED, FORMAT, MANIFEST, PACKED, RUNS, Manifest, read_manifest, read_point
+from rdc_dyn.status import DataError, UserError
+from rdc_dyn.sweeps.points import Point
+
+
+def program() -> str:
+    """Version and commit of this program, as the manifest has them."""
+    return f"rdc_dyn {program_version()} {commit()}"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the directory; the kernel lets go of it when the process dies, however it dies.
+
+    Args:
+        path: A sweep directory; it is made if it is not there.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        UserError: If another sweep holds it, or it is a directory of something else.
+        DataError: If it cannot be made.
+    """
+    try:
+        if path.exists() and not (path / MANIFEST).exists() and (not path.is_dir() or _foreign(path)):
+            raise UserError(f"{path}: already exists and is no sweep directory; name another one with -o")
+        path.mkdir(parents=True, exist_ok=True)
+        file = open(path / ".lock", "w", encoding="utf-8")  # noqa: SIM115  # closed below, by with
+    except OSError as error:
+        raise DataError(f"{path}: cannot write the sweep directory ({error.strerror or error})") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{path}: another sweep is writing here; wait for it, or stop it") from None
+        yield
+
+
+def _foreign(path: Path) -> bool:
+    return any(entry.name != ".lock" for entry in path.iterdir())
+
+
+def write_atomically(path: Path, content: Any) -> None:
+    """Write JSON under a temporary name, to the disk, and only then give it its name.
+
+    Args:
+        path: File to write; its folder is made.
+        content: What to write.
+
+    Raises:
+        DataError: If it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def join_manifest(path: Path, scenario: str, keys: Sequence[str], points: Sequence[Point]) -> Manifest:
+    """Add points to the manifest of a directory, or begin one.
+
+    Args:
+        path: A sweep directory, locked.
+        scenario: The scenario that is swept, as YAML.
+        keys: Swept keys.
+        points: Points to add.
+
+    Returns:
+        The manifest as it is now on disk.
+
+    Raises:
+        UserError: If the directory has runs of another program version, of other keys, or of another scenario at the
+            same values.
+        DataError: If its manifest is damaged or cannot be written.
+    """
+    found = read_manifest(path) if (path / MANIFEST).exists() else None
+    if found is not None and all(read_point(found, name).state == "missing" for name in found.points):
+        found = None  # nothing was done: whatever it was to be, it may become something else
+    kept: Mapping[str, Mapping[str, Any]] = {} if found is None else found.points
+    if found is not None:
+        _check(found, keys, points)
+    manifest = Manifest(path, program(), scenario, tuple(keys), {**kept, **{p.name: p.values for p in points}})
+    write_atomically(
+        path / MANIFEST,
+        {
+            "format": FORMAT,
+            "program": manifest.program,
+            "scenario": scenario,
+            "keys": list(keys),
+            "points": [{"name": name, "values": dict(values)} for name, values in manifest.points.items()],
+        },
+    )
+    return manifest
+
+
+def _check(found: Manifest, keys: Sequence[str], points: Sequence[Point]) -> None:
+    """Refuse what would mix.
+
+    Raises:
+        UserError: With the difference.
+    """
+    if found.program != program():
+        raise UserError(
+            f"{found.path}: its runs are by {found.program}, this is {program()}; versions are not mixed in a sweep, "
+            "name another directory with -o"
+        )
+    if set(found.keys) != set(keys):
+        raise UserError(
+            f"{found.path}: sweeps {', '.join(found.keys)}, not {', '.join(keys)}; name another directory with -o"
+        )
+    there = {json.dumps(values, sort_keys=True): name for name, values in found.points.items()}
+    for point in points:
+        other = there.get(json.dumps(point.values, sort_keys=True), point.name)
+        if other != point.name:
+            values = ", ".join(f"{key}={json.dumps(value)}" for key, value in point.values.items())
+            raise UserError(
+                f"{found.path}: has a run with {values} of another scenario (see {found.run(other)}/scenario.yaml); "
+                "name another directory with -o"
+            )
+
+
+def clear(manifest: Manifest, name: str) -> None:
+    """Remove what is left of a point that is to be run.
+
+    Args:
+        manifest: Of its sweep.
+        name: Of the point.
+
+    Raises:
+        DataError: If it cannot be removed.
+    """
+    try:
+        if manifest.run(name).exists():
+            shutil.rmtree(manifest.run(name))
+        manifest.failure(name).unlink(missing_ok=True)
+        (manifest.path / PACKED / name).unlink(missing_ok=True)
+        (manifest.path / RUNS).mkdir(exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{manifest.run(name)}: cannot be removed ({error.strerror or error})") from None
+
+
+def discard_unfinished(manifest: Manifest, names: Sequence[str]) -> None:
+    """Remove the folders of runs that were cut off; whole ones stay.
+
+    Args:
+        manifest: Of their sweep.
+        names: Points that had begun.
+    """
+    for name in names:
+        if read_point(manifest, name).state == "missing":
+            shutil.rmtree(manifest.run(name), ignore_errors=True)
+            with suppress(OSError):
+                (manifest.path / PACKED / name).unlink(missing_ok=True)
+
+
+def write_failure(manifest: Manifest, name: str, exit_code: int, message: str, traceback: str) -> None:
+    """Keep what is known of a point that left no trajectory.
+
+    Args:
+        manifest: Of its sweep.
+        name: Of the point.
+        exit_code: That the run would have had.
+        message: One line.
+        traceback: Of an unexpected exception, else empty.
+    """
+    content = {"name": name, "values": dict(manifest.points[name]), "exit_code": exit_code, "message": message}
+    target = manifest.path / FAILED / f"{name}.json"
+    write_atomically(target, content | ({"traceback": traceback} if traceback else {}))

@@ -1,0 +1,81 @@
+"""The points of a sweep: resolved scenarios, named by a hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rdc_dyn import scenario as scenarios
+from rdc_dyn.scenario import Document, Problem, Scenario, ScenarioError
+from rdc_dyn.sweeps.grid import Grids, overrides
+
+_HEX_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep.
+
+    Attributes:
+        name: The first digits of the SHA-256 of `text`.
+        values: What the resolved scenario has at each swept key; a key that it does not have is left out.
+        text: The resolved scenario as YAML, without relative paths.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    text: str
+
+
+def resolve_points(document: Document, grids: Grids, folder: Path) -> list[Point]:
+    """Validate every point.
+
+    Args:
+        document: The scenario that is swept; what it lacks the grids may give.
+        grids: What to sweep.
+        folder: Folder that relative paths of the scenario start from.
+
+    Returns:
+        The points, each once.
+
+    Raises:
+        ScenarioError: With every mistake of any point, each once.
+    """
+    points: dict[str, Point] = {}
+    problems: dict[Problem, None] = {}
+    for assignment in grids.assignments():
+        try:
+            # The last override makes the point a scenario of one run.
+            resolved = scenarios.resolve(document, [*overrides(assignment), "sweep=null"], grids.origin)
+        except ScenarioError as error:
+            problems.update(dict.fromkeys(error.problems))
+            continue
+        point = _point(resolved, grids.keys, folder)
+        points.setdefault(point.name, point)
+    if problems:
+        raise ScenarioError(problems)
+    return list(points.values())
+
+
+def _point(resolved: Scenario, keys: tuple[str, ...], folder: Path) -> Point:
+    text = scenarios.dump(scenarios.absolute(resolved, folder))
+    tree = resolved.model_dump(mode="json", by_alias=True)
+    values = {key: value for key in keys if (value := _value_at(tree, key)) is not _ABSENT}
+    return Point(hashlib.sha256(text.encode()).hexdigest()[:_HEX_DIGITS], values, text)
+
+
+_ABSENT = object()
+
+
+def _value_at(tree: Any, key: str) -> Any:
+    for part in key.split("."):
+        if isinstance(tree, dict) and part in tree:
+            tree = tree[part]
+        elif isinstance(tree, list) and part.isdigit() and int(part) < len(tree):
+            tree = tree[int(part)]
+        else:
+            return _ABSENT
+    return tree

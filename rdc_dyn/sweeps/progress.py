@@ -1,0 +1,175 @@
+"""What a user sees while a sweep goes on: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rdc_dyn.sweeps.worker import Outcome
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+#: Rows of the live table; the rest are counted.
+_ROWS = 12
+
+
+class SweepProgress(Protocol):
+    """Receives what a sweep has to tell."""
+
+    def begin(self, values: Mapping[str, Mapping[str, Any]], already: int) -> None:
+        """These points are to be run, by name; so many others were done before."""
+        ...
+
+    def running(self, names: Sequence[str]) -> None:
+        """These points are being run."""
+        ...
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A point has ended."""
+        ...
+
+    def close(self) -> None:
+        """The sweep is over."""
+        ...
+
+
+def describe(values: Mapping[str, Any]) -> str:
+    """Write the values of a point in one line.
+
+    Args:
+        values: By dotted key.
+
+    Returns:
+        `key=value` each, keys without their sections, sections by their method, kind or name.
+    """
+
+    def short(value: Any) -> str:
+        if isinstance(value, dict):
+            return str(next((value[tag] for tag in ("method", "kind", "name") if tag in value), json.dumps(value)))
+        return value if isinstance(value, str) else json.dumps(value)
+
+    return " ".join(f"{key.rpartition('.')[2]}={short(value)}" for key, value in values.items())
+
+
+class Count:
+    """Counts ends, and what time is left by the mean so far; says nothing."""
+
+    def __init__(self) -> None:
+        self.values: Mapping[str, Mapping[str, Any]] = {}
+        self.done = self.failed = self.already = 0
+        self._began = time.monotonic()
+
+    def begin(self, values: Mapping[str, Mapping[str, Any]], already: int) -> None:
+        """Start to count."""
+        self.values, self.already, self._began = values, already, time.monotonic()
+
+    def running(self, names: Sequence[str]) -> None:
+        """Nothing."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Count."""
+        self.failed += outcome.failed
+        self.done += not outcome.failed
+
+    def close(self) -> None:
+        """Nothing."""
+
+    @property
+    def summary(self) -> str:
+        """Done of all, failed, and the time left."""
+        ended = self.done + self.failed
+        left = len(self.values) - ended
+        eta = "-"
+        if ended:
+            minutes, seconds = divmod(round((time.monotonic() - self._began) * left / ended), 60)
+            eta = f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+        return f"{self.already + self.done}/{self.already + len(self.values)} done, {self.failed} failed, ETA {eta}"
+
+
+class Plain(Count):
+    """A line for each end, for logs and pipes."""
+
+    def begin(self, values: Mapping[str, Mapping[str, Any]], already: int) -> None:
+        """How much there is to do."""
+        super().begin(values, already)
+        print(f"{len(values)} points to run, {already} there already", flush=True)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A line."""
+        super().outcome(outcome)
+        word = f"failed ({outcome.status})" if outcome.failed else "done"
+        print(f"{outcome.name}  {describe(self.values[outcome.name])}: {word}; {self.summary}", flush=True)
+
+
+class Live(Count):
+    """A table of the running points above the counts; failed points scroll by above it.
+
+    Args:
+        console: Where to draw; None is the terminal.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        from rich.console import Console
+        from rich.live import Live as Display
+
+        super().__init__()
+        self._running: dict[str, float] = {}
+        self._display = Display(console=console or Console(), get_renderable=self._table, refresh_per_second=4)
+
+    def begin(self, values: Mapping[str, Mapping[str, Any]], already: int) -> None:
+        """Draw."""
+        super().begin(values, already)
+        self._display.start()
+
+    def running(self, names: Sequence[str]) -> None:
+        """The rows of the table, each with the time since it was first seen."""
+        now = time.monotonic()
+        self._running = {name: self._running.get(name, now) for name in names}
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Take it out of the table."""
+        super().outcome(outcome)
+        self._running.pop(outcome.name, None)
+        if outcome.failed:
+            text = f"{outcome.name}  {describe(self.values[outcome.name])}: {outcome.status}: {outcome.message}"
+            self._display.console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Leave the counts on the screen."""
+        self._running = {}
+        self._display.stop()
+
+    def _table(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for name, since in list(self._running.items())[:_ROWS]:
+            table.add_row("running", name, Text(describe(self.values[name])), f"{time.monotonic() - since:.0f} s")
+        if len(self._running) > _ROWS:
+            table.add_row("", "", f"and {len(self._running) - _ROWS} more", "")
+        total = self.already + len(self.values)
+        ended = self.already + self.done + self.failed
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(ProgressBar(total=max(total, 1), completed=ended, width=30), Text(self.summary))
+        return Group(table, bar)
+
+
+def choose_progress(quiet: bool) -> SweepProgress:
+    """Live on a terminal, plain lines elsewhere, nothing if quiet.
+
+    Args:
+        quiet: Whether to say nothing.
+
+    Returns:
+        The progress display.
+    """
+    if quiet:
+        return Count()
+    return Live() if sys.stdout.isatty() else Plain()

@@ -1,0 +1,115 @@
+"""One point in a worker process: the same function whoever calls it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import traceback
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from rdc_dyn import scenario as scenarios
+from rdc_dyn.output.packed import pack, stamp
+from rdc_dyn.output.run_directory import TRAJECTORY
+from rdc_dyn.status import Status, UserError
+from rdc_dyn.sweeps.directory import program
+
+#: What the libraries behind torch read, once, when they are loaded.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+#: A process has one set of threads and of warning filters, and a worker of dask may have several threads.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A point to run.
+
+    Attributes:
+        name: Of the point.
+        text: Its resolved scenario, without relative paths.
+        path: Run directory to write.
+        packed: Packed copy to write.
+        threads: CPU threads, where the scenario does not say.
+        device: Overrides the scenario's device.
+        program: Version and commit of the sweep; a worker with another is no part of it.
+    """
+
+    name: str
+    text: str
+    path: Path
+    packed: Path
+    threads: int
+    device: str | None
+    program: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a point ended.
+
+    Attributes:
+        name: Of the point.
+        status: Name of a `Status`, or FAILED where there is no trajectory.
+        exit_code: That `rdc-dyn run` would have had.
+        message: One line.
+        traceback: Of an unexpected exception, else empty.
+    """
+
+    name: str
+    status: str
+    exit_code: int
+    message: str
+    traceback: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it did not run to its end."""
+        return self.exit_code != 0
+
+
+def failure(name: str, exit_code: int, message: str, trace: str = "") -> Outcome:
+    """An end without a trajectory; of a message the first line."""
+    lines = message.strip().splitlines() or ["no message"]
+    return Outcome(name, "FAILED", exit_code, lines[0] + (f" (and {len(lines) - 1} more)" * (len(lines) > 1)), trace)
+
+
+def run_point(task: Task) -> Outcome:
+    """Run a point into its run directory; whatever goes wrong is an outcome.
+
+    Args:
+        task: What to run.
+
+    Returns:
+        How it ended.
+    """
+    with _ONE_AT_A_TIME:
+        if program() != task.program:
+            return failure(task.name, 2, f"the worker has {program()}, the sweep {task.program}; give both the same")
+        for variable in THREAD_VARIABLES:
+            os.environ[variable] = str(task.threads)
+        try:
+            return _run(task)
+        except UserError as error:
+            return failure(task.name, error.exit_code, str(error))
+        except Exception as error:
+            return failure(task.name, 1, f"{type(error).__name__}: {error}", traceback.format_exc())
+
+
+def _run(task: Task) -> Outcome:
+    import torch
+
+    from rdc_dyn.runner import RunWarning, run_scenario
+
+    torch.set_num_threads(task.threads)
+    if task.path.exists():  # an earlier try, whose process died
+        shutil.rmtree(task.path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunWarning)  # the outcome says it
+        trajectory = run_scenario(scenarios.loads(task.text), Path("/"), task.path, device=task.device)
+    source = stamp(task.path / TRAJECTORY)
+    assert source is not None, "a run that returns has written its trajectory"
+    pack(trajectory, source, task.packed)
+    status, detail = Status[trajectory.attrs["status"]], trajectory.attrs["status_detail"]
+    return Outcome(task.name, status.name, status.exit_code, status.value + (f" ({detail})" if detail else ""))

@@ -1,0 +1,254 @@
+"""Many runs as one lazy dataset; the runs are made up, so nothing here imports torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import rdc_dyn
+from rdc_dyn.output.dataset import to_dataset
+from rdc_dyn.output.open_sweep import open_sweep
+from rdc_dyn.output.packed import pack, read_packed, stamp
+from rdc_dyn.output.run_directory import write_netcdf
+from rdc_dyn.output.sweep_directory import read_sweep
+from rdc_dyn.status import DataError, UserError
+from tests.tiny import ATTRIBUTES, record
+
+_SOURCE = {"source": "rdc_dyn 0.1", "commit": "abc", "versions": "torch 2", "device": "cpu", "dtype": "float64"}
+_MADE = ATTRIBUTES | _SOURCE | {"threads": 1, "scenario_sha256": "s", "data_digest": "d", "status_detail": ""}
+
+
+def _run(times: Sequence[float] | np.ndarray, **attributes: Any) -> xr.Dataset:
+    """R = 1 + t², λ = t, and a counter."""
+    records = [record(t, lam=t, rate=1.0 + t * t, gradient_evaluations=float(i)) for i, t in enumerate(times)]
+    return to_dataset(records, _MADE | attributes)
+
+
+def _sweep(path: Path, keys: Sequence[str], points: Sequence[tuple[Mapping[str, Any], xr.Dataset | None]]) -> Path:
+    listed = []
+    for number, (values, trajectory) in enumerate(points):
+        name = f"{number:012x}"
+        listed.append({"name": name, "values": dict(values)})
+        if trajectory is not None:
+            (path / "runs" / name).mkdir(parents=True)
+            write_netcdf(trajectory, path / "runs" / name / "trajectory.nc")
+    content = {"format": "rdc_dyn sweep 1", "program": "rdc_dyn 0.1 abc", "scenario": "name: x\n", "keys": list(keys)}
+    path.mkdir(exist_ok=True)
+    (path / "sweep.json").write_text(json.dumps({**content, "points": listed}))
+    return path
+
+
+_SAME = [0.0, 0.1, 0.2, 0.3]
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two methods and two seeds on one clock; one run stopped early, one is missing."""
+    stopped = _run(_SAME[:2], status="FOLD", status_message="a fold", status_detail="at 0.15")
+    runs = [_run(_SAME), stopped, _run(_SAME), None]
+    values = [{"integrator.method": m, "seed": s} for m in ("rk4", "euler") for s in (2, 1)]
+    return _sweep(tmp_path_factory.mktemp("sweep") / "s", ["integrator.method", "seed"], list(zip(values, runs)))
+
+
+def test_swept_keys_are_dimensions_and_variables_are_lazy(grid: Path) -> None:
+    ds = open_sweep(grid)
+    assert ds.rate.dims == ("integrator.method", "seed", "time")
+    assert list(ds["integrator.method"].values) == ["rk4", "euler"]  # words in their order
+    assert list(ds.seed.values) == [1.0, 2.0]  # numbers sorted
+    assert ds.response.dims == ("integrator.method", "seed", "functional", "control", "time")
+    assert all(ds[name].chunks is not None for name in ("rate", "lam", "response", "wall_time"))
+    assert ds.rate.chunks == ((1, 1), (1, 1), (4,))
+    assert ds.rate.attrs == {"long_name": "rate R on the training set", "units": "nat"}
+    assert set(ds.coords) >= {"lam", "gamma", "data_position", "time"}
+
+
+def test_values_are_those_of_the_runs_and_nan_where_there_are_none(grid: Path) -> None:
+    ds = open_sweep(grid).load()
+    np.testing.assert_array_equal(ds.rate.sel({"integrator.method": "rk4", "seed": 2}), 1 + np.square(_SAME))
+    stopped = ds.rate.sel({"integrator.method": "rk4", "seed": 1}).values
+    np.testing.assert_array_equal(stopped[:2], 1 + np.square(_SAME[:2]))
+    assert np.isnan(stopped[2:]).all()
+    assert ds.rate.sel({"integrator.method": "euler", "seed": 1}).isnull().all()
+    whole = ds.isel({"integrator.method": 0, "seed": 1})
+    np.testing.assert_array_equal(whole.response, _run(_SAME).response)
+
+
+def test_provenance_is_kept_for_each_run(grid: Path) -> None:
+    ds = open_sweep(grid)
+    stopped = ds.sel({"integrator.method": "rk4", "seed": 1})
+    assert (str(stopped.status.values), str(stopped.status_message.values)) == ("FOLD", "a fold (at 0.15)")
+    assert str(stopped.run.values) == "000000000001"
+    missing = ds.sel({"integrator.method": "euler", "seed": 1})
+    assert str(missing.status.values) == "MISSING"
+    assert np.isnan(missing.threads)
+    assert str(stopped.commit.values) == "abc"
+    assert {"device", "dtype", "threads", "versions", "scenario_sha256", "data_digest"} <= set(ds.data_vars)
+    assert float(stopped.run_wall_time) == _run(_SAME[:2]).wall_time.values[-1]
+    assert [int(n) for n in ds.points.isel({"integrator.method": 0})] == [2, 4]
+
+
+def test_a_union_of_grids_leaves_a_key_out(tmp_path: Path) -> None:
+    values: list[Mapping[str, Any]] = [
+        {"integrator.method": "euler", "integrator.step_size": 0.1},
+        {"integrator.method": "dopri5", "integrator.rtol": 1e-3},
+    ]
+    keys = ["integrator.method", "integrator.step_size", "integrator.rtol"]
+    ds = open_sweep(_sweep(tmp_path / "s", keys, [(v, _run(_SAME)) for v in values]))
+    assert ds.sizes["integrator.method"] == ds.sizes["integrator.step_size"] == ds.sizes["integrator.rtol"] == 2
+    np.testing.assert_array_equal(ds["integrator.step_size"], [0.1, np.nan])
+    assert int(ds.rate.isel(time=0).notnull().sum()) == 2
+    assert list(ds.status.values.ravel()).count("") == 6
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([{"method": "none"}, {"method": "newton_krylov", "tolerance": 1e-8}], ["none", "newton_krylov"]),
+        (
+            [{"method": "cg", "rtol": 1e-3, "rank": 1}, {"method": "cg", "rtol": 1e-4, "rank": 1}],
+            ["cg, rtol: 0.001", "cg, rtol: 0.0001"],
+        ),
+        ([[0.0, 1.0], [0.0, 2.0]], ["[0.0, 1.0]", "[0.0, 2.0]"]),
+        ([None, 3], ["null", "3"]),
+        ([True, False], ["true", "false"]),
+    ],
+)
+def test_values_that_are_no_numbers_have_labels(values: list[Any], labels: list[str], tmp_path: Path) -> None:
+    ds = open_sweep(_sweep(tmp_path / "s", ["key"], [({"key": v}, _run(_SAME)) for v in values]))
+    assert list(ds["key"].values) == labels
+
+
+def test_a_swept_section_that_is_named_as_a_variable(tmp_path: Path) -> None:
+    values = [{"response": {"kind": kind}} for kind in ("secant", "linear_response")]
+    ds = open_sweep(_sweep(tmp_path / "s", ["response"], [(v, _run(_SAME)) for v in values]))
+    assert list(ds["scenario.response"].values) == ["secant", "linear_response"]
+    assert ds.response.dims == ("scenario.response", "functional", "control", "time")
+
+
+def test_other_clocks_are_interpolated_onto_the_union(tmp_path: Path) -> None:
+    coarse, fine = np.linspace(0, 0.4, 5), np.linspace(0, 0.4, 9)
+    shifted = np.array([0.0, 0.07, 0.15, 0.24, 0.4])
+    runs = [_run(coarse), _run(fine), _run(shifted[:4])]
+    path = _sweep(tmp_path / "s", ["seed"], [({"seed": i}, run) for i, run in enumerate(runs)])
+    ds = open_sweep(path).load()
+    union = np.unique(np.concatenate([fine, shifted]).round(9))
+    np.testing.assert_allclose(ds.time, union, rtol=0, atol=1e-12)
+    expected = 1 + union**2  # a spline through a parabola is the parabola
+    np.testing.assert_allclose(ds.rate.isel(seed=0), expected, rtol=1e-12)
+    np.testing.assert_allclose(ds.rate.isel(seed=1), expected, rtol=1e-12)
+    beyond = union > 0.24
+    np.testing.assert_allclose(ds.rate.isel(seed=2)[~beyond], expected[~beyond], rtol=1e-12)
+    assert ds.rate.isel(seed=2)[beyond].isnull().all()
+    given = open_sweep(path, clock=[0.05, 0.1]).rate
+    np.testing.assert_allclose(given, np.tile(1 + np.square([0.05, 0.1]), (3, 1)), rtol=1e-12)
+
+
+def test_nothing_is_interpolated_over_a_jump(tmp_path: Path) -> None:
+    times = [0.0, 0.1, 0.2, 0.3]
+    records = [record(t, rate=float(t > 0.15), jump_theta=float(t == 0.2)) for t in times]
+    runs = [to_dataset(records, _MADE), _run(np.linspace(0, 0.3, 7))]
+    ds = open_sweep(_sweep(tmp_path / "s", ["seed"], [({"seed": i}, r) for i, r in enumerate(runs)]))
+    np.testing.assert_array_equal(ds.rate.isel(seed=0), [0, 0, 0, np.nan, 1, 1, 1])
+
+
+def test_many_different_clocks_share_equidistant_times(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    clocks = [np.concatenate([[0.0], np.sort(rng.uniform(0.01, 0.99, 600)), [1.0]]) for _ in range(2)]
+    ds = open_sweep(_sweep(tmp_path / "s", ["seed"], [({"seed": i}, _run(c)) for i, c in enumerate(clocks)]))
+    np.testing.assert_allclose(ds.time, np.linspace(0, 1, 1000), atol=1e-15)
+    np.testing.assert_allclose(ds.rate.isel(seed=1), 1 + ds.time**2, rtol=1e-9)
+
+
+def test_packed_copies_are_made_anew_when_they_are_stale_and_refused_when_damaged(grid: Path) -> None:
+    rate = open_sweep(grid).rate.load()
+    packed = grid / "packed" / "000000000000"
+    packed.unlink()
+    assert open_sweep(grid).rate.identical(rate)
+    assert packed.exists()
+    content = bytearray(packed.read_bytes())
+    content[-8:] = b"x" * 8  # of the response, the last column or another
+    packed.write_bytes(bytes(content))
+    with pytest.raises(DataError, match="damaged"):
+        open_sweep(grid).load()
+    packed.write_bytes(b"nonsense")
+    assert open_sweep(grid).load().rate.identical(rate)
+    (grid / "runs" / "000000000000" / "trajectory.nc").touch()
+    assert read_packed(packed, stamp(grid / "runs" / "000000000000" / "trajectory.nc") or (0, 0)) is None
+    assert open_sweep(grid).rate.identical(rate)
+
+
+def test_a_packed_run_is_the_whole_trajectory(tmp_path: Path) -> None:
+    trajectory = _run(_SAME)
+    pack(trajectory, (1, 2), tmp_path / "p" / "x")
+    packed = read_packed(tmp_path / "p" / "x", (1, 2))
+    assert packed is not None
+    assert packed.dataset().identical(trajectory)
+
+
+def test_mixed_program_versions_are_refused(tmp_path: Path) -> None:
+    runs = [_run(_SAME), _run(_SAME, commit="def")]
+    path = _sweep(tmp_path / "s", ["seed"], [({"seed": i}, run) for i, run in enumerate(runs)])
+    with pytest.raises(DataError, match=r"different program versions: 000000000000 by rdc_dyn 0\.1 abc and .* def"):
+        open_sweep(path)
+
+
+def test_two_runs_at_one_place_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="same values of the swept keys"):
+        open_sweep(_sweep(tmp_path / "s", ["seed"], [({"seed": 1}, _run(_SAME))] * 2))
+
+
+def test_nothing_to_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="not a sweep directory"):
+        open_sweep(tmp_path)
+    with pytest.raises(DataError, match="no run of this sweep has recorded a point"):
+        open_sweep(_sweep(tmp_path / "s", ["seed"], [({"seed": 1}, None), ({"seed": 2}, _run([]))]))
+    (tmp_path / "s" / "sweep.json").write_text("{}")
+    with pytest.raises(DataError, match="damaged"):
+        read_sweep(tmp_path / "s")
+    monkeypatch.setitem(sys.modules, "dask.array", None)
+    with pytest.raises(UserError, match="pip install"):
+        open_sweep(tmp_path / "s")
+
+
+_PROBE = """
+import resource, sys, time
+from rdc_dyn.output.open_sweep import open_sweep
+start = time.perf_counter()
+mean = float(open_sweep(sys.argv[1]).rate.isel(time=-1).mean())
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, mean)
+"""
+
+
+@pytest.mark.slow
+def test_a_thousand_runs_open_in_a_moment(tmp_path: Path) -> None:
+    times = np.linspace(0, 1, 101)
+    trajectory = _run(times)
+    first = _sweep(tmp_path / "s", ["seed"], [({"seed": 0}, trajectory)])
+    content = (first / "runs" / "000000000000" / "trajectory.nc").read_bytes()
+    manifest = json.loads((first / "sweep.json").read_text())
+    manifest["keys"] = ["seed", "start.lam"]
+    manifest["points"] = []
+    for number in range(1000):
+        name = f"{number:012x}"
+        file = first / "runs" / name / "trajectory.nc"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content)
+        pack(trajectory, stamp(file) or (0, 0), first / "packed" / name)
+        manifest["points"].append({"name": name, "values": {"seed": number // 40, "start.lam": number % 40 / 8}})
+    (first / "sweep.json").write_text(json.dumps(manifest))
+    root = Path(rdc_dyn.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", _PROBE, str(first)], capture_output=True, text=True, cwd=root)
+    assert done.returncode == 0, done.stderr
+    seconds, gigabytes, mean = map(float, done.stdout.split())
+    print(f"{seconds:.2f} s, {gigabytes:.3f} GB")
+    assert mean == 2.0
+    assert seconds < 5
+    assert gigabytes < 1

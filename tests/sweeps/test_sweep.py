@@ -1,0 +1,373 @@
+"""Sweeps that run: reruns, failures, killed workers, killed sweeps, other executors."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+
+import rdc_dyn
+from rdc_dyn.cli import main
+from rdc_dyn.output.run_directory import TRAJECTORY, open_run
+from rdc_dyn.output.sweep_directory import MANIFEST, read_sweep
+from rdc_dyn.scenario import dump, from_mapping
+from rdc_dyn.status import DataError, UserError
+from rdc_dyn.sweeps import SweepResult, sweep
+from rdc_dyn.sweeps.local import LocalWorkers, WorkerDied
+from rdc_dyn.sweeps.worker import Outcome, Task, run_point
+from tests.tiny import linear_gaussian
+
+_ROOT = Path(rdc_dyn.__file__).parents[1]
+_STEPS = [0.2, 0.1]
+#: Two that work, one that does not reach its start, and one whose start is not there.
+_MIXED: list[dict[str, list[Any]]] = [
+    {"integrator.step_size": _STEPS},
+    {"start.equilibrate.newton_steps": [0]},
+    {"start.from": ["/nowhere"]},
+]
+
+
+def _scenario() -> dict[str, Any]:
+    return linear_gaussian(start={"equilibrate": {"adam_steps": 5}}, integrator={"step_size": 0.4})
+
+
+def _content(path: Path) -> dict[str, tuple[bytes, int]]:
+    """Bytes and times of change of all whole trajectories."""
+    return {f.parent.name: (f.read_bytes(), f.stat().st_mtime_ns) for f in path.glob(f"runs/*/{TRAJECTORY}")}
+
+
+def _bits(path: Path) -> dict[str, xr.Dataset]:
+    """All trajectories without what depends on when they were computed."""
+    runs = {folder.name: open_run(folder).drop_vars("wall_time") for folder in (path / "runs").iterdir()}
+    for run in runs.values():
+        del run.attrs["history"]
+    return runs
+
+
+class InThisProcess(Executor):
+    """Runs at once, here: quick, since torch is imported already."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        self.seen.append(arguments[0].name)
+        future: Future[Any] = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SweepResult]:
+    path = tmp_path_factory.mktemp("sweep") / "mixed"
+    return path, sweep(_scenario(), _MIXED, output=path, threads=1)
+
+
+def test_failed_points_do_not_stop_the_rest(mixed: tuple[Path, SweepResult]) -> None:
+    path, result = mixed
+    assert [point.state for point in result.points] == ["done", "done", "failed", "failed"]
+    assert len(result.ran) == 4
+    assert result.exit_code == 6
+    stopped, lost = result.failed
+    assert stopped.status == "NOT_AT_EQUILIBRIUM"
+    assert open_run(path / "runs" / stopped.name).attrs["status"] == "NOT_AT_EQUILIBRIUM"
+    assert lost.status == "FAILED"
+    assert "nowhere" in lost.message
+    assert json.loads((path / "failed" / f"{lost.name}.json").read_text())["exit_code"] == 4
+    assert not (path / "runs" / lost.name).exists()
+
+
+def test_the_directory_says_what_it_is(mixed: tuple[Path, SweepResult]) -> None:
+    path, result = mixed
+    manifest = json.loads((path / MANIFEST).read_text())
+    assert manifest["format"] == "rdc_dyn sweep 1"
+    assert manifest["keys"] == ["integrator.step_size", "start.equilibrate.newton_steps", "start.from"]
+    assert [p["name"] for p in manifest["points"]] == [p.name for p in result.points]
+    assert rdc_dyn.scenario.loads(manifest["scenario"]).integrator.step_size == 0.4
+    assert read_sweep(path).points == result.points
+
+
+def test_a_run_of_a_sweep_is_the_run_itself(mixed: tuple[Path, SweepResult]) -> None:
+    path, result = mixed
+    alone = rdc_dyn.run(_scenario() | {"integrator": {"method": "euler", "step_size": 0.2}})
+    swept = open_run(path / "runs" / result.points[0].name)
+    assert swept.drop_vars("wall_time").equals(alone.drop_vars("wall_time"))
+    assert swept.attrs["scenario"] == alone.attrs["scenario"]
+
+
+def test_a_rerun_does_only_what_is_missing(mixed: tuple[Path, SweepResult]) -> None:
+    path, first = mixed
+    before = _content(path)
+    here = InThisProcess()
+    assert sweep(_scenario(), _MIXED, output=path, executor=here).points == first.points
+    assert here.seen == []
+    more = sweep(_scenario(), [{"integrator.step_size": [*_STEPS, 0.3]}, *_MIXED[1:]], output=path, executor=here)
+    assert here.seen == list(more.ran) == [more.points[2].name]
+    assert before.items() <= _content(path).items()
+    assert len(read_sweep(path).points) == 5
+
+
+def test_failed_points_are_retried_when_asked(mixed: tuple[Path, SweepResult]) -> None:
+    path, first = mixed
+    here = InThisProcess()
+    again = sweep(_scenario(), _MIXED, output=path, executor=here, threads=1, retry_failed=True)
+    assert here.seen == [point.name for point in first.failed]
+    assert [p.state for p in again.points] == [p.state for p in first.points]
+
+
+def test_an_interrupted_or_lost_run_is_missing(mixed: tuple[Path, SweepResult]) -> None:
+    path, first = mixed
+    name = first.points[1].name
+    file = path / "runs" / name / TRAJECTORY
+    whole = file.read_bytes()
+    trajectory = open_run(file)
+    for damage in ("interrupted", "cut", "gone"):
+        if damage == "interrupted":
+            trajectory.assign_attrs(status="INTERRUPTED").to_netcdf(file)
+        elif damage == "cut":
+            file.write_bytes(whole[:1000])
+        else:
+            file.unlink()
+        assert read_sweep(path).points[1].state == "missing", damage
+        here = InThisProcess()
+        assert sweep(_scenario(), _MIXED, output=path, executor=here, threads=1).points[1].state == "done"
+        assert here.seen == [name]
+
+
+def test_another_program_version_is_refused(mixed: tuple[Path, SweepResult], monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _ = mixed
+    for module in ("directory", "api", "worker"):
+        monkeypatch.setattr(f"rdc_dyn.sweeps.{module}.program", lambda: "rdc_dyn 9.9 other")
+    with pytest.raises(UserError, match="versions are not mixed"):
+        sweep(_scenario(), _MIXED, output=path, executor=InThisProcess())
+
+
+def test_a_worker_of_another_version_takes_no_part(tmp_path: Path) -> None:
+    outcome = run_point(Task("x", "", tmp_path / "x", tmp_path / "y", 1, None, "rdc_dyn 9.9 other"))
+    assert outcome.exit_code == 2
+    assert "give both the same" in outcome.message
+
+
+def test_other_keys_and_other_scenarios_are_refused(mixed: tuple[Path, SweepResult]) -> None:
+    path, _ = mixed
+    with pytest.raises(UserError, match=r"sweeps integrator\.step_size, .* not seed"):
+        sweep(_scenario(), {"seed": [1]}, output=path, executor=InThisProcess())
+    with pytest.raises(UserError, match="of another scenario"):
+        sweep(_scenario() | {"seed": 5}, _MIXED, output=path, executor=InThisProcess())
+
+
+def test_two_sweeps_do_not_write_into_one_directory(mixed: tuple[Path, SweepResult]) -> None:
+    path, _ = mixed
+    with open(path / ".lock") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another sweep is writing here"):
+            sweep(_scenario(), _MIXED, output=path, executor=InThisProcess())
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(UserError, match="is no sweep directory"):
+        sweep(_scenario(), _MIXED, output=tmp_path, executor=InThisProcess())
+    with pytest.raises(DataError, match="not a sweep directory"):
+        read_sweep(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_fail_fast_begins_nothing_more(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as one:
+        grid = [_MIXED[2], {"seed": list(range(6))}]
+        result = sweep(_scenario(), grid, output=tmp_path / "s", executor=one, threads=1, fail_fast=True)
+    # One may have begun before the failure was known.
+    assert result.points[0].state == "failed"
+    assert sum(point.state == "missing" for point in result.points) >= 4
+    assert result.exit_code == 6
+
+
+def test_an_unexpected_exception_is_an_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rdc_dyn.runner.run_scenario", lambda *_, **__: 1 / 0)
+    result = sweep(_scenario(), {"seed": [1]}, output=tmp_path / "s", executor=InThisProcess())
+    assert result.failed[0].message == "ZeroDivisionError: division by zero"
+    left = json.loads((tmp_path / "s" / "failed" / f"{result.failed[0].name}.json").read_text())
+    assert left["traceback"].startswith("Traceback")
+    assert left["exit_code"] == 1
+
+
+# --- processes ------------------------------------------------------------------------------------------------------
+
+
+def _pid(_: object) -> int:
+    return os.getpid()
+
+
+def _threads(_: object) -> tuple[str, bool]:
+    return os.environ["OMP_NUM_THREADS"], "torch" in sys.modules
+
+
+def _killed(_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_dies_fails_its_own_call_and_is_replaced() -> None:
+    with LocalWorkers(1, 1) as workers:
+        first = workers.submit(_pid, 0).result()
+        with pytest.raises(WorkerDied, match="killed by SIGKILL; perhaps out of memory") as died:
+            workers.submit(_killed, 0).result()
+        assert died.value.exit_code == 137
+        assert workers.submit(_pid, 0).result() not in (first, os.getpid())
+        with pytest.raises(ZeroDivisionError):
+            workers.submit(divmod, 1, 0).result()
+        with pytest.raises(Exception, match="pickle"):
+            workers.submit(lambda: 0).result()
+
+
+def test_threads_are_set_before_anything_is_imported() -> None:
+    before = dict(os.environ)
+    with LocalWorkers(1, 3) as workers:
+        assert workers.submit(_threads, 0).result() == ("3", False)
+    assert dict(os.environ) == before
+
+
+class _Poisoned(Executor):
+    """Kills the worker of every point whose name is in a file; a name with `once` only the first time."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.inner = file, LocalWorkers(1, 1)
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        return self.inner.submit(_poisoned, str(self.file), *arguments)
+
+
+def _poisoned(file: str, task: Task) -> Outcome:
+    victims = json.loads(Path(file).read_text())
+    if victims.get(task.name, 0) > 0:
+        victims[task.name] -= 1
+        Path(file).write_text(json.dumps(victims))
+        task.path.mkdir(exist_ok=True)  # as far as it came
+        os.kill(os.getpid(), signal.SIGKILL)
+    return run_point(task)
+
+
+def test_a_killed_worker_fails_only_its_point_after_a_second_try(tmp_path: Path) -> None:
+    from rdc_dyn.sweeps import plan
+
+    names = [point.name for point in plan(_scenario(), {"seed": [1, 2, 3]}).points]
+    file = tmp_path / "victims"
+    file.write_text(json.dumps({names[0]: 2, names[1]: 1}))
+    result = sweep(_scenario(), {"seed": [1, 2, 3]}, output=tmp_path / "s", executor=_Poisoned(file), threads=1)
+    assert [point.state for point in result.points] == ["failed", "done", "done"]
+    assert "killed by SIGKILL" in result.failed[0].message
+    assert result.ran == (names[2], names[0], names[1])  # the dead ones again, at the end
+    assert json.loads((tmp_path / "s" / "failed" / f"{names[0]}.json").read_text())["exit_code"] == 137
+
+
+def _spawn(path: Path, file: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1"}
+    grid = "integrator.step_size=" + ",".join(f"{0.4 / n:.6g}" for n in range(40, 56))
+    command = [sys.executable, "-m", "rdc_dyn", "sweep", str(file), "-o", str(path), "--jobs", "1", "--grid", grid]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True)
+
+
+def _wait_for(path: Path, count: int, process: subprocess.Popen[str]) -> None:
+    limit = time.monotonic() + 60
+    while len(list(path.glob(f"runs/*/{TRAJECTORY}"))) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_stopped_sweep_loses_no_finished_point(tmp_path: Path) -> None:
+    file, path = tmp_path / "s.yaml", tmp_path / "sweep"
+    file.write_text(dump(from_mapping(_scenario())))
+    before: dict[str, tuple[bytes, int]] = {}
+    for number, exit_code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)):
+        process = _spawn(path, file)
+        _wait_for(path, len(before) + 2, process)
+        os.killpg(process.pid, number) if number != signal.SIGTERM else process.terminate()
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == exit_code, errors
+        assert "Traceback" not in errors
+        now = _content(path)
+        assert before.items() <= now.items()
+        assert len(now) < 16
+        if number != signal.SIGKILL:
+            assert {folder.name for folder in (path / "runs").iterdir()} == set(now)
+        before = now
+    process = _spawn(path, file)
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "16 of 16 points done" in out
+    assert before.items() <= _content(path).items()
+    assert len(_content(path)) == 16
+    assert all(open_run(folder).attrs["status"] == "COMPLETED" for folder in (path / "runs").iterdir())
+
+
+def test_the_command_lists_what_failed(mixed: tuple[Path, SweepResult], tmp_path: Path) -> None:
+    path, first = mixed
+    file = tmp_path / "s.yaml"
+    file.write_text(dump(from_mapping(_scenario() | {"sweep": _MIXED})))
+    result = CliRunner().invoke(main, ["sweep", str(file), "-o", str(path)])
+    assert result.exit_code == 6, result.output
+    assert f"failed: {first.failed[0].name}" in result.output
+    assert "not at equilibrium: the start is not an equilibrium" in result.output
+    assert "points done in" in result.output
+
+
+# --- a cluster ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scheduler() -> Iterator[str]:
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None, silence_logs=50
+    ) as local:
+        yield local.scheduler_address
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_same_bits(tmp_path: Path, scheduler: str) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(dump(from_mapping(_scenario())))
+    arguments = ["sweep", str(file), "--grid", "integrator.step_size=0.2,0.1,0.05", "--threads", "1"]
+    for folder, where in (("local", ["--jobs", "2"]), ("dask", ["--dask", scheduler])):
+        result = CliRunner().invoke(main, [*arguments, "-o", str(tmp_path / folder), *where])
+        assert result.exit_code == 0, result.output
+    local, dask = _bits(tmp_path / "local"), _bits(tmp_path / "dask")
+    assert local.keys() == dask.keys()
+    for name, run in local.items():
+        assert run.identical(dask[name])
+
+
+def test_no_scheduler_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("rdc_dyn.sweeps.cluster._PATIENCE", "1 s")
+    file = tmp_path / "s.yaml"
+    file.write_text(dump(from_mapping(_scenario())))
+    arguments = ["sweep", str(file), "--grid", "seed=1", "-o", str(tmp_path / "s"), "--dask"]
+    for address, code in (("tcp://127.0.0.1:1", 4), ("nonsense://x", 2)):
+        result = CliRunner().invoke(main, [*arguments, address])
+        assert result.exit_code == code
+        assert len(result.output.strip().splitlines()) == 1, result.output
+
+
+def test_no_dask_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    file = tmp_path / "s.yaml"
+    file.write_text(dump(from_mapping(_scenario())))
+    result = CliRunner().invoke(main, ["sweep", str(file), "--grid", "seed=1", "-o", "x", "--dask", "tcp://h:1"])
+    assert result.exit_code == 2
+    assert "pip install 'rdc-dyn[dask]'" in result.output

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D
 
 from rdc_dyn.output.identities.branches import branch_slices, jumped
@@ -74,6 +75,8 @@ def _label(panel: Axes3D, names: Sequence[str]) -> None:
     panel.set_ylabel(LABELS[names[1]], labelpad=8)
     panel.set_zlabel(LABELS[names[2]], labelpad=14)
     panel.tick_params(labelsize=8)
+    for axis in (panel.xaxis, panel.yaxis, panel.zaxis):
+        axis.set_major_locator(MaxNLocator(5))  # more of them run into each other in perspective
     panel.zaxis.set_tick_params(pad=7)
     panel.set_box_aspect(None, zoom=0.86)
     plain_ticks(panel)

@@ -28,6 +28,8 @@ _NEEDED = [
     "krylov_iterations",
     "krylov_residual",
     "corrector_iterations",
+    "preconditioner_builds",
+    "preconditioner_products",
     "wall_time",
     "response",
 ]

@@ -59,6 +59,7 @@ class _Eta:
         self._began: float | None = None
 
     def text(self, fraction: float) -> str:
+        """Hours, minutes and seconds; a dash before anything is done."""
         if self._began is None:
             self._began = time.monotonic()
         if fraction <= 0:

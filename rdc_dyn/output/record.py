@@ -66,7 +66,7 @@ VARIABLES: dict[str, Variable] = {
     "krylov_residual": Variable("largest relative residual of the response's linear solves", "1"),
     "corrector_iterations": Variable("corrector iterations, cumulative", "1"),
     "preconditioner_builds": Variable("times that a preconditioner was built, cumulative", "1"),
-    "preconditioner_products": Variable("Hessian-vector products that these builds took, cumulative", "1"),
+    "preconditioner_products": Variable("products (of kfac: their worth) that these builds took, cumulative", "1"),
     "wall_time": Variable("wall time since the run began", "s"),
 }
 

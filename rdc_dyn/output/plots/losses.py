@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rdc_dyn.output.plots.runs import Runs, add_legend, as_drawn, draw_branches, legend_entries, panels
-from rdc_dyn.output.plots.style import LABELS, Style, figure_of, new_figure
+from rdc_dyn.output.plots.runs import Runs, add_legend, as_drawn, canvas, draw_branches, legend_entries
+from rdc_dyn.output.plots.style import LABELS, Style, figure_of
 from rdc_dyn.output.record import FUNCTIONALS
 
 #: An axis is not stretched until rounding fills it: it spans at least this share of what it shows.
@@ -30,11 +30,7 @@ def plot_losses(
         The figure that was drawn in.
     """
     drawn = as_drawn(runs, look)
-    figure = None
-    if axes is None:
-        figure, grid = new_figure(1, 3, (11.0 if len(drawn) == 1 else 13.0, 3.6))
-        axes = list(grid.flat)
-    three = panels(axes, 3)
+    figure, three = canvas(axes, (1, 3), (11.0 if len(drawn) == 1 else 13.0, 3.6))
     for panel, name in zip(three, FUNCTIONALS):
         for one in drawn:
             draw_branches(panel, one.trajectory, one.trajectory.time.values, one.trajectory[name].values, one.style)

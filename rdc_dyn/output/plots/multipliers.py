@@ -11,13 +11,13 @@ from rdc_dyn.output.plots.runs import (
     Runs,
     add_legend,
     as_drawn,
+    canvas,
     draw_branches,
     legend_entries,
     mark_direction,
     mark_start,
-    panels,
 )  # fmt: skip
-from rdc_dyn.output.plots.style import LABELS, Style, figure_of, new_figure
+from rdc_dyn.output.plots.style import LABELS, Style, figure_of
 
 
 def plot_multipliers(
@@ -34,11 +34,7 @@ def plot_multipliers(
         The figure that was drawn in.
     """
     drawn = as_drawn(runs, look)
-    figure = None
-    if axes is None:
-        figure, grid = new_figure(1, 1, (5.6, 4.4) if len(drawn) == 1 else (7.4, 4.6))
-        axes = list(grid.flat)
-    (panel,) = panels(axes, 1)
+    figure, (panel,) = canvas(axes, (1, 1), (5.6, 4.4) if len(drawn) == 1 else (7.4, 4.6))
     for one in drawn:
         x, y = one.trajectory.lam.values, one.trajectory.gamma.values
         draw_branches(panel, one.trajectory, x, y, one.style)

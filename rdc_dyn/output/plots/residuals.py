@@ -14,13 +14,13 @@ from rdc_dyn.output.plots.runs import (
     Runs,
     add_legend,
     as_drawn,
+    canvas,
     draw_branches,
     legend_entries,
     log_axis,
-    panels,
     positive,
 )  # fmt: skip
-from rdc_dyn.output.plots.style import LABELS, Style, figure_of, new_figure
+from rdc_dyn.output.plots.style import LABELS, Style, figure_of
 
 
 def residuals_of(trajectory: xr.Dataset) -> dict[str, np.ndarray]:
@@ -56,11 +56,7 @@ def plot_residuals(
         The figure that was drawn in.
     """
     drawn = as_drawn(runs, look)
-    figure = None
-    if axes is None:
-        figure, grid = new_figure(2, 2, (9.6 if len(drawn) == 1 else 11.4, 6.4))
-        axes = list(grid.flat)
-    four = panels(axes, 4)
+    figure, four = canvas(axes, (2, 2), (9.6 if len(drawn) == 1 else 11.4, 6.4))
     found = [residuals_of(one.trajectory) for one in drawn]
     for panel, name in zip(four, found[0]):
         for one, residuals in zip(drawn, found):

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rdc_dyn.output.identities.branches import branch_slices, jumped
-from rdc_dyn.output.plots.style import BLACK, Style, styles
+from rdc_dyn.output.plots.style import BLACK, Style, new_figure, styles
 from rdc_dyn.status import DataError, UserError
 
 #: One trajectory, or several by name.
@@ -65,23 +65,29 @@ def as_drawn(runs: Runs, look: Mapping[str, Style] | None = None) -> list[Drawn]
     return drawn
 
 
-def panels(axes: Axes | Sequence[Axes] | np.ndarray, wanted: int) -> list[Axes]:
-    """The axes that a caller gave.
+def canvas(
+    axes: Axes | Sequence[Axes] | np.ndarray | None, shape: tuple[int, int], size: tuple[float, float]
+) -> tuple[Figure | None, list[Axes]]:
+    """Where to draw: the axes that a caller gave, or a new figure.
 
     Args:
-        axes: One or several.
-        wanted: How many the figure has.
+        axes: One or several, as many as the figure has, or None.
+        shape: Rows and columns of a new figure.
+        size: Its width and height in inches.
 
     Returns:
-        Them in a list.
+        The new figure, or None where there is none, and the axes in a list.
 
     Raises:
         UserError: If there are not as many.
     """
+    if axes is None:
+        figure, grid = new_figure(*shape, size)
+        return figure, list(grid.flat)
     given = [axes] if isinstance(axes, Axes) else list(np.asarray(axes, dtype=object).flat)
-    if len(given) != wanted:
-        raise UserError(f"axes: {len(given)} given; expected {wanted}")
-    return given
+    if len(given) != shape[0] * shape[1]:
+        raise UserError(f"axes: {len(given)} given; expected {shape[0] * shape[1]}")
+    return None, given
 
 
 def draw_branches(

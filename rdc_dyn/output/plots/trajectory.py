@@ -17,13 +17,13 @@ from rdc_dyn.output.plots.runs import (
     Runs,
     add_legend,
     as_drawn,
+    canvas,
     draw_branches,
     legend_entries,
     log_axis,
-    panels,
     positive,
 )  # fmt: skip
-from rdc_dyn.output.plots.style import BLUE, GREEN, LABELS, ORANGE, RED, Style, figure_of, new_figure
+from rdc_dyn.output.plots.style import BLUE, GREEN, LABELS, ORANGE, RED, Style, figure_of
 
 _CHANGES = {
     "rate": ("R", Style(BLUE, "o", "-")),
@@ -54,12 +54,10 @@ def plot_trajectory(
         The figure that was drawn in.
     """
     drawn = as_drawn(runs, look)
-    figure = None
-    if axes is None:
-        figure, grid = new_figure(2, 2, (10.4, 7.8) if len(drawn) == 1 else (12.4, 7.8))
-        axes = list(grid.flat)
+    figure, four = canvas(axes, (2, 2), (10.4, 7.8) if len(drawn) == 1 else (12.4, 7.8))
+    if figure is not None:
         figure.suptitle(_title(drawn), fontsize=12)
-    path, multipliers, losses, residuals = four = panels(axes, 4)
+    path, multipliers, losses, residuals = four
     styles = {one.name: one.style for one in drawn}
     shown = {one.name: one.trajectory for one in drawn}
     plot_path(shown, axes=path, look=styles)

@@ -32,7 +32,8 @@ def cluster(address: str) -> Iterator[Executor]:
         raise UserError("--dask needs dask.distributed: pip install 'rdc-dyn[dask]'") from None
     logging.getLogger("distributed").setLevel(logging.ERROR)
     try:
-        client = Client(address, timeout=_PATIENCE)
+        # As the default it would stay behind, closed or never connected, for whatever asks dask next (xarray does).
+        client = Client(address, timeout=_PATIENCE, set_as_default=False)
     except ValueError as error:
         raise UserError(f"--dask {address}: not the address of a scheduler ({error})") from None
     except OSError as error:  # a timeout is one too

@@ -354,6 +354,8 @@ def test_a_cluster_gives_the_same_bits(tmp_path: Path, scheduler: str) -> None:
 
 def test_no_scheduler_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
+    import dask
+
     monkeypatch.setattr("rdc_dyn.sweeps.cluster._PATIENCE", "1 s")
     file = tmp_path / "s.yaml"
     file.write_text(dump(from_mapping(_scenario())))
@@ -362,6 +364,7 @@ def test_no_scheduler_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         result = CliRunner().invoke(main, [*arguments, address])
         assert result.exit_code == code
         assert len(result.output.strip().splitlines()) == 1, result.output
+        assert dask.config.get("scheduler", None) is None  # else the next file that xarray opens asks this cluster
 
 
 def test_no_dask_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,6 +151,7 @@ def _build(scenario: Scenario, folder: Path, device: str | None, group: Group | 
         adam_steps=adam_steps,
         learning_rate=equilibrate.learning_rate,
         adam_batch=equilibrate.batch,
+        drop_every=equilibrate.drop_every,
         seed=scenario.seed,
         on_fold=fold,
         monitor=monitor,

@@ -9,6 +9,7 @@ from rdc_dyn.dynamics.linear_response import LinearResponse, linear_response
 from rdc_dyn.dynamics.minimise import Minimiser, Minimum
 from rdc_dyn.dynamics.newton_krylov import NewtonKrylov
 from rdc_dyn.dynamics.no_corrector import NoCorrector
+from rdc_dyn.dynamics.no_response import NoResponse
 from rdc_dyn.dynamics.process import IsoFunctional, Prescribed, Process, SurfacePoint
 from rdc_dyn.dynamics.response import Known, Response, ResponseModel
 from rdc_dyn.dynamics.secant import Secant
@@ -41,6 +42,7 @@ __all__ = [
     "Monitor",
     "NewtonKrylov",
     "NoCorrector",
+    "NoResponse",
     "Prescribed",
     "Process",
     "Response",

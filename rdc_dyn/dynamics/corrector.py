@@ -58,6 +58,7 @@ class Correction:
         iterations: Steps of the corrector.
         failure: None, or why the state must not be kept.
         detail: Numbers that belong to the failure.
+        trace: J of all data at even intervals of the iterations, where the corrector was asked for it.
     """
 
     state: State
@@ -65,6 +66,7 @@ class Correction:
     iterations: int
     failure: Status | None
     detail: str = ""
+    trace: tuple[float, ...] = ()
 
 
 class Corrector(Protocol):

@@ -1,9 +1,10 @@
-"""θ ← Adam(∇J) with learning rate η_k ∝ (k/K)² (1 − k/K)⁵: the paper's equilibration (§5)."""
+"""θ ← Adam(∇J) with learning rate η_k ∝ (k/K)² (1 − k/K)⁵: the paper's equilibration (§5); or a constant one."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -11,6 +12,10 @@ from rdc_dyn.dynamics.corrector import Constraint, Correction
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.status import NumericalFailure, Status
+
+#: Share of |J| by which a correction may raise it: annealed and on all data nothing but divergence does so by a
+#: thousandth; the noise of minibatches, and Adam's first steps at a constant rate near an equilibrium, may.
+_RISE, _NOISY_RISE = 1e-3, 1e-1
 
 
 def schedule(k: int, steps: int, peak: float) -> float:
@@ -42,6 +47,8 @@ class Gradient:
     Attributes:
         steps: K.
         peak_learning_rate: Largest η; the paper's is 1.5e-3.
+        schedule: hump, the paper's, or constant, as in plain training.
+        trace: Values of J, of all data, that a correction reports from its course besides the first; 0 for none.
         batch: Data of each part in a minibatch, drawn anew for each step; None takes all of them.
         seed: Of the minibatches.
     """
@@ -50,6 +57,8 @@ class Gradient:
     peak_learning_rate: float = 1.5e-3
     batch: int | None = None
     seed: int = 0
+    schedule: Literal["hump", "constant"] = "hump"
+    trace: int = 0
     tolerance: None = None
 
     def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
@@ -57,20 +66,25 @@ class Gradient:
         theta, draws = state.theta.clone(), stream(self.seed, state)
         optimiser = torch.optim.Adam([theta], lr=self.peak_learning_rate)
         before = free_energy.value(theta, state.controls)
+        trace = [before]
         for k in range(1, self.steps + 1):
             part = free_energy if self.batch is None else free_energy.minibatch(self.batch, draws)
             value, theta.grad = part.gradient(theta, state.controls)
             if not bool(torch.isfinite(theta.grad).all()):
                 return Correction(state, None, k, Status.NON_FINITE, f"J = {value:.6g}")
-            optimiser.param_groups[0]["lr"] = schedule(k, self.steps, self.peak_learning_rate)
+            if self.schedule == "hump":
+                optimiser.param_groups[0]["lr"] = schedule(k, self.steps, self.peak_learning_rate)
             optimiser.step()
+            if k * self.trace // self.steps > (k - 1) * self.trace // self.steps:
+                trace.append(free_energy.value(theta, state.controls))
         corrected = State(theta.detach(), state.controls)
         try:
             at = free_energy.linearise(corrected.theta, corrected.controls)
         except NumericalFailure as failure:
             return Correction(state, None, self.steps, failure.status, failure.detail)
-        if at.value > before + 1e-3 * abs(before):
+        anneals = self.batch is None and self.schedule == "hump"
+        if at.value > before + (_RISE if anneals else _NOISY_RISE) * abs(before):
             return Correction(
                 state, None, self.steps, Status.CORRECTOR_DIVERGED, f"J rose from {before:.6g} to {at.value:.6g}"
             )
-        return Correction(corrected, at, self.steps, None)
+        return Correction(corrected, at, self.steps, None, trace=tuple(trace) if self.trace else ())

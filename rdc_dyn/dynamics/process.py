@@ -107,27 +107,30 @@ class Prescribed:
         gamma: γ at the two ends.
         data_position: t at the two ends.
         shape: linear, λ = (1−τ)λ₀ + τλ₁, or exponential, λ = λ₀ (λ₁/λ₀)^τ; τ runs from 0 to 1 over the span. The data
-            position is linear always.
+            position is linear in both. jump: all three are at their second ends as soon as the clock runs.
     """
 
     span: tuple[float, float]
     lam: tuple[float, float]
     gamma: tuple[float, float]
     data_position: tuple[float, float] = (0.0, 0.0)
-    shape: Literal["linear", "exponential"] = "linear"
+    shape: Literal["linear", "exponential", "jump"] = "linear"
     held: tuple[Weights, ...] = ()
 
     def _value_and_rate(self, ends: tuple[float, float], s: float, shape: str) -> tuple[float, float]:
         length = self.span[1] - self.span[0]
         tau = (s - self.span[0]) / length
         start, end = ends
+        if shape == "jump":
+            return (start if tau == 0 else end), 0.0
         if shape == "linear":
             return start + tau * (end - start), (end - start) / length
         value = start * (end / start) ** tau
         return value, value * math.log(end / start) / length
 
     def _values_and_rates(self, s: float) -> list[tuple[float, float]]:
-        ends = ((self.lam, self.shape), (self.gamma, self.shape), (self.data_position, "linear"))
+        position = "jump" if self.shape == "jump" else "linear"
+        ends = ((self.lam, self.shape), (self.gamma, self.shape), (self.data_position, position))
         return [self._value_and_rate(pair, s, shape) for pair, shape in ends]
 
     def rates(self, s: float, here: SurfacePoint) -> Triple:

@@ -96,7 +96,7 @@ class Event:
     """Something that happened between records.
 
     Attributes:
-        kind: start, aimed, rejected, relaxed, follow, turned, fold, warning or end.
+        kind: start, aimed, rejected, equilibrated, relaxed, follow, turned, fold, warning or end.
         time: Process clock.
         text: A sentence for the user.
         values: Numbers or names that belong to it.

@@ -227,7 +227,14 @@ def build_corrector(
             holds_constraint=section.hold_constraint,
         )
     if isinstance(section, schema.Gradient):
-        return Gradient(section.steps, section.peak_learning_rate, section.batch, scenario.seed)
+        return Gradient(
+            section.steps,
+            section.peak_learning_rate,
+            section.batch,
+            scenario.seed,
+            section.schedule,
+            section.trace,
+        )
     if isinstance(section, schema.VarianceReduced):
         return VarianceReduced(
             _preconditioner_of(solver, objective),

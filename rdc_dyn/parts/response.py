@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from rdc_dyn.dynamics import Corrector, FiniteDifference, LinearResponse, ResponseModel, Secant, StepSize
+from rdc_dyn.dynamics import (
+    Corrector,
+    FiniteDifference,
+    LinearResponse,
+    NoResponse,
+    ResponseModel,
+    Secant,
+    StepSize,
+)
 from rdc_dyn.linalg import LinearSolver
 from rdc_dyn.scenario import Scenario, schema
 
@@ -42,6 +50,8 @@ def build_response(scenario: Scenario, solver: LinearSolver | None, corrector: C
     section = scenario.response
     if isinstance(section, schema.FiniteDifference):
         return FiniteDifference(corrector, section.delta, section.predictor)
+    if isinstance(section, schema.NoResponse):
+        return NoResponse()
     linear = None if solver is None else LinearResponse(solver)
     if isinstance(section, schema.Secant):
         predicts = corrector.tolerance is not None if section.predictor is None else section.predictor
@@ -107,6 +117,8 @@ def approximations(scenario: Scenario, choices: Mapping[str, str | int | float],
     if isinstance(response, schema.FiniteDifference):
         found.append(f"response by finite differences of {response.delta:g}")
         found += [] if response.predictor else ["no predictor"]
+    if isinstance(response, schema.NoResponse):
+        found.append("no response, no predictor")
     if isinstance(corrector, schema.Gradient) and corrector.batch is not None:
         found.append(f"corrector gradients from minibatches of {corrector.batch}")
     if equilibrate.newton_steps == 0 and scenario.start.from_ is None:

@@ -8,7 +8,7 @@ from rdc_dyn.scenario.problems import Finding
 from rdc_dyn.scenario.schema import ADAPTIVE_METHODS
 from rdc_dyn.scenario.tree import Tree, number, section
 
-_WITHOUT_CURVATURE = ("secant", "finite_difference")
+_WITHOUT_CURVATURE = ("secant", "finite_difference", "none")
 
 
 def _adaptive_steps(tree: Tree) -> Iterator[Finding]:
@@ -56,8 +56,15 @@ def _response_without_curvature(tree: Tree) -> Iterator[Finding]:
         message = f"true needs A, which response.kind {kind} does without; use linear_response or false"
         yield Finding(("process", "look_ahead"), message)
     if isinstance(corrector, dict) and corrector.get("method") == "none":
-        message = f"none leaves theta where it is, and response.kind {kind} learns from how corrections move it"
+        message = f"none leaves theta where it is, and with response.kind {kind} only corrections move it"
         yield Finding(("corrector", "method"), message)
+
+
+def _response_for_process(tree: Tree) -> Iterator[Finding]:
+    kind = section(tree, "process").get("kind")
+    if section(tree, "response").get("kind") == "none" and kind not in (None, "prescribed"):
+        message = f"none goes with process.kind: prescribed; {kind} needs to know how C answers to the multipliers"
+        yield Finding(("response", "kind"), message)
 
 
 def _pull(tree: Tree) -> Iterator[Finding]:
@@ -100,6 +107,7 @@ NUMERICAL_CHECKS: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
     _rank_of_nystrom,
     _matrix_of_preconditioner,
     _response_without_curvature,
+    _response_for_process,
     _pull,
     _minibatches,
     _relaxing,

@@ -117,6 +117,20 @@ def relaxed(point: Point) -> Event:
     return Event("relaxed", point.time, "the branch ends here; relaxed to the minimum that takes over", point.jump)
 
 
+def equilibrated(point: Point) -> Event:
+    """The course of a correction.
+
+    Args:
+        point: The point that it led to.
+
+    Returns:
+        The event, with J at even intervals of the correction from its beginning to its end.
+    """
+    first, last = point.trace[0], point.trace[-1]
+    text = f"equilibration took J from {first:.6g} to {last:.6g}"
+    return Event("equilibrated", point.time, text, {"free_energy": list(point.trace)})
+
+
 def jump(before: Point, after: Point) -> dict[str, float]:
     """What changed between two points.
 

@@ -79,6 +79,8 @@ def simulate(problem: Problem, watch: Watch | None = None) -> Iterator[Point | E
                 return
             yield events.relaxed(new)
         point, size = new, size.accepted()
+        if point.trace:
+            yield events.equilibrated(point)
         yield point
     yield events.end(end, Status.COMPLETED)
 

@@ -46,6 +46,7 @@ class Problem:
         start: θ and controls from which the first equilibrium is sought.
         adam_steps: Adam steps before the minimiser.
         learning_rate: Adam's largest learning rate.
+        drop_every: Steps after which Adam's learning rate is a tenth; None anneals it to zero instead.
         on_fold: Where a branch of minima ends: stop there, relax to the minimum that takes over, or follow the branch.
         monitor: Watches for singular points ahead; None leaves them to be found by steps that fail.
         aims: Whether the process is only the way to the equilibrium that a geodesic is to aim at.
@@ -69,6 +70,7 @@ class Problem:
     monitor: Monitor | None
     aims: bool = False
     adam_batch: int | None = None
+    drop_every: int | None = None
     seed: int = 0
     baumgarte: float = 0.0
     preconditioners: tuple[Preconditioner, ...] = ()
@@ -105,6 +107,7 @@ class Point:
         singularities: Distance to the zeros of what the process divides by.
         jump: What relaxing onto another branch changed in the step that led here, by name; empty elsewhere.
         morse_index: Number of negative eigenvalues of A on a branch that is followed; None where it was not counted.
+        trace: J in the course of the correction that led here, where the corrector reports it.
     """
 
     time: float
@@ -118,6 +121,7 @@ class Point:
     singularities: tuple[Approach, ...] = ()
     jump: Mapping[str, float] = field(default_factory=dict)
     morse_index: int | None = None
+    trace: tuple[float, ...] = ()
 
     @property
     def state(self) -> State:

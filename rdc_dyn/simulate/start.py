@@ -53,7 +53,7 @@ def _equilibrium(problem: Problem, state: State, watch: Watch | None) -> Lineari
 
 
 def adam(problem: Problem, watch: Watch | None) -> torch.Tensor:
-    """θ after the Adam steps of a problem, with an annealed learning rate.
+    """θ after the Adam steps of a problem.
 
     Args:
         problem: What is run.
@@ -75,9 +75,13 @@ def adam(problem: Problem, watch: Watch | None) -> torch.Tensor:
             raise NumericalFailure(Status.NON_FINITE, f"J = {value:.6g} in Adam step {step}")
         if watch is not None:
             watch("adam", step, value, float(theta.grad.norm()))
-        # Annealed, so that Newton begins in a valley and not on its wall.
-        optimiser.param_groups[0]["lr"] = (
-            0.5 * problem.learning_rate * (1 + math.cos(math.pi * step / problem.adam_steps))
-        )
+        optimiser.param_groups[0]["lr"] = problem.learning_rate * _annealed(problem, step)
         optimiser.step()
     return theta.detach()
+
+
+def _annealed(problem: Problem, step: int) -> float:
+    """Share of the learning rate: a tenth after each drop, or a cosine, so that Newton begins in a valley."""
+    if problem.drop_every is not None:
+        return 0.1 ** (step // problem.drop_every)
+    return 0.5 * (1 + math.cos(math.pi * step / problem.adam_steps))

@@ -166,7 +166,14 @@ def _correct(
         raise NumericalFailure(correction.failure or Status.NON_FINITE, correction.detail)
     response = respond(problem, correction.at, point)
     return Point(
-        target, correction.at, response, abs(target - point.time), first_step, point.held_values, point.index + 1
+        target,
+        correction.at,
+        response,
+        abs(target - point.time),
+        first_step,
+        point.held_values,
+        point.index + 1,
+        trace=correction.trace,
     )
 
 

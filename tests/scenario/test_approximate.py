@@ -86,13 +86,13 @@ CASES: list[tuple[str, dict[str, str], str, str]] = [
         TEXT,
         {"corrector": "method: none"},
         "corrector.method",
-        "none leaves theta where it is, and response.kind secant",
+        "none leaves theta where it is, and with response.kind secant",
     ),
     (
         TEXT,
         {"corrector": "method: none", "response": "kind: finite_difference"},
         "corrector.method",
-        "none leaves theta where it is, and response.kind finite_difference",
+        "none leaves theta where it is, and with response.kind finite_difference",
     ),
     (
         TEXT,

@@ -382,7 +382,7 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
         "clocks": ["alpha", "multipliers", "rate_distortion"],
         "integrators": [*FIXED_METHODS, *ADAPTIVE_METHODS],
         "correctors": ["none", "gradient", "variance_reduced", "newton_krylov"],
-        "responses": ["linear_response", "secant", "finite_difference"],
+        "responses": ["linear_response", "secant", "finite_difference", "none"],
         "solvers": ["cg", "minres", "dense"],
         "likelihoods": ["gaussian", "bernoulli"],
         "templates": ["digits", "vae", "vae-secant", "linear-gaussian"],

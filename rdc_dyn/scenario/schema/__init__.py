@@ -44,7 +44,7 @@ from rdc_dyn.scenario.schema.process import (
     Start,
     Toward,
 )
-from rdc_dyn.scenario.schema.response import FiniteDifference, LinearResponse, Response, Secant
+from rdc_dyn.scenario.schema.response import FiniteDifference, LinearResponse, NoResponse, Response, Secant
 from rdc_dyn.scenario.schema.scenario import Output, Scenario
 
 __all__ = [
@@ -82,6 +82,7 @@ __all__ = [
     "MlpEncoder",
     "NewtonKrylov",
     "NoCorrector",
+    "NoResponse",
     "Npz",
     "Objective",
     "Output",

@@ -116,11 +116,17 @@ class NoCorrector(Section):
 
 
 class Gradient(Section):
-    """The paper's equilibration: Adam with learning rate proportional to (k/K)^2 (1 - k/K)^5."""
+    """The paper's equilibration: Adam with learning rate proportional to (k/K)^2 (1 - k/K)^5, or a constant one."""
 
     method: Literal["gradient"]
     steps: Count = 200
     peak_learning_rate: Positive = 1.5e-3
+    schedule: Literal["hump", "constant"] = Field(
+        default="hump", description="of the learning rate: the paper's, or constant as in plain training"
+    )
+    trace: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="values of J in the course of each correction, in its event equilibrated; 0: none"
+    )
     batch: Count | None = Field(default=None, description=_BATCH + "; null: all data")
     baumgarte: NonNegative | None = Field(default=None, description=_BAUMGARTE)
 

@@ -26,6 +26,9 @@ class Equilibrate(Section):
         default=None, description="data (of each part) in a minibatch of Adam's, seeded by seed; null: all data"
     )
     learning_rate: Positive = Field(default=1e-2, description="Adam's largest learning rate, annealed to zero")
+    drop_every: Count | None = Field(
+        default=None, description="divide the learning rate by ten every so many steps, instead of annealing it"
+    )
     newton_steps: Annotated[int, Field(ge=0)] = Field(
         default=500,
         description="most trust-region steps; 0: Adam alone must reach the tolerance, and nothing tells a saddle",
@@ -70,7 +73,9 @@ class Prescribed(_Process):
 
     kind: Literal["prescribed"]
     path: Ends
-    shape: Literal["linear", "exponential"] = "linear"
+    shape: Literal["linear", "exponential", "jump"] = Field(
+        default="linear", description="jump: at the second ends as soon as the clock runs"
+    )
 
 
 class IsoClassification(_Process):

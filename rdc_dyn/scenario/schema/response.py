@@ -49,9 +49,18 @@ class FiniteDifference(Section):
     solver: Solver = Field(default=Cg(method="cg"), description=_SOLVER)
 
 
+class NoResponse(Section):
+    """None: theta waits for the corrector at given multipliers, as in warm-started sweeps, fine-tuning and training."""
+
+    kind: Literal["none"]
+    solver: Solver = Field(default=Cg(method="cg"), description=_SOLVER)
+
+
 def _named(value: Any) -> Any:
     """A section without `kind` is that of the linear response."""
     return {"kind": "linear_response", **value} if isinstance(value, dict) else value
 
 
-Response = Annotated[LinearResponse | Secant | FiniteDifference, Field(discriminator="kind"), BeforeValidator(_named)]
+Response = Annotated[
+    LinearResponse | Secant | FiniteDifference | NoResponse, Field(discriminator="kind"), BeforeValidator(_named)
+]

@@ -1,0 +1,28 @@
+"""θ_c = 0: θ waits for the corrector, as in a warm-started sweep, fine-tuning, or training at given multipliers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rdc_dyn.dynamics.response import Known, Response
+from rdc_dyn.dynamics.state import State
+from rdc_dyn.objective.free_energy import FreeEnergy
+from rdc_dyn.objective.linearisation import Linearisation
+
+
+@dataclass(frozen=True)
+class NoResponse:
+    """No derivative of the equilibrium; M is unknown, NaN, so that only a prescribed path can be followed."""
+
+    tangent: bool = False
+
+    def at_point(self, free_energy: FreeEnergy, at: Linearisation, before: Known | None) -> Response:
+        """Zero directions; costs nothing."""
+        unknown = at.theta.new_full((3, 3), math.nan)
+        nowhere = at.theta.new_zeros(()).expand(3, at.size)
+        return Response(nowhere, unknown, at.forces, at.functionals, math.nan, 0, math.nan)
+
+    def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
+        """The same inside a step."""
+        return start.response

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rdc_dyn.scenario import Scenario, ScenarioError
     from rdc_dyn.status import DataError, Status, UserError
     from rdc_dyn.sweeps import sweep
+    from rdc_dyn.trained import load_networks
 
 _PUBLIC = {
     "DataError": "rdc_dyn.status",
@@ -28,6 +29,7 @@ _PUBLIC = {
     "Status": "rdc_dyn.status",
     "UserError": "rdc_dyn.status",
     "compare": "rdc_dyn.comparison",
+    "load_networks": "rdc_dyn.trained",
     "open_run": "rdc_dyn.output.run_directory",
     "open_sweep": "rdc_dyn.output.open_sweep",
     "run": "rdc_dyn.runner",
@@ -42,6 +44,7 @@ __all__ = [
     "Status",
     "UserError",
     "compare",
+    "load_networks",
     "open_run",
     "open_sweep",
     "run",

@@ -36,20 +36,25 @@ class _Hook(MetaPathFinder):
         if fullname != self._trigger:
             return None
         sys.meta_path.remove(self)
-        spec = find_spec(fullname)
+        try:
+            spec = find_spec(fullname)
+        finally:
+            sys.meta_path.insert(0, self)  # whoever asks for a spec need not import it, torch._dynamo does not
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self._module)
+            spec.loader = _Loader(spec.loader, self._module, self)
         return spec
 
 
 class _Loader(Loader):
-    def __init__(self, loader: Loader, module: str) -> None:
-        self._loader, self._module = loader, module
+    def __init__(self, loader: Loader, module: str, hook: _Hook) -> None:
+        self._loader, self._module, self._hook = loader, module, hook
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
+        if self._hook in sys.meta_path:
+            sys.meta_path.remove(self._hook)
         if module.__spec__ is not None:  # its own loader again, which knows its sources and data files
             module.__spec__.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)

@@ -11,6 +11,8 @@ import torch
 from rdc_dyn.objective.group import Group, join
 from rdc_dyn.objective.team import Team
 from rdc_dyn.parts import (
+    Ends,
+    Own,
     approximations,
     build_corrector,
     build_free_energy,
@@ -23,6 +25,7 @@ from rdc_dyn.parts import (
     build_solver,
     build_start,
     build_step_size,
+    describe,
     first_steps,
     preconditioners,
     pull,
@@ -88,13 +91,14 @@ def choose_device(name: str, group: Group | None = None) -> torch.device:
     return device
 
 
-def build(scenario: Scenario, folder: Path, device: str | None = None) -> Built:
+def build(scenario: Scenario, folder: Path, device: str | None = None, networks: Own | None = None) -> Built:
     """Make everything that a run needs, on each of the processes that share it.
 
     Args:
         scenario: What to run.
         folder: Folder that relative paths of the scenario start from.
         device: Overrides the scenario's device.
+        networks: Modules for the parts of the objective whose kind is module; they stay as they are.
 
     Returns:
         The problem, its device and the digest of its data.
@@ -105,10 +109,10 @@ def build(scenario: Scenario, folder: Path, device: str | None = None) -> Built:
     """
     group = join()
     if group is None:
-        return _build(scenario, folder, device, None)
+        return _build(scenario, folder, device, None, networks or {})
     built: Built | UserError
     try:
-        built = _build(scenario, folder, device, group)
+        built = _build(scenario, folder, device, group, networks or {})
     except UserError as mistake:
         built = mistake
     everywhere = group.from_all(built if isinstance(built, UserError) else (built.data_digest, built.coupling_digest))
@@ -121,14 +125,14 @@ def build(scenario: Scenario, folder: Path, device: str | None = None) -> Built:
     return built
 
 
-def _build(scenario: Scenario, folder: Path, device: str | None, group: Group | None) -> Built:
+def _build(scenario: Scenario, folder: Path, device: str | None, group: Group | None, own: Own) -> Built:
     if scenario.threads is not None:
         torch.set_num_threads(scenario.threads)
     place = choose_device(device or scenario.device, group)
     if group is not None and place.type == "cuda":
         torch.cuda.set_device(place)  # what torch puts on "the" GPU must not all land on the first
     like = torch.zeros((), dtype=getattr(torch, scenario.dtype), device=place)
-    objective, data = build_objective(scenario, folder, like)
+    objective, data = build_objective(scenario, folder, like, own)
     solver = build_solver(scenario, objective) if solves(scenario) else None
     tolerance = 1e-8 if scenario.dtype == "float64" else 1e-4
     equilibrate = scenario.start.equilibrate
@@ -166,5 +170,6 @@ def _build(scenario: Scenario, folder: Path, device: str | None, group: Group | 
     }
     if data is None:
         return Built(problem, place, "second moments in the scenario", None, choices)
+    choices |= {**Ends.of(data).record(), **describe(own)}
     coupling = None if data.coupling is None else data.coupling.digest()
     return Built(problem, place, data.digest(), coupling, choices, evaluated.team)

@@ -23,6 +23,7 @@ from rdc_dyn.output.progress import Progress, Silent
 from rdc_dyn.output.provenance import provenance
 from rdc_dyn.output.record import Event, Record
 from rdc_dyn.output.run_directory import RunWriter
+from rdc_dyn.parts import Own
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.simulate import Point, noise_gap, simulate, to_record
 from rdc_dyn.status import Status, UserError
@@ -121,6 +122,7 @@ def run(
     device: str | None = None,
     max_time: float | None = None,
     progress: Progress | None = None,
+    networks: Own | None = None,
 ) -> xr.Dataset:
     """Run a scenario.
 
@@ -130,6 +132,8 @@ def run(
         device: Overrides the scenario's device.
         max_time: Stop after so many seconds, at the next recorded point.
         progress: Told how the run goes on.
+        networks: A torch.nn.Module for each part of the objective whose kind is module, such as {"encoder": module}.
+            Its parameters are copied into theta and stay as they are; `load_networks` gives what became of them.
 
     Returns:
         The trajectory. Its attribute `status` names a `Status`, `status_message` is the sentence that belongs to it: a
@@ -139,8 +143,8 @@ def run(
 
     Raises:
         ScenarioError: If the scenario has errors; it lists all of them.
-        UserError: If the run directory is not empty, a device is not there, or a geodesic aims at a point that is not
-            at the classification loss of its start.
+        UserError: If the run directory is not empty, a device is not there, modules do not fit the scenario, or a
+            geodesic aims at a point that is not at the classification loss of its start.
         DataError: If data cannot be used or files not be written.
     """
     folder = Path.cwd()
@@ -148,7 +152,9 @@ def run(
         folder, scenario = Path(scenario).resolve().parent, scenarios.load(scenario)
     elif not isinstance(scenario, Scenario):
         scenario = scenarios.from_mapping(scenario)
-    return run_scenario(scenario, folder, output, device=device, max_time=max_time, progress=progress)
+    return run_scenario(
+        scenario, folder, output, device=device, max_time=max_time, progress=progress, networks=networks
+    )
 
 
 def run_scenario(
@@ -159,6 +165,7 @@ def run_scenario(
     device: str | None = None,
     max_time: float | None = None,
     progress: Progress | None = None,
+    networks: Own | None = None,
 ) -> xr.Dataset:
     """Run a loaded scenario; see `run`.
 
@@ -169,6 +176,7 @@ def run_scenario(
         device: Overrides the scenario's device.
         max_time: Seconds.
         progress: Told how the run goes on.
+        networks: Modules for parts of the objective.
 
     Returns:
         The trajectory.
@@ -180,7 +188,7 @@ def run_scenario(
     if scenario.sweep is not None:
         raise UserError(f"{scenario.name}: its section sweep makes it many runs; use rdc-dyn sweep, or rdc_dyn.sweep")
     scenario = scenarios.absolute(scenario, folder)
-    built = build(scenario, folder, device)
+    built = build(scenario, folder, device, networks)
     follow = partial(_follow, scenario, built, output, began, max_time, progress or Silent())
     return follow() if built.team is None else built.team.lead(follow)
 

@@ -36,11 +36,12 @@ from rdc_dyn.objective import (
     Sample,
     Work,
 )
+from rdc_dyn.objective.architectures import mlp
 from rdc_dyn.objective.base import no_kernel
 from rdc_dyn.objective.datasets import Selection, load_data
 from rdc_dyn.objective.likelihood import Bernoulli, Gaussian
 from rdc_dyn.objective.linearisation import Linearisation
-from rdc_dyn.objective.networks import Networks, mlp
+from rdc_dyn.objective.networks import Networks
 from rdc_dyn.output.record import Event, Record
 from rdc_dyn.simulate import Point, Problem, simulate, to_record
 

@@ -276,6 +276,6 @@ def test_signal_before_the_run_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rdc_dyn.parts.objective.load_data", interrupted)
+    monkeypatch.setattr("rdc_dyn.parts.data.load_data", interrupted)
     monkeypatch.setattr("rdc_dyn.parts.objective._linear_gaussian", interrupted)
     _refused(_run(linear_gaussian()), 130, "stopped by a signal")

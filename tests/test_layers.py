@@ -20,6 +20,7 @@ _BESIDES = {
     "parts": {"output", "scenario"},
     "build": {"output", "scenario"},
     "runner": {"output", "scenario"},
+    "trained": {*_FLOW[: _FLOW.index("build")], "output", "scenario"},
     "doctor": {*_FLOW[: _FLOW.index("runner")], "output", "scenario"},
     "sweeps": {"output", "scenario"},
     "comparison": {*_FLOW[: _FLOW.index("runner")], "output", "scenario"},

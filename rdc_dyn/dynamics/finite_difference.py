@@ -23,32 +23,37 @@ class FiniteDifference:
 
     Costs two equilibrations for each step, three where the data move. M has an error of order δ, and another of
     |∇J|/δ where the corrector stops short of the surface: a corrector that still improves θ at fixed multipliers puts
-    that into M. Inside a step M is that of its start.
+    that into M. With a reference, one equilibration more, (R, D, C) and θ are differenced against those that the same
+    corrector reaches at c itself, by the same minibatches, and that error cancels to first order. Inside a step M is
+    that of its start.
 
     Attributes:
         corrector: Equilibrates θ at fixed multipliers.
         delta: δ; t − δ is taken in place of t + δ where that leaves [0, 1].
         predictor: Whether θ_c is differenced too; else θ stays where it is until it is corrected.
+        reference: Whether θ is equilibrated at c too.
     """
 
     corrector: Corrector
     delta: float = 0.01
     predictor: bool = False
+    reference: bool = False
     tangent: bool = False
 
     def at_point(self, free_energy: FreeEnergy, at: Linearisation, before: Known | None) -> Response:
         """Equilibrate at λ + δ, at γ + δ and, where data move, at t ± δ; fails as the corrector does."""
+        here = self._equilibrated(free_energy, at, torch.zeros_like(at.controls)) if self.reference else at
         directions = at.theta.new_zeros((3, at.size))
         matrix, curvature = at.theta.new_zeros((3, 3)), 0.0
         for column in range(3 if free_energy.objective.moves else 2):
             step = self._step(at, column)
-            there = self._equilibrated(free_energy, at, step, column)
+            there = self._equilibrated(free_energy, at, step)
             difference = float(step[column])
-            matrix[:, column] = (there.functionals - at.functionals) / difference
+            matrix[:, column] = (there.functionals - here.functionals) / difference
             if self.predictor:
-                directions[column] = (there.theta - at.theta) / difference
+                directions[column] = (there.theta - here.theta) / difference
             if column == 2:
-                curvature = float(there.forces[2] - at.forces[2]) / difference
+                curvature = float(there.forces[2] - here.forces[2]) / difference
         return Response(directions, matrix, at.forces, at.functionals, curvature, 0, float("nan"))
 
     def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
@@ -61,10 +66,11 @@ class FiniteDifference:
         step[column] = -self.delta if backwards else self.delta
         return step
 
-    def _equilibrated(self, free_energy: FreeEnergy, at: Linearisation, step: Tensor, column: int) -> Linearisation:
+    def _equilibrated(self, free_energy: FreeEnergy, at: Linearisation, step: Tensor) -> Linearisation:
         done = self.corrector.correct(free_energy, State(at.theta, at.controls + step), None)
         free_energy.work.corrector_iterations += done.iterations
         if done.at is None or done.failure is not None:
-            detail = f"at {_NAMES[column]} {float(step[column]):+g}: {done.detail}"
+            moved = [f"{name} {change:+g}" for name, change in zip(_NAMES, step.tolist()) if change]
+            detail = f"at {moved[0] if moved else 'the point itself'}: {done.detail}"
             raise NumericalFailure(done.failure or Status.NON_FINITE, detail)
         return done.at

@@ -10,6 +10,7 @@ import torch
 
 from rdc_dyn.dynamics.corrector import Constraint, Correction
 from rdc_dyn.dynamics.state import State
+from rdc_dyn.linalg.base import Vector
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.status import NumericalFailure, Status
 
@@ -24,19 +25,21 @@ def schedule(k: int, steps: int, peak: float) -> float:
     return peak * u**2 * (1 - u) ** 5 / ((2 / 7) ** 2 * (5 / 7) ** 5)
 
 
-def stream(seed: int, state: State) -> torch.Generator:
-    """A stream of random numbers of its own for each state, so that it needs no counter and is the same in a rerun.
+def stream(seed: int, theta: Vector) -> torch.Generator:
+    """A stream of random numbers of its own for each θ, so that it needs no counter and is the same in a rerun.
+
+    It does not depend on the multipliers: equilibrations from one θ at different multipliers draw the same minibatches,
+    whose noise cancels in their difference.
 
     Args:
         seed: Of the run.
-        state: Where the draws begin.
+        theta: Where the draws begin.
 
     Returns:
         A generator on the CPU.
     """
     content = hashlib.sha256(seed.to_bytes(8, "little"))
-    for tensor in (state.theta, state.controls):
-        content.update(tensor.detach().cpu().double().contiguous().numpy().tobytes())
+    content.update(theta.detach().cpu().double().contiguous().numpy().tobytes())
     return torch.Generator().manual_seed(int.from_bytes(content.digest()[:7], "little"))
 
 
@@ -63,7 +66,7 @@ class Gradient:
 
     def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
         """Equilibrate at fixed (λ, γ); fails with NON_FINITE, or CORRECTOR_DIVERGED where J rose."""
-        theta, draws = state.theta.clone(), stream(self.seed, state)
+        theta, draws = state.theta.clone(), stream(self.seed, state.theta)
         optimiser = torch.optim.Adam([theta], lr=self.peak_learning_rate)
         before = free_energy.value(theta, state.controls)
         trace = [before]

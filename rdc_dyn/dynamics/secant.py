@@ -81,7 +81,7 @@ class Secant:
         size = at.functionals.abs()
         hessian[0, 0] = torch.minimum(hessian[0, 0], -size[0] / scale[0].square())
         hessian[1, 1] = torch.minimum(hessian[1, 1], -size[2] / scale[1])
-        return _response(free_energy, at, torch.zeros_like(at.mixed), _concave(hessian, scale))
+        return _response(free_energy, at, at.theta.new_zeros(3, at.size), _concave(hessian, scale))
 
 
 def _scale(controls: Controls) -> Controls:

@@ -55,7 +55,7 @@ class VarianceReduced:
         try:
             at = free_energy.linearise(state.theta, state.controls)
             self.preconditioner.prepare(at)
-            at, epochs = self._descend(free_energy, at, stream(self.seed, state))
+            at, epochs = self._descend(free_energy, at, stream(self.seed, state.theta))
         except NumericalFailure as failure:
             return Correction(state, None, 0, failure.status, failure.detail)
         # Gradients cost about as much as products: what a correction takes beyond the first is rent for an old P.

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from rdc_dyn.objective.base import Scalar
 from rdc_dyn.objective.coupling import Coupling
-from rdc_dyn.status import DataError
 
 #: Which data a sample holds: those of one end, or the pairs on their way between them.
 Part = Literal["source", "target", "pairs"]
+#: Numbers that are hashed at once, in float64.
+_HASHED = 2**20
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ class Sample:
     def digest(self) -> str:
         """SHA-256 of the values (as float64) and labels, independent of device and dtype."""
         content = hashlib.sha256()
-        content.update(self.x.detach().cpu().double().contiguous().numpy().tobytes())
+        for rows in self.x.detach().split(max(_HASHED // max(self.x.shape[1], 1), 1)):
+            content.update(rows.cpu().double().contiguous().numpy().tobytes())
         content.update(self.y.cpu().contiguous().numpy().tobytes())
         return content.hexdigest()
 
@@ -116,38 +118,6 @@ class Displaced(Sample):
         return (1 - self.position) * f(self.y) + self.position * f(self.goal)
 
 
-def check_sample(name: str, x: Tensor, y: Tensor, classes: int, *, unit_interval: bool) -> None:
-    """Refuse data that would make J meaningless, naming the first offending value.
-
-    Args:
-        name: How the user calls these data.
-        x: Inputs, shape (N, n).
-        y: Labels, shape (N,).
-        classes: Number of classes.
-        unit_interval: Whether x must lie in [0, 1], as a bernoulli likelihood needs.
-
-    Raises:
-        DataError: If there are no data, a value is not finite or out of range, or a label is not a class.
-    """
-    if x.shape[0] == 0 or x.numel() == 0:
-        raise DataError(f"{name}: no data left (check classes and limit)")
-    if x.shape[0] != y.shape[0]:
-        raise DataError(f"{name}: {x.shape[0]} inputs but {y.shape[0]} labels")
-    bad = (~torch.isfinite(x)).nonzero()
-    if len(bad):
-        i, j = bad[0].tolist()
-        raise DataError(f"{name}: datum {i}, component {j} is {float(x[i, j])}; expected finite numbers")
-    if unit_interval and bool(((x < 0) | (x > 1)).any()):
-        i, j = ((x < 0) | (x > 1)).nonzero()[0].tolist()
-        raise DataError(
-            f"{name}: datum {i}, component {j} is {float(x[i, j])}; a bernoulli likelihood needs values in [0, 1]"
-        )
-    wrong = ((y < 0) | (y >= classes)).nonzero()
-    if len(wrong):
-        i = int(wrong[0])
-        raise DataError(f"{name}: datum {i} has label {int(y[i])}; expected 0 to {classes - 1}")
-
-
 @dataclass(frozen=True)
 class Data:
     """The data that J averages over.
@@ -158,6 +128,8 @@ class Data:
         validation: Held-out data of the source, never seen by the dynamics.
         classes: Number of classes Y.
         coupling: Which datum of the source becomes which of the target (optimal transport); None for the mixture.
+        target_validation: Held-out data of the target; None where there is no target, or nothing is held out of it.
+        shape: Shape of one x before it was flattened, channel first, such as (3, 32, 32); empty where it has none.
     """
 
     source: Sample
@@ -165,11 +137,20 @@ class Data:
     validation: Sample | None
     classes: int
     coupling: Coupling | None = None
+    target_validation: Sample | None = None
+    shape: tuple[int, ...] = ()
 
     @property
     def x_dim(self) -> int:
         """Components n of one x."""
         return self.source.x.shape[1]
+
+    @cached_property
+    def held_out(self) -> Data | None:
+        """The held-out data, which have no coupling: between their ends they mix, whatever the training data do."""
+        if self.validation is None:
+            return None
+        return Data(self.validation, self.target_validation, None, self.classes, shape=self.shape)
 
     @cached_property
     def parts(self) -> dict[Part, int]:
@@ -218,29 +199,55 @@ class Data:
         Returns:
             The contribution, differentiable in t.
         """
+        return self._weighted(block.part, self._within(block, f, data_position), data_position)
+
+    def averages(
+        self, f: Callable[[Block, Sample], Tensor], data_position: Scalar, size: int | None = None
+    ) -> dict[Part, Tensor]:
+        """E f over each part by itself, the pairs at t.
+
+        Args:
+            f: Average over a sample; it is also told which one that is.
+            data_position: t.
+            size: Data that f is given at once; None for all of a part.
+
+        Returns:
+            The average over each part.
+        """
+        found: dict[Part, Tensor] = {}
+        for block in self.blocks(size):
+            value = self._within(block, f, data_position)
+            found[block.part] = found[block.part] + value if block.part in found else value
+        return found
+
+    def expectation(self, averages: dict[Part, Tensor], data_position: Scalar) -> Tensor:
+        """E f over p(x, y; t): (1 − t) f(source) + t f(target) for the mixture, f(pairs at t) for a coupling.
+
+        Args:
+            averages: Of f over each part.
+            data_position: t.
+
+        Returns:
+            The expectation, differentiable in t.
+        """
+        first, *others = (self._weighted(part, value, data_position) for part, value in averages.items())
+        return first if not others else first + others[0]
+
+    def _within(self, block: Block, f: Callable[[Block, Sample], Tensor], data_position: Scalar) -> Tensor:
+        """What a block adds to the average of f over its part."""
         if block.part == "pairs":
             # The weights of a part of the pairs sum to their share already, those of a minibatch to n/N of it.
             scale = block.share * self.parts["pairs"] / block.count
             return scale * f(block, self.displaced(data_position, block.rows))
         sample = self.source if block.part == "source" else self.target
         assert sample is not None
-        value = block.share * f(block, sample[block.rows])
-        if self.target is None:
+        return block.share * f(block, sample[block.rows])
+
+    def _weighted(self, part: Part, value: Tensor, data_position: Scalar) -> Tensor:
+        """A part's share of the expectation at t."""
+        if part == "pairs" or self.target is None:
             return value
-        return (data_position if block.part == "target" else 1 - data_position) * value
-
-    def expectation(self, f: Callable[[Block, Sample], Tensor], data_position: Scalar) -> Tensor:
-        """E f over p(x, y; t): (1 − t) f(source) + t f(target) for the mixture, f(pairs at t) for a coupling.
-
-        Args:
-            f: Average over a sample; it is also told which one that is.
-            data_position: t.
-
-        Returns:
-            The expectation, differentiable in t.
-        """
-        first, *others = (self.share(block, f, data_position) for block in self.blocks())
-        return first if not others else first + others[0]
+        return (data_position if part == "target" else 1 - data_position) * value
 
     def displaced(self, data_position: Scalar, rows: slice | Int[Tensor, "n"] = slice(None)) -> Displaced:
         """The pairs of the coupling at t, or some of them."""
@@ -258,5 +265,6 @@ class Data:
 
     def digest(self) -> str:
         """SHA-256 over all samples."""
-        parts = [s.digest() for s in (self.source, self.target, self.validation) if s is not None]
+        samples = (self.source, self.target, self.validation, self.target_validation)
+        parts = [sample.digest() for sample in samples if sample is not None]
         return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -1,38 +1,23 @@
-"""Named data sets → (x, y): digits that scikit-learn ships, torchvision's MNIST family, anyone's own npz file."""
+"""Named data sets → `Data`: what is chosen of them, what is held out, and where the data move to."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from rdc_dyn.objective.coupling import optimal_coupling, read_coupling
-from rdc_dyn.objective.data import Data, Sample, check_sample
-from rdc_dyn.objective.npz_file import read_arrays
+from rdc_dyn.objective.data import Data, Sample
+from rdc_dyn.objective.data_checks import check_labels, check_names, check_sample, check_shape
+from rdc_dyn.objective.readers import Labelled, Rows, Selection, read
 from rdc_dyn.status import DataError
 
-
-@dataclass(frozen=True)
-class Selection:
-    """What to take of a data set.
-
-    Attributes:
-        name: digits, mnist, fashion_mnist or npz.
-        classes: Labels to keep, renumbered 0, 1, … in the order given; None for all.
-        limit: Most data to keep, drawn at random; None for all.
-        path: Folder of a downloaded set, or the npz file.
-        download: Whether torchvision may download.
-    """
-
-    name: str
-    classes: tuple[int, ...] | None = None
-    limit: int | None = None
-    path: Path | None = None
-    download: bool = False
+__all__ = ["HeldOut", "Selection", "Transport", "load_data", "select"]
 
 
 @dataclass(frozen=True)
@@ -48,106 +33,78 @@ class Transport:
     label_cost: float = 0.0
 
 
-def digits(selection: Selection) -> tuple[Tensor, Tensor]:
-    """The 1,797 8 x 8 digits of scikit-learn (Alpaydin & Kaynak 1998), grey values divided by 16."""
-    from sklearn.datasets import load_digits
+@dataclass(frozen=True)
+class HeldOut:
+    """Data sets that the dynamics never see.
 
-    x, y = load_digits(return_X_y=True)
-    return torch.from_numpy(x / 16.0), torch.from_numpy(y.astype(np.int64))
-
-
-def torchvision_images(selection: Selection) -> tuple[Tensor, Tensor]:
-    """The training images of MNIST or Fashion-MNIST, grey values divided by 255.
-
-    Args:
-        selection: `path` is torchvision's root folder.
-
-    Returns:
-        x of shape (60000, 784) and y.
-
-    Raises:
-        DataError: If the files are not there.
+    Attributes:
+        source: At t = 0.
+        target: At t = 1; None where the data do not move.
     """
-    from torchvision import datasets
 
-    kind = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[selection.name]
-    if selection.path is None:
-        raise DataError(
-            f"data.root is not set; {selection.name} is read from the folder that holds {kind.__name__}/raw"
-        )
-    try:
-        images = kind(str(selection.path), train=True, download=selection.download)
-    except (RuntimeError, OSError, ValueError) as error:
-        raise DataError(
-            f"{selection.path}: {selection.name} not found; put torchvision's files in {kind.__name__}/raw there, or "
-            f"set data.download: true ({error})"
-        ) from None
-    return images.data.flatten(1).double() / 255.0, images.targets.long()
+    source: Selection
+    target: Selection | None = None
 
 
-def npz(selection: Selection) -> tuple[Tensor, Tensor]:
-    """Arrays x and y of a NumPy file; x is flattened, y must be whole numbers.
+@dataclass(frozen=True)
+class Chosen:
+    """Some data of a set.
 
-    Args:
-        selection: `path` is the file.
-
-    Returns:
-        x in float64 and y.
-
-    Raises:
-        DataError: If the file is not readable or the arrays are of the wrong kind.
+    Attributes:
+        labelled: The set.
+        rows: Which of its data, shape (n,).
+        y: Their labels after renumbering, shape (n,).
+        classes: Number of classes.
+        names: Their names, by label; empty where they have none.
     """
-    path = selection.path
-    assert path is not None  # the scenario names a file
-    x, y = read_arrays(path, "x", "y")
-    if x.ndim < 2 or y.ndim != 1:
-        raise DataError(f"{path}: x has shape {x.shape}, y has shape {y.shape}; expected (N, ...) and (N,)")
-    wrong = np.flatnonzero(~((y >= 0) & (y < 2**31) & (y == np.floor(y))))  # a NaN fails every comparison
-    if wrong.size:
-        raise DataError(f"{path}: datum {wrong[0]} has label {y[wrong[0]]}; expected whole numbers from 0")
-    return torch.from_numpy(x.reshape(len(x), math.prod(x.shape[1:])).astype(np.float64)), torch.from_numpy(
-        y.astype(np.int64)
-    )
+
+    labelled: Labelled
+    rows: Rows
+    y: Int[Tensor, "n"]
+    classes: int
+    names: tuple[str, ...]
+
+    def x(self, dtype: torch.dtype) -> Tensor:
+        """The inputs, flattened, on the CPU."""
+        return self.labelled.inputs(self.rows, dtype)
+
+    def __getitem__(self, order: Rows) -> Chosen:
+        return replace(self, rows=self.rows[order], y=self.y[order])
 
 
-_READERS = {"digits": digits, "mnist": torchvision_images, "fashion_mnist": torchvision_images, "npz": npz}
-
-
-def select(selection: Selection, seed: int) -> tuple[Tensor, Tensor, int]:
-    """Read a data set and take the part that is asked for.
+def select(selection: Selection, seed: int) -> Chosen:
+    """Look at the labels of a data set and choose what is asked for.
 
     Args:
         selection: What to take.
         seed: Seed of the draw that `limit` makes.
 
     Returns:
-        x, y and the number of classes.
+        What is chosen, of which nothing has been decoded yet.
 
     Raises:
-        DataError: If a class is missing or nothing is left.
+        DataError: If a class is missing, or the labels are no numbers of classes.
     """
-    x, y = _READERS[selection.name](selection)
-    if x.shape[0] != y.shape[0]:
-        raise DataError(f"{selection.name}: {x.shape[0]} inputs but {y.shape[0]} labels")
+    labelled = read(selection)
+    y, names = labelled.y, labelled.names
+    rows = torch.arange(len(y))
     if selection.classes is not None:
-        missing = [c for c in selection.classes if not bool((y == c).any())]
-        if missing or not selection.classes:
-            raise DataError(f"{selection.name}: has no datum of class {missing[0] if missing else '(empty list)'}")
-        keep = torch.isin(y, torch.tensor(selection.classes))
+        kept = labelled.labels(selection.classes)
+        rows = torch.isin(y, torch.tensor(kept)).nonzero()[:, 0]
         renumbered = torch.zeros_like(y)
-        for number, label in enumerate(selection.classes):
+        for number, label in enumerate(kept):
             renumbered[y == label] = number
-        x, y = x[keep], renumbered[keep]
+        y, names = renumbered, tuple(names[label] for label in kept) if names else ()
     elif len(y) and int(y.max()) >= len(y):
         raise DataError(
-            f"{selection.name}: datum {int(y.argmax())} has label {int(y.max())}, but there are only {len(y)} data; "
+            f"{labelled.where}: datum {int(y.argmax())} has label {int(y.max())}, but there are only {len(y)} data; "
             "number the classes 0, 1, ... or name them in classes"
         )
-    if selection.limit is not None and selection.limit < len(x):
-        pick = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[: selection.limit]
-        x, y = x[pick], y[pick]
+    if selection.limit is not None and selection.limit < len(rows):
+        rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[: selection.limit]]
+    y = y[rows]
     classes = len(selection.classes) if selection.classes is not None else (int(y.max()) + 1 if len(y) else 0)
-    return x, y, classes
+    return Chosen(labelled, rows, y, classes, names)
 
 
 def load_data(
@@ -159,17 +116,19 @@ def load_data(
     unit_interval: bool,
     like: Tensor,
     transport: Transport | None = None,
+    held_out: HeldOut | None = None,
 ) -> Data:
-    """Read source and target, split off the validation set, couple, check everything, and put it on the device.
+    """Read source and target, hold data out, couple, check everything, and put it on the device.
 
     Args:
         source: Data at t = 0.
         target: Data at t = 1, or None.
-        validation_fraction: Share of the source that is held out.
-        seed: Seed of draws and splits.
+        validation_fraction: Share of the source, and of the target, that is held out.
+        seed: Seed of draws and splits; source and target are split by draws of their own.
         unit_interval: Whether x must lie in [0, 1].
         like: Tensor whose dtype and device the data get.
         transport: How the data of the source move to those of the target; None where they mix with them.
+        held_out: Data sets that are held out in place of a share.
 
     Returns:
         The data.
@@ -177,46 +136,64 @@ def load_data(
     Raises:
         DataError: If anything is wrong with them.
     """
-    x, y, classes = select(source, seed)
-    x = x.to(like.dtype)  # before the check: a number may be too large for float32
-    check_sample("data.source", x, y, classes, unit_interval=unit_interval)
-    goal = None
+    loaded = partial(_loaded, unit_interval=unit_interval, like=like)
+    first = select(source, seed)
+    start, validation = _split("data.source", first, validation_fraction, seed + 1, loaded)
+    classes, goal, goal_validation = first.classes, None, None
     if target is not None:
-        goal = select(target, seed)
-        check_sample("data.target", goal[0].to(like.dtype), goal[1], goal[2], unit_interval=unit_interval)
-        _check_fit(x, y, *goal[:2])
-        classes = max(classes, goal[2])
+        last = select(target, seed)
+        check_shape("data.target", last.labelled.shape, first.labelled.shape)
+        goal, goal_validation = _split("data.target", last, validation_fraction, seed + 2, loaded)
+        check_labels(first.y, last.y)
+        classes = max(classes, last.classes)
     if classes < 2:
         raise DataError("data.source: only one class; a classification loss needs at least two")
-    held_out = round(validation_fraction * len(x))
-    if validation_fraction > 0 and not 0 < held_out < len(x):
-        raise DataError(f"data.validation_fraction: {len(x)} data cannot be split so")
-    order = (
-        torch.randperm(len(x), generator=torch.Generator().manual_seed(seed + 1)) if held_out else torch.arange(len(x))
-    )
-
-    def sample(x: Tensor, y: Tensor) -> Sample:
-        return Sample(x.to(like), y.to(like.device))
-
-    training, held = order[held_out:], order[:held_out]
+    if held_out is not None:
+        validation = _held_out("source", held_out.source, first, classes, seed, loaded)
+        if held_out.target is not None and target is not None:
+            goal_validation = _held_out("target", held_out.target, last, classes, seed, loaded)
     data = Data(
-        source=sample(x[training], y[training]),
-        target=None if goal is None else sample(goal[0], goal[1]),
-        validation=sample(x[held], y[held]) if held_out else None,
+        source=start,
+        target=goal,
+        validation=validation,
         classes=classes,
+        target_validation=goal_validation,
+        shape=first.labelled.shape if len(first.labelled.shape) == 3 else (),
     )
     return data if transport is None or goal is None else _coupled(data, transport, like)
 
 
-def _check_fit(x: Tensor, y: Tensor, goal_x: Tensor, goal_y: Tensor) -> None:
-    """Refuse a target that one model cannot share with the source."""
-    if goal_x.shape[1] != x.shape[1]:
-        raise DataError(f"data.target: {goal_x.shape[1]} components per datum, but data.source has {x.shape[1]}")
-    if not bool(torch.isin(y, goal_y).any()):
-        raise DataError(
-            f"data.target: has the labels {_labels(goal_y)} and data.source {_labels(y)}, none in common; name the "
-            "classes of both, which renumbers them 0, 1, ... in the order given"
-        )
+Load = Callable[[str, Chosen, int], Sample]
+
+
+def _loaded(name: str, chosen: Chosen, classes: int, *, unit_interval: bool, like: Tensor) -> Sample:
+    """Decode, check and put on the device."""
+    if not len(chosen.rows):
+        raise DataError(f"{name}: no data left (check classes and limit)")
+    x = chosen.x(like.dtype)
+    check_sample(name, x, chosen.y, classes, unit_interval=unit_interval, rows=chosen.rows)
+    return Sample(x.to(like), chosen.y.to(like.device))
+
+
+def _split(name: str, chosen: Chosen, fraction: float, seed: int, load: Load) -> tuple[Sample, Sample | None]:
+    """Training and held-out data; slices of one tensor."""
+    count = len(chosen.rows)
+    held = round(fraction * count)
+    if count and fraction > 0 and not 0 < held < count:
+        raise DataError(f"data.validation_fraction: the {count} data of {name} cannot be split so")
+    if held:
+        chosen = chosen[torch.randperm(count, generator=torch.Generator().manual_seed(seed))]
+    both = load(name, chosen, chosen.classes)
+    return (both[held:], both[:held]) if held else (both, None)
+
+
+def _held_out(end: str, selection: Selection, training: Chosen, classes: int, seed: int, load: Load) -> Sample:
+    """A data set that is held out, with the same classes and shape as what it stands beside."""
+    name = f"data.validation.{end}"
+    chosen = select(selection, seed)
+    check_names(name, chosen.names, f"data.{end}", training.names)
+    check_shape(name, chosen.labelled.shape, training.labelled.shape)
+    return load(name, chosen, classes)
 
 
 def _coupled(data: Data, transport: Transport, like: Tensor) -> Data:
@@ -228,9 +205,3 @@ def _coupled(data: Data, transport: Transport, like: Tensor) -> Data:
     if transport.label_cost:
         labels = transport.label_cost * (data.source.y[:, None] != data.target.y).to(like.dtype)
     return replace(data, coupling=optimal_coupling(data.source.x, data.target.x, labels).to(like))
-
-
-def _labels(y: Tensor) -> str:
-    """The labels that occur, the first few of them."""
-    found = y.unique().tolist()
-    return ", ".join(map(str, found[:10])) + (", ..." if len(found) > 10 else "")

@@ -11,7 +11,11 @@ from torch import Tensor
 from rdc_dyn.linalg.base import Rows, Vector
 from rdc_dyn.objective.base import Scalar, no_kernel, sum_over_data
 from rdc_dyn.objective.data import Block, Data, Sample
+from rdc_dyn.objective.diagnostics import block_size, held_out_numbers, training_numbers
 from rdc_dyn.objective.likelihood import Likelihood
+
+#: Intermediate numbers of a datum for each code: Hamiltonian, encoder, its logarithm, losses.
+_NUMBERS = 8
 
 
 @dataclass(frozen=True)
@@ -86,39 +90,39 @@ class FiniteLatent:
         return rows
 
     def diagnostics(self, theta: Vector, lam: float, gamma: float, data_position: float) -> dict[str, float]:
-        """Accuracy on the training data, and R, D, C and accuracy on the validation set.
+        """Accuracy on the training data, and R, D, C and accuracy on the held-out data.
 
         The accuracy is that of Σ_z e(z|x) c(y|z) with the encoder e ∝ m d^λ that does not see the label.
 
         Returns:
             A number for each name.
         """
+        lam_, gamma_, position = theta.new_tensor([lam, gamma, data_position]).unbind()
+        size = block_size(self.data.x_dim + _NUMBERS * self.alphabet_size, theta)
+
+        def accuracy(_: Block, sample: Sample) -> dict[str, Tensor]:
+            return {"accuracy": self._accuracy(theta, sample, lam_)}
+
+        def held_out(_: Block, sample: Sample) -> dict[str, Tensor]:
+            return self._losses(theta, sample, lam_, gamma_) | {"accuracy": self._accuracy(theta, sample, lam_)}
+
         with torch.no_grad():
-            lam_, gamma_ = theta.new_tensor(lam), theta.new_tensor(gamma)
-            position = theta.new_tensor(data_position)
-            accuracy = self.data.expectation(lambda _, sample: self._accuracy(theta, sample, lam_), position)
-            numbers = {"accuracy": float(accuracy)}
-            if self.data.validation is not None:
-                sample = self.data.validation
-                numbers["validation_accuracy"] = float(self._accuracy(theta, sample, lam_))
-                numbers |= self._losses(theta, sample, lam_, gamma_)
-        return numbers
+            numbers = training_numbers(self.data, accuracy, ("accuracy",), position, size)
+            return numbers | held_out_numbers(self.data, held_out, position, size)
 
     def _accuracy(self, theta: Vector, sample: Sample, lam: Scalar) -> Tensor:
         encoder = self.minus_hamiltonian(theta, sample, lam, torch.zeros_like(lam)).softmax(1)
         prediction = (encoder @ self.tables(theta)[2].exp()).argmax(1)
         return sample.mean(sample.labelled(lambda y: (prediction == y).to(theta.dtype)))
 
-    def _losses(self, theta: Vector, sample: Sample, lam: Scalar, gamma: Scalar) -> dict[str, float]:
+    def _losses(self, theta: Vector, sample: Sample, lam: Scalar, gamma: Scalar) -> dict[str, Tensor]:
+        """R, D and C of a sample."""
         log_prior, decoder, log_classifier = self.tables(theta)
         log_encoder = self.minus_hamiltonian(theta, sample, lam, gamma).log_softmax(1)
         encoder = log_encoder.exp()
         log_decoder = self.likelihood.log_prob_table(sample.x, decoder)
-        rate = sample.mean((encoder * (log_encoder - log_prior)).sum(1))
-        distortion = -sample.mean((encoder * log_decoder).sum(1))
-        classification = -sample.mean((encoder * sample.labelled(lambda y: log_classifier.T[y])).sum(1))
         return {
-            "validation_rate": float(rate),
-            "validation_distortion": float(distortion),
-            "validation_classification_loss": float(classification),
+            "rate": sample.mean((encoder * (log_encoder - log_prior)).sum(1)),
+            "distortion": -sample.mean((encoder * log_decoder).sum(1)),
+            "classification_loss": -sample.mean((encoder * sample.labelled(lambda y: log_classifier.T[y])).sum(1)),
         }

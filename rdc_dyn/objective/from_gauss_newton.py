@@ -9,9 +9,10 @@ from rdc_dyn.linalg.recipe import Approximation, Recipe
 from rdc_dyn.objective.base import Objective
 from rdc_dyn.objective.gauss_newton import GaussNewton, convex
 from rdc_dyn.objective.linearisation import Linearisation
+from rdc_dyn.objective.memory import batches, bytes_per_datum
 
-#: Numbers of decoder output held at once: 64 MiB in float64, whatever the number of data.
-_NUMBERS = 2**23
+#: Numbers of decoder output held at once, whatever the number of data: 64 MiB in float64; and bytes of a graph.
+_NUMBERS, _BYTES = 2**23, 2**30
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ class FromGaussNewton:
         if not isinstance(operator, Linearisation):
             raise TypeError(f"Gauss-Newton: {type(operator).__name__} is not the linearisation of an objective")
         objective = convex(self.objective)
-        blocks = objective.data.blocks(max(_NUMBERS // (objective.samples * objective.data.x_dim), 1))
-        bent = GaussNewton(objective, operator.work, operator.theta, operator.controls, blocks, kept=len(blocks) == 1)
-        return self.recipe.build(bent)
+        theta, controls = operator.theta, operator.controls
+        each = bytes_per_datum(objective, theta, controls)
+        size = max(min(_NUMBERS // (objective.samples * objective.data.x_dim), int(_BYTES / each)), 1)
+        blocks = objective.data.blocks(size)
+        batched = batches(objective, theta, controls, each * max(block.count for block in blocks))
+        kept = len(blocks) == 1
+        return self.recipe.build(
+            GaussNewton(objective, operator.work, theta, controls, blocks, kept=kept, batched=batched)
+        )

@@ -31,7 +31,8 @@ class GaussNewton:
         controls: (λ, γ, t).
         blocks: Data to take; None takes all of them, one block of each part.
         kept: Whether the graphs of all blocks are kept; else each product builds them one after the other.
-        width: Most vectors in one batched product.
+        width: Most vectors in one product.
+        batched: Whether they go through a graph at once, or one after the other.
 
     Raises:
         UserError: If J is no such loss of its networks, or a multiplier is negative.
@@ -47,11 +48,12 @@ class GaussNewton:
         *,
         kept: bool = True,
         width: int = 64,
+        batched: bool = True,
     ) -> None:
         self._objective = convex(objective)
         if bool((controls[:2] < 0).any()):
             raise UserError("Gauss-Newton: lam and gamma must not be negative, or the loss is not convex")
-        self._work, self._width = work, width
+        self._work, self._width, self._batched = work, width, batched
         self._theta, self._controls = theta.detach(), controls.detach()
         data = self._objective.data
         self._blocks = data.blocks() if blocks is None else tuple(blocks)
@@ -86,7 +88,8 @@ class GaussNewton:
     def _product(self, rows: Rows) -> Rows:
         products = self._objective.weight_prior_precision * rows
         for graph in self._built() if self._kept is None else self._kept:
-            products = products + graph.mm(rows)
+            each = (rows,) if self._batched else rows.split(1)
+            products = products + torch.cat([graph.mm(part) for part in each])
         return products
 
 

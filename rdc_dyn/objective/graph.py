@@ -64,13 +64,15 @@ class GradientGraph:
         terms: Summands of J.
         theta: θ.
         controls: (λ, γ, t).
+        batched: Whether several vectors go back through the graph at once, or one after the other.
 
     Attributes:
         first: The derivatives themselves.
     """
 
-    def __init__(self, terms: Sequence[Term], theta: Vector, controls: Controls) -> None:
+    def __init__(self, terms: Sequence[Term], theta: Vector, controls: Controls, *, batched: bool = True) -> None:
         self._theta, self._controls = _leaves(theta, controls)
+        self._batched = batched
         with torch.enable_grad():  # the integrator calls under no_grad
             value = _value(terms, self._theta, self._controls)
             self._gradient, *self._forces = torch.autograd.grad(
@@ -81,8 +83,8 @@ class GradientGraph:
         self.first = First(value.detach(), self._gradient.detach(), forces)
 
     def mm(self, rows: Rows) -> Rows:
-        """A v for each row v: a backward pass, batched for several rows."""
-        return _backward(self._gradient, self._theta, rows)
+        """A v for each row v: a backward pass for each, or a batched one for all."""
+        return _backward(self._gradient, self._theta, rows, self._batched)
 
     def mixed(self) -> tuple[Rows, Float[Tensor, "3 3"]]:
         """b_c = −∂_c ∇_θ J, one row per control, and ∂²J/∂c∂c' at fixed θ."""
@@ -105,7 +107,7 @@ class GradientGraph:
                 if force is not None and force.requires_grad and float(rate):
                     mixed = torch.autograd.grad(force, self._theta, rate, create_graph=True, allow_unused=True)[0]
                     change = change if mixed is None else change + mixed
-        return DriftGraph(change, self._theta)
+        return DriftGraph(change, self._theta, self._batched)
 
 
 @dataclass(frozen=True)
@@ -115,20 +117,24 @@ class DriftGraph:
     Attributes:
         change: d∇J/ds with its graph, shape (P,).
         theta: The leaf of that graph.
+        batched: Whether several vectors go back through the graph at once.
     """
 
     change: Vector
     theta: Vector
+    batched: bool
 
     def mm(self, rows: Rows) -> Rows:
         """(dA/ds) v for each row v; zero where ∇J is linear in θ along the path."""
-        return _backward(self.change, self.theta, rows)
+        return _backward(self.change, self.theta, rows, self.batched)
 
 
-def _backward(output: Tensor, leaf: Tensor, rows: Rows) -> Rows:
+def _backward(output: Tensor, leaf: Tensor, rows: Rows, batched: bool) -> Rows:
     """∂(output · v)/∂leaf for each row v."""
     if not output.requires_grad:
         return torch.zeros_like(rows)
+    if rows.shape[0] > 1 and not batched:
+        return torch.cat([_backward(output, leaf, row, batched) for row in rows.split(1)])
     batched = rows.shape[0] > 1
     (products,) = torch.autograd.grad(
         output,

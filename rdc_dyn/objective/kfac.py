@@ -23,8 +23,8 @@ PROBES = 2
 CORE = 1000
 #: Samples for each coordinate of the core.
 _SAMPLES = 8
-#: Numbers of decoder output held at once: 64 MiB in float64.
-_NUMBERS = 2**23
+#: Numbers of decoder output held at once: 64 MiB in float64; and of all layers.
+_NUMBERS, _LAYERS = 2**23, 2**26
 
 
 @runtime_checkable
@@ -133,7 +133,8 @@ class Kfac:
         theta, controls = operator.theta.detach(), operator.controls.detach()
         data, shift = objective.data, objective.weight_prior_precision + self.damping
         draws = torch.Generator().manual_seed(self.seed)
-        blocks = data.blocks(max(_NUMBERS // (objective.samples * max(data.x_dim, self.rank)), 1))
+        size = min(_NUMBERS // (objective.samples * max(data.x_dim, self.rank)), _LAYERS // objective.numbers)
+        blocks = data.blocks(max(size, 1))
         moments = Moments(theta, objective.layout)
         for block in blocks:
             Pass(objective, block, theta, controls).add_to(moments, self.probes, draws)

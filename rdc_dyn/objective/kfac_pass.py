@@ -59,7 +59,7 @@ class Sums(Protocol):
 @contextmanager
 def listening(networks: Networks) -> Iterator[list[Call]]:
     """Record the calls of the Linear layers whose parameters lie in θ as they are, not as functions of others."""
-    names: dict[Tensor, str] = {parameter: name for name, parameter in networks.named_parameters()}
+    names: dict[Tensor, str] = {p: name for name, p in networks.named_parameters() if p.requires_grad}
     calls: list[Call] = []
 
     def listen(module: nn.Linear) -> RemovableHandle:

@@ -3,48 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 
 from rdc_dyn.linalg.base import Vector
 from rdc_dyn.status import UserError
 
-# ReLU is missing on purpose: its second derivative vanishes, and A and the response would be those of another function.
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "tanh": nn.Tanh,
-    "softplus": nn.Softplus,
-    "silu": nn.SiLU,
-    "gelu": nn.GELU,
-    "sigmoid": nn.Sigmoid,
-}
-
-
-def mlp(sizes: tuple[int, ...], activation: str) -> nn.Sequential:
-    """Linear layers of the given sizes with the activation between them.
-
-    Args:
-        sizes: Width of the input, of each hidden layer and of the output.
-        activation: One of `ACTIVATIONS`.
-
-    Returns:
-        The network, in float64, on the meta device: its numbers come from θ.
-    """
-    layers: list[nn.Module] = []
-    for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
-        if i:
-            layers.append(ACTIVATIONS[activation]())
-        layers.append(nn.Linear(fan_in, fan_out, device="meta"))
-    return nn.Sequential(*layers)
+#: Layers whose weights multiply something of unit variance.
+_NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 class Outputs(NamedTuple):
@@ -68,9 +47,12 @@ class Outputs(NamedTuple):
 class Networks(nn.Module):
     """Encoder, decoder and classifier as one module.
 
-    They may be any modules. Those that draw at random or look at other data of a batch are refused, see
-    `refuse_no_function`. ReLU and other piecewise linear activations are not, but their second derivatives vanish: A,
-    b and the response are then those of the pieces, and equilibria are lost where a path crosses from one to the next.
+    They may be any modules. Each is given rows, (N, n) or (N S, d), and a decoder may give images. Parameters that ask
+    for no gradient are no part of θ and stay as they are.
+
+    Modules that draw at random or look at other data of a batch are refused, see `refuse_no_function`. ReLU and other
+    piecewise linear activations are not, but their second derivatives vanish: A, b and the response are then those of
+    the pieces, and equilibria are lost where a path crosses from one to the next.
 
     Args:
         encoder: x ↦ (mean, log-variance), 2 d outputs.
@@ -82,11 +64,41 @@ class Networks(nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.classifier = encoder, decoder, classifier
 
+    @property
+    def convolves(self) -> bool:
+        """Whether there are convolutions."""
+        return any(isinstance(module, _ConvNd) for module in self.modules())
+
     def forward(self, x: Float[Tensor, "N n"], noise: Float[Tensor, "N S d"]) -> Outputs:
         """Codes z = μ + s ε of the data, and what decoder and classifier make of them."""
         mean, log_variance = self.encoder(x).chunk(2, dim=-1)
         z = mean[:, None, :] + (0.5 * log_variance).exp()[:, None, :] * noise
-        return Outputs(mean, log_variance, z, self.decoder(z), self.classifier(z))
+        codes, each = z.flatten(0, 1), z.shape[:2]
+        output, logits = self.decoder(codes).flatten(1), self.classifier(codes)
+        return Outputs(mean, log_variance, z, output.unflatten(0, each), logits.unflatten(0, each))
+
+
+@contextmanager
+def counting(networks: nn.Module) -> Iterator[list[int]]:
+    """Count the numbers that layers make while the networks are called.
+
+    Args:
+        networks: Any module.
+
+    Yields:
+        What is counted, one entry for each call of a module that has no modules of its own.
+    """
+    counts: list[int] = []
+
+    def hook(_: nn.Module, inputs: object, output: object) -> None:
+        counts.append(output.numel() if isinstance(output, Tensor) else 0)
+
+    handles = [m.register_forward_hook(hook) for m in networks.modules() if next(m.children(), None) is None]
+    try:
+        yield counts
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def refuse_no_function(networks: nn.Module) -> None:
@@ -137,6 +149,18 @@ def _draws(module: nn.Module) -> bool:
     return isinstance(module, nn.MultiheadAttention | nn.RNNBase) and module.dropout > 0
 
 
+class Start(NamedTuple):
+    """Where a parameter begins: mean + scale ε, with ε normal.
+
+    Attributes:
+        mean: One number, or one for each entry.
+        scale: Standard deviation.
+    """
+
+    mean: Tensor | float
+    scale: float
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where each named parameter lies in θ.
@@ -144,16 +168,34 @@ class Layout:
     Attributes:
         names: Parameter names, as `torch.nn.Module.named_parameters` gives them.
         shapes: Their shapes.
+        starts: Where they begin.
     """
 
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
+    starts: tuple[Start, ...]
 
     @classmethod
     def of(cls, module: nn.Module) -> Layout:
-        """The layout of a module's parameters, in its own order."""
-        named = list(module.named_parameters())
-        return cls(tuple(name for name, _ in named), tuple(p.shape for _, p in named))
+        """The layout of a module's parameters, in its own order; those that ask for no gradient are left out.
+
+        Args:
+            module: Any.
+
+        Returns:
+            The layout.
+
+        Raises:
+            UserError: If a parameter is no array of real numbers yet.
+        """
+        named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+        for name, parameter in named:
+            if is_lazy(parameter):
+                raise UserError(f"networks.{name}: has no shape yet; call the module once before it is passed")
+            if not parameter.is_floating_point():
+                raise UserError(f"networks.{name}: holds {parameter.dtype}, and theta is real; expected real numbers")
+        starts = tuple(_start(module, name, p) for name, p in named)
+        return cls(tuple(name for name, _ in named), tuple(p.shape for _, p in named), starts)
 
     @property
     def size(self) -> int:
@@ -166,11 +208,36 @@ class Layout:
         return {name: piece.view(shape) for name, piece, shape in zip(self.names, pieces, self.shapes)}
 
     def initial(self, generator: torch.Generator) -> Vector:
-        """Glorot-normal weight matrices (Glorot & Bengio 2010) and zero biases, in float64 on the CPU."""
+        """What the parameters begin with, in float64 on the CPU.
+
+        Those that have numbers begin with them. On the meta device weights are Glorot-normal (Glorot & Bengio 2010),
+        those of norms one, and biases zero.
+
+        Args:
+            generator: On the CPU.
+
+        Returns:
+            θ.
+        """
         pieces = []
-        for shape in self.shapes:
+        for shape, start in zip(self.shapes, self.starts):
+            if isinstance(start.mean, Tensor):
+                pieces.append(start.mean.detach().double().cpu().flatten())
+                continue
             noise = torch.randn(shape, generator=generator, dtype=torch.float64)
-            fan_out, fan_in = (shape[0], shape[1:].numel()) if len(shape) > 1 else (0, 0)
-            scale = math.sqrt(2.0 / (fan_in + fan_out)) if len(shape) > 1 else 0.0
-            pieces.append((scale * noise).flatten())
+            pieces.append((start.mean + start.scale * noise).flatten())
         return torch.cat(pieces)
+
+
+def _start(networks: nn.Module, name: str, parameter: Tensor) -> Start:
+    """Where a parameter of the networks begins."""
+    if not parameter.is_meta:
+        return Start(parameter, 0.0)
+    path, _, leaf = name.rpartition(".")
+    if leaf == "weight" and isinstance(networks.get_submodule(path), _NORMS):
+        return Start(1.0, 0.0)
+    if parameter.ndim < 2:
+        return Start(0.0, 0.0)
+    # A convolution and a transposed one have the same sum of fans: both sides times the size of the kernel.
+    fans = sum(parameter.shape[:2]) * parameter.shape[2:].numel()
+    return Start(0.0, math.sqrt(2.0 / fans))

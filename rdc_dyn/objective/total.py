@@ -72,12 +72,15 @@ class Local:
         terms: Summands of J, one for each block of data.
         kept: Whether ∇J keeps one graph of all terms, so that a product is one backward pass; else each product builds
             the graphs of the terms one after the other, and memory holds one of them at a time.
-        width: Most vectors in one batched product; each takes the memory of a backward pass.
+        width: Most vectors in one product.
+        batched: Whether they go through a graph at once, where each takes the memory of a backward pass, or one after
+            the other.
     """
 
     terms: tuple[Term, ...]
     kept: bool = True
     width: int = 64
+    batched: bool = True
 
     def value(self, theta: Vector, controls: Controls) -> Float[Tensor, ""]:
         """J, term by term."""
@@ -107,15 +110,18 @@ class LocalSecond:
 
     def __init__(self, total: Local, theta: Vector, controls: Controls) -> None:
         self._total, self._theta, self._controls = total, theta, controls
-        self._kept = GradientGraph(total.terms, theta, controls) if total.kept else None
+        self._kept = self._graph(total.terms) if total.kept else None
         self.first = total.gradient(theta, controls) if self._kept is None else self._kept.first
+
+    def _graph(self, terms: tuple[Term, ...]) -> GradientGraph:
+        return GradientGraph(terms, self._theta, self._controls, batched=self._total.batched)
 
     def _graphs(self) -> Iterator[GradientGraph]:
         if self._kept is not None:
             yield self._kept
             return
         for term in self._total.terms:
-            yield GradientGraph((term,), self._theta, self._controls)
+            yield self._graph((term,))
 
     def mm(self, rows: Rows) -> Rows:
         """∂²J/∂θ² v for each row v."""

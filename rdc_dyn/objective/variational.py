@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -14,13 +15,17 @@ from torch.func import functional_call
 from rdc_dyn.linalg.base import Rows, Vector
 from rdc_dyn.objective.base import Scalar, no_kernel, sum_over_data
 from rdc_dyn.objective.data import Block, Data, Sample
+from rdc_dyn.objective.diagnostics import block_size, held_out_numbers, training_numbers
 from rdc_dyn.objective.likelihood import Likelihood
-from rdc_dyn.objective.networks import Layout, Networks, Outputs, refuse_no_function
+from rdc_dyn.objective.networks import Layout, Networks, Outputs, counting, refuse_no_function
 from rdc_dyn.objective.noise import sobol_normal
 
 Noise = Float[Tensor, "N S d"]
 
-_FUNCTIONALS = ("rate", "distortion", "classification_loss")
+#: Intermediate numbers of a datum for each component of x and of its decoder outputs: losses and hidden layers too.
+_NUMBERS = 8
+#: The noise of a part of the held-out data.
+_HELD_OUT = {"source": "validation", "target": "target_validation"}
 
 
 @dataclass(frozen=True)
@@ -89,12 +94,14 @@ class Variational(ABC):
     def __post_init__(self) -> None:
         refuse_no_function(self.networks)
         object.__setattr__(self, "layout", Layout.of(self.networks))
-        sets = {"source": self.data.source, "target": self.data.target, "validation": self.data.validation}
-        noise = {}
+        data, noise = self.data, {}
+        training = {"source": data.source, "target": data.target}
+        sets = training | {"validation": data.validation, "target_validation": data.target_validation}
         for number, (name, sample) in enumerate(sets.items()):
-            for stream, prefix in enumerate(("", "fresh_")):
-                if sample is not None:
-                    noise[prefix + name] = self._draw(sample, 2 * number + stream)
+            if sample is not None:
+                noise[name] = self._draw(sample, 2 * number)
+            if sample is not None and name in training:
+                noise[f"fresh_{name}"] = self._draw(sample, 2 * number + 1)
         if self.data.coupling is not None:
             # A datum takes its noise along, so that J at t = 0 is the source's own.
             noise |= {f"{p}pairs": noise[f"{p}source"][self.data.coupling.source] for p in ("", "fresh_")}
@@ -121,6 +128,14 @@ class Variational(ABC):
     def size(self) -> int:
         """Number of parameters."""
         return self.layout.size
+
+    @cached_property
+    def numbers(self) -> int:
+        """Numbers that the layers of the networks make of a datum and its codes."""
+        sample, noise = self.data.source[:1], self._noise["source"][:1]
+        with torch.no_grad(), counting(self.networks) as counts:
+            self.outputs(sample.x.new_zeros(self.size), sample, noise)
+        return sum(counts)
 
     def codes(self, theta: Vector, sample: Sample, noise: Noise) -> Codes:
         """The codes of a sample for given noise."""
@@ -167,7 +182,7 @@ class Variational(ABC):
         return no_kernel(theta)
 
     def diagnostics(self, theta: Vector, lam: float, gamma: float, data_position: float) -> dict[str, float]:
-        """Accuracy, D and C on noise that J never saw, and R, D, C and accuracy on the validation set.
+        """Accuracy, D and C on noise that J never saw, and R, D, C and accuracy on the held-out data.
 
         Args:
             theta: θ.
@@ -179,24 +194,26 @@ class Variational(ABC):
             A number for each name.
         """
         lam_, gamma_, position = theta.new_tensor([lam, gamma, data_position]).unbind()
+        # Without a graph a layer's numbers go soon after the next ones are there.
+        size = block_size(max(_NUMBERS * (self.samples + 1) * self.data.x_dim, self.numbers // 4), theta)
 
-        def of_sample(noise: str, sample: Sample) -> dict[str, Tensor]:
-            return self.measure(self.codes(theta, sample, self._noise[noise]), sample, lam_, gamma_)
+        def measured(noise: str, block: Block, sample: Sample) -> dict[str, Tensor]:
+            return self.measure(self.codes(theta, sample, self._noise[noise][block.rows]), sample, lam_, gamma_)
 
-        def of_data(prefix: str, names: tuple[str, ...]) -> dict[str, float]:
-            def chosen(block: Block, sample: Sample) -> Tensor:
-                numbers = of_sample(prefix + block.part, sample)
-                return torch.stack([numbers[name] for name in names])
+        def frozen(block: Block, sample: Sample) -> dict[str, Tensor]:
+            return measured(block.part, block, sample)
 
-            values = self.data.expectation(chosen, position).tolist()
-            return {prefix + name: value for name, value in zip(names, values)}
+        def fresh(block: Block, sample: Sample) -> dict[str, Tensor]:
+            return measured(f"fresh_{block.part}", block, sample)
+
+        def held_out(block: Block, sample: Sample) -> dict[str, Tensor]:
+            return measured(_HELD_OUT[block.part], block, sample)
 
         with torch.no_grad():
-            numbers = of_data("", self.recorded) | of_data("fresh_", ("distortion", "classification_loss"))
-            if self.data.validation is not None:
-                held_out = of_sample("validation", self.data.validation)
-                numbers |= {f"validation_{name}": float(held_out[name]) for name in (*_FUNCTIONALS, "accuracy")}
-        return numbers
+            numbers = training_numbers(self.data, frozen, self.recorded, position, size)
+            on_fresh = training_numbers(self.data, fresh, ("distortion", "classification_loss"), position, size)
+            numbers |= {f"fresh_{name}": value for name, value in on_fresh.items()}
+            return numbers | held_out_numbers(self.data, held_out, position, size)
 
     def measure(self, codes: Codes, sample: Sample, lam: Scalar, gamma: Scalar) -> dict[str, Tensor]:
         """R, D, C and accuracy of a sample.

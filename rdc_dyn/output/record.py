@@ -34,6 +34,8 @@ _LOSSES = {
     "classification_loss": "classification loss C",
     "free_energy": "free energy J = R + lam D + gamma C + weight penalty",
 }
+#: Held-out data have no coupling, so that they mix where the training data are moved by one.
+_HELD_OUT = " on the validation set, where data move (1 - t) source + t target"
 
 #: Every scalar that a record may hold, in the order of the dataset.
 VARIABLES: dict[str, Variable] = {
@@ -43,8 +45,14 @@ VARIABLES: dict[str, Variable] = {
     **{name: Variable(text + " on the training set", "nat") for name, text in _LOSSES.items()},
     "weight_penalty": Variable("weight prior rho/2 |theta|^2", "nat"),
     "accuracy": Variable("classification accuracy on the training set", "1"),
-    **{f"validation_{name}": Variable(text + " on the validation set", "nat", True) for name, text in _LOSSES.items()},
-    "validation_accuracy": Variable("classification accuracy on the validation set", "1", True),
+    **{f"validation_{name}": Variable(text + _HELD_OUT, "nat", True) for name, text in _LOSSES.items()},
+    "validation_accuracy": Variable("classification accuracy" + _HELD_OUT, "1", True),
+    "validation_target_classification_loss": Variable(
+        "classification loss C on the validation set of the target alone", "nat", True
+    ),
+    "validation_target_accuracy": Variable(
+        "classification accuracy on the validation set of the target alone", "1", True
+    ),
     "fresh_distortion": Variable("distortion D on noise that J does not hold", "nat", True),
     "fresh_classification_loss": Variable("classification loss C on noise that J does not hold", "nat", True),
     "effective_sample_size": Variable("(sum w)^2 / sum w^2 of the importance weights, of K", "1", True),

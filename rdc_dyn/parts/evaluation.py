@@ -16,8 +16,13 @@ from rdc_dyn.objective.memory import Evaluation, available_memory, evaluation
 from rdc_dyn.objective.share import Share
 from rdc_dyn.objective.team import Team
 from rdc_dyn.objective.total import Total
+from rdc_dyn.parts.response import multiplies
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.status import UserError
+
+#: Bytes of graphs where nothing asks for products: no graph of second derivatives is built then, and blocks of data
+#: that stay small are faster than large ones (54,000 MNIST images, 160,000 parameters, CPU: see the README).
+_WITHOUT_PRODUCTS = 5e8
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ def build_free_energy(scenario: Scenario, objective: Objective, start: State, gr
         "linearisation_graph": chosen.mode,
         "linearisation_block": chosen.block_size,
         "graph_bytes_per_datum": chosen.bytes_per_datum,
+        "linearisation_products": "batched" if chosen.local.batched else "one by one",
         "curvature_data": count,
     }
     if section.curvature_data is None:
@@ -92,7 +98,10 @@ def _evaluate(
         blocks = tuple(piece for block in blocks if (piece := block.piece(group.rank, group.world)).count)
         if not blocks:
             raise UserError(f"fewer data than processes: nothing is left for process {group.rank} of {group.world}")
-    return evaluation(objective, start.theta, start.controls, section.graph, memory, blocks)
+    graph = section.graph
+    if graph == "auto" and not multiplies(scenario):
+        graph, memory = "recomputed", min(memory, _WITHOUT_PRODUCTS)
+    return evaluation(objective, start.theta, start.controls, graph, memory, blocks)
 
 
 def _totals(group: Group | None, start: State, *chosen: Evaluation) -> tuple[tuple[Total, ...], Team | None]:

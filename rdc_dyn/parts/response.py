@@ -36,6 +36,18 @@ def solves(scenario: Scenario) -> bool:
     return isinstance(section, schema.LinearResponse) or first or corrects
 
 
+def multiplies(scenario: Scenario) -> bool:
+    """Whether a run takes products with A beyond the check of its start; else no graph of ∇J needs to be kept.
+
+    Args:
+        scenario: Any.
+
+    Returns:
+        True where something solves, where the first equilibrium is found by Newton steps, or where folds are watched.
+    """
+    return solves(scenario) or scenario.start.equilibrate.newton_steps > 0 or bool(scenario.process.look_ahead)
+
+
 def build_response(scenario: Scenario, solver: LinearSolver | None, corrector: Corrector) -> ResponseModel:
     """What gives M.
 
@@ -49,7 +61,7 @@ def build_response(scenario: Scenario, solver: LinearSolver | None, corrector: C
     """
     section = scenario.response
     if isinstance(section, schema.FiniteDifference):
-        return FiniteDifference(corrector, section.delta, section.predictor)
+        return FiniteDifference(corrector, section.delta, section.predictor, section.reference)
     if isinstance(section, schema.NoResponse):
         return NoResponse()
     linear = None if solver is None else LinearResponse(solver)

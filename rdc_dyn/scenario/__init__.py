@@ -1,6 +1,6 @@
 """Scenarios: what a run is to do, read from YAML with every mistake reported at once; imports no numerical library."""
 
-from rdc_dyn.scenario.absolute import absolute
+from rdc_dyn.scenario.absolute import absolute, data_root
 from rdc_dyn.scenario.catalogue import catalogue
 from rdc_dyn.scenario.load import from_mapping, load, loads, read, resolve
 from rdc_dyn.scenario.overrides import apply_overrides
@@ -18,6 +18,7 @@ __all__ = [
     "absolute",
     "apply_overrides",
     "catalogue",
+    "data_root",
     "dump",
     "dump_tree",
     "from_mapping",

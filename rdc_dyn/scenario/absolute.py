@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from rdc_dyn.scenario.schema import Scenario
+from rdc_dyn.scenario.schema import Cifar10, Data, Digits, FashionMnist, ImageFolder, Mnist, Npz, Scenario
+
+#: Environment variable that names the folder of data sets where a scenario does not.
+ROOT_VARIABLE = "RDC_DYN_DATA"
+_Part = Digits | Mnist | FashionMnist | Cifar10 | ImageFolder | Npz
+#: Sets that lie in the root folder.
+_IN_ROOT = (Mnist, FashionMnist, Cifar10, ImageFolder)
+
+
+def data_root(section: Data, folder: Path) -> Path | None:
+    """The folder of data sets: `data.root`, or what RDC_DYN_DATA names.
+
+    Args:
+        section: The section data.
+        folder: Folder that relative paths of the scenario start from.
+
+    Returns:
+        The folder; None where neither is given.
+    """
+    if section.root is not None:
+        return folder / section.root
+    named = os.environ.get(ROOT_VARIABLE)
+    return Path(named).absolute() if named else None
 
 
 def absolute(scenario: Scenario, folder: Path) -> Scenario:
@@ -18,12 +41,30 @@ def absolute(scenario: Scenario, folder: Path) -> Scenario:
     Returns:
         The same scenario without relative paths.
     """
+    data = None if scenario.data is None else _absolute_data(scenario.data, folder)
+    return scenario.model_copy(update={"data": data, "start": _located(scenario.start, folder, "from_")})
 
-    def located(section: Any, *keys: str) -> Any:
-        paths = {key: getattr(section, key, None) for key in keys}
-        return section and section.model_copy(update={k: str(folder / v) for k, v in paths.items() if v is not None})
 
-    data = located(scenario.data, "root", "coupling")
-    if data is not None:
-        data = data.model_copy(update={k: located(getattr(data, k), "file") for k in ("source", "target")})
-    return scenario.model_copy(update={"data": data, "start": located(scenario.start, "from_")})
+def _absolute_data(data: Data, folder: Path) -> Data:
+    parts = [data.source, data.target]
+    if data.validation is not None:
+        parts += [data.validation.source, data.validation.target]
+    root = data_root(data, folder)
+
+    def part(of: _Part | None) -> Any:
+        if isinstance(of, ImageFolder):
+            return _located(of, root or folder, "folder")
+        return _located(of, folder, "file")
+
+    update: dict[str, Any] = {key: part(getattr(data, key)) for key in ("source", "target")}
+    if data.validation is not None:
+        held_out = {key: part(getattr(data.validation, key)) for key in ("source", "target")}
+        update["validation"] = data.validation.model_copy(update=held_out)
+    if root is not None and (data.root is not None or any(isinstance(each, _IN_ROOT) for each in parts)):
+        update["root"] = str(root)
+    return _located(data, folder, "coupling").model_copy(update=update)
+
+
+def _located(section: Any, folder: Path, key: str) -> Any:
+    path = getattr(section, key, None)
+    return section if path is None else section.model_copy(update={key: str(folder / path)})

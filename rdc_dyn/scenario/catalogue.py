@@ -43,6 +43,9 @@ def catalogue() -> dict[str, list[tuple[str, str]]]:
     methods = [word for word, _ in _members(schema.Integrator, "method")]
     return {
         "objectives": _members(schema.Objective, "kind"),
+        "encoders": _members(schema.Encoder, "kind"),
+        "decoders": [*_members(schema.Decoder, "kind"), *_words(schema.TableDecoder, "kind")],
+        "classifiers": _members(schema.Classifier, "kind"),
         "data": _members(schema.DataSet, "name"),
         "processes": _members(schema.Process, "kind"),
         "clocks": [(word, _CLOCKS[word]) for word in get_args(clocks)],
@@ -64,9 +67,11 @@ def _members(union: Any, key: str) -> list[tuple[str, str]]:
     members = get_args(union)
     if not (isinstance(members[0], type) and issubclass(members[0], BaseModel)):
         members = get_args(members[0])  # Annotated[A | B, Field(discriminator=...)]
-    words = []
-    for member in members:
-        literal = member.model_fields[key].annotation
-        assert get_origin(literal) is Literal
-        words += [(tag, member.__doc__.strip().splitlines()[0]) for tag in get_args(literal)]
-    return words
+    return [word for member in members for word in _words(member, key)]
+
+
+def _words(section: type[BaseModel], key: str) -> list[tuple[str, str]]:
+    """The tags of one section of a tagged union with the first line of its docstring."""
+    literal = section.model_fields[key].annotation
+    assert get_origin(literal) is Literal and section.__doc__ is not None
+    return [(tag, section.__doc__.strip().splitlines()[0]) for tag in get_args(literal)]

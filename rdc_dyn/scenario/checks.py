@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from rdc_dyn.scenario.data_checks import DATA_CHECKS
+from rdc_dyn.scenario.network_checks import NETWORK_CHECKS
 from rdc_dyn.scenario.numerical_checks import NUMERICAL_CHECKS
 from rdc_dyn.scenario.problems import Finding, Path, show
 from rdc_dyn.scenario.sweep_checks import sweep_form
 from rdc_dyn.scenario.tree import Tree, number, section
 
 _TRANSFERS = ("iso_classification_transfer", "geodesic_transfer")
-_IMAGE_OBJECTIVES = ("amortised", "importance_weighted", "finite_latent")
 _SYMMETRY = 1e-12  # relative: a product such as X'X / n is not symmetric to the last bit
 _SEMIDEFINITE = 1e-10  # relative to the largest eigenvalue: rounding of a singular second moment
 
@@ -30,33 +31,6 @@ def cross_check(tree: Tree) -> list[Finding]:
         What does not fit together.
     """
     return [finding for check in _CHECKS for finding in check(tree)]
-
-
-def _data_needed(tree: Tree) -> Iterator[Finding]:
-    kind = section(tree, "objective").get("kind")
-    if kind not in _IMAGE_OBJECTIVES:
-        return
-    wanted = f"missing; the objective '{kind}' needs data.source, such as {{name: digits}}"
-    if tree.get("data") is None:
-        yield Finding(("data",), wanted)
-    elif isinstance(tree["data"], dict) and tree["data"].get("source") is None:
-        yield Finding(("data", "source"), wanted)
-
-
-def _data_unused(tree: Tree) -> Iterator[Finding]:
-    if section(tree, "objective").get("kind") != "linear_gaussian":
-        return
-    for key in ("source", "target", "coupling", "label_cost", "root", "download", "validation_fraction"):
-        # A resolved scenario writes the defaults out; they say nothing.
-        if section(tree, "data").get(key) not in (None, False, 0):
-            message = "not used: the objective 'linear_gaussian' takes its second moments in place of data"
-            yield Finding(("data", key), message, at_key=True)
-
-
-def _download_needs_root(tree: Tree) -> Iterator[Finding]:
-    data = section(tree, "data")
-    if data.get("download") is True and data.get("root") is None:
-        yield Finding(("data", "root"), "missing; download: true needs a folder to download to")
 
 
 def _alias_only(tree: Tree) -> Iterator[Finding]:
@@ -149,20 +123,6 @@ def _geodesic(tree: Tree) -> Iterator[Finding]:
         yield Finding(("process", "toward"), "the line has a slope already; give either slope or toward", at_key=True)
 
 
-def _coupling(tree: Tree) -> Iterator[Finding]:
-    data, kind = section(tree, "data"), section(tree, "objective").get("kind")
-    if kind not in _IMAGE_OBJECTIVES:
-        return
-    if number(data.get("label_cost")) and (data.get("path", "mixture") == "mixture" or data.get("coupling")):
-        yield Finding(("data", "label_cost"), "only for the optimal plan of path: optimal_transport", at_key=True)
-    if data.get("coupling") is None:
-        return
-    if data.get("path", "mixture") == "mixture":
-        yield Finding(("data", "coupling"), "only with path: optimal_transport; a mixture couples nothing", at_key=True)
-    if data.get("target") is None:
-        yield Finding(("data", "target"), "missing; data.coupling says which datum of it a source datum becomes")
-
-
 def _groups_of_samples(tree: Tree) -> Iterator[Finding]:
     objective = section(tree, "objective")
     samples, group = objective.get("samples", 8), objective.get("importance_samples")
@@ -216,9 +176,7 @@ def _path_end(tree: Tree, key: str) -> Any:
 
 
 _CHECKS: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
-    _data_needed,
-    _data_unused,
-    _download_needs_root,
+    *DATA_CHECKS,
     _alias_only,
     _start_given,
     _path_begins_at_start,
@@ -228,8 +186,8 @@ _CHECKS: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
     _something_held,
     _transfer,
     _geodesic,
-    _coupling,
     _groups_of_samples,
+    *NETWORK_CHECKS,
     *NUMERICAL_CHECKS,
     _second_moments,
     sweep_form,

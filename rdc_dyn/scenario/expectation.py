@@ -94,8 +94,8 @@ def locate(location: tuple[str | int, ...]) -> Target:
             node = variants(node)[str(element)]
         elif "anyOf" in node:
             union = (path, node)
-            # Only list branches have anything below them, so the scalar branch needs no telling apart.
-            node = next(branch for branch in node["anyOf"] if branch.get("type") == "array")
+            # Only list branches have anything below them, so scalar branches need no telling apart.
+            node = next((branch for branch in node["anyOf"] if branch.get("type") == "array"), {})
         elif isinstance(element, int):
             items = node.get("prefixItems")
             parent, node = node, resolve(items[element] if items and element < len(items) else node.get("items", {}))
@@ -161,7 +161,12 @@ def bounds(node: Node) -> str:
 def _describe_list(node: Node) -> str:
     items = node.get("prefixItems")
     one = resolve(items[0] if items else node["items"])
-    plural = {"number": "numbers", "integer": "whole numbers", "array": "lists of numbers"}[one["type"]]
+    plural = " or ".join(_plural(resolve(branch)) for branch in one.get("anyOf", (one,)))
     count = f"{len(items)} " if items else ""
     empty = "non-empty " if node.get("minItems") and not items else ""
-    return " ".join([f"a {empty}list of {count}{plural}", bounds(one)]).strip()
+    return f"a {empty}list of {count}{plural}"
+
+
+def _plural(node: Node) -> str:
+    names = {"number": "numbers", "integer": "whole numbers", "array": "lists of numbers", "string": "texts"}
+    return " ".join([names[node["type"]], bounds(node)]).strip()

@@ -35,7 +35,7 @@ def explain(errors: Iterable[ErrorDetails], tree: Any) -> list[Finding]:
             continue
         finding = _finding(error, target, tree)
         findings.setdefault(finding.path, finding)
-    for path, node in unions.items():
+    for path, node in sorted(unions.items(), key=lambda union: -len(union[0])):
         # A wrong item of a list says more than that neither branch fits.
         if not any(other[: len(path)] == path for other in findings):
             findings[path] = _mismatch(path, node, tree)

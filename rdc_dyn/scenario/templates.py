@@ -36,7 +36,7 @@ dtype: float64            # float64 | float32; float32 cannot reach tight equili
 device: auto              # auto | cpu | cuda | cuda:N
 data:
   source:
-    name: digits          # digits | mnist | fashion_mnist | npz
+    name: digits          # digits | mnist | fashion_mnist | cifar10 | image_folder | npz
     classes: all          # or a list of labels, such as [0, 1, 2, 3, 4]
     limit: 300            # keep this many data; null for all
 objective:
@@ -71,13 +71,14 @@ dtype: float64            # float64 | float32; float32 cannot reach tight equili
 device: auto              # auto | cpu | cuda | cuda:N
 data:
   source:
-    name: digits          # digits | mnist | fashion_mnist | npz
+    name: digits          # digits | mnist | fashion_mnist | cifar10 | image_folder | npz
     classes: all          # or a list of labels, such as [0, 1, 2, 3, 4]
     limit: 500            # keep this many data; null for all
   # target: {name: digits, classes: [5, 6, 7, 8, 9]}   # for a transfer: what the source becomes
   # path: mixture         # mixture | optimal_transport: how the data move from source to target
-  validation_fraction: 0.2   # share of the source that the dynamics never see
-  # root: data            # folder that holds MNIST, relative to this file
+  validation_fraction: 0.2   # share of source and target that the dynamics never see
+  # validation: {source: {name: mnist, split: test}}   # or data sets that are held out in place of a share
+  # root: data            # folder that holds MNIST, relative to this file; null: what RDC_DYN_DATA names
   # download: false       # let torchvision download what is missing from root
 objective:
   kind: amortised         # the encoder e(z|x) is a network | importance_weighted: and weights on its samples

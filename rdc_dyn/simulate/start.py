@@ -65,7 +65,7 @@ def adam(problem: Problem, watch: Watch | None) -> torch.Tensor:
     Raises:
         NumericalFailure: NON_FINITE if a gradient is not finite.
     """
-    theta, draws = problem.start.theta.clone(), stream(problem.seed, problem.start)
+    theta, draws = problem.start.theta.clone(), stream(problem.seed, problem.start.theta)
     optimiser = torch.optim.Adam([theta], lr=problem.learning_rate)
     for step in range(problem.adam_steps):
         part, batch = problem.free_energy, problem.adam_batch

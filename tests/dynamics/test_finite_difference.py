@@ -23,9 +23,12 @@ from rdc_dyn.linalg import Dense
 from rdc_dyn.objective import FreeEnergy, Work
 from rdc_dyn.status import NumericalFailure, Status
 from tests.problems import (
+    amortised,
+    blobs,
     closed_form_hessian,
     controls,
     equilibrium,
+    generator,
     linear_gaussian,
     points_and_events,
     problem,
@@ -125,3 +128,20 @@ def test_a_transfer_to_the_very_end() -> None:
     assert events[-1].values["status"] == "COMPLETED"
     assert points[-1].state.data_position == pytest.approx(1.0)
     assert abs(float(points[-1].at.functionals[2] - points[0].at.functionals[2])) < 5e-3
+
+
+def test_a_reference_cancels_what_a_short_correction_still_improves() -> None:
+    """From a point beside the surface, by Adam steps that do not reach it, on minibatches."""
+    objective, at = amortised(blobs(120)), controls(0.8, 2.5)
+    exact = linear_response(equilibrium(objective, at), Dense(), 0.0).matrix[1:, :2]
+    free_energy = FreeEnergy(objective, Work())
+    off = 0.03 * torch.randn(objective.size, generator=generator(), dtype=torch.float64)
+    beside = free_energy.linearise(equilibrium(objective, at).theta + off, at)
+    errors = []
+    for reference in (False, True):
+        model = FiniteDifference(Gradient(300, 5e-3, 30), 0.02, reference=reference)
+        before = free_energy.work.corrector_iterations
+        errors.append(float((model.at_point(free_energy, beside, None).matrix[1:, :2] - exact).norm()))
+        assert free_energy.work.corrector_iterations - before == (900 if reference else 600)
+    assert errors[0] > 3 * float(exact.norm())
+    assert errors[1] < float(exact.norm())

@@ -33,9 +33,9 @@ def pairs() -> Amortised:
     return amortised(Data(source.source, target.source, None, 3))
 
 
-def test_a_stream_belongs_to_seed_and_state() -> None:
-    a, b = State(torch.zeros(3), controls(1.0, 2.0)), State(torch.zeros(3), controls(1.0, 2.1))
-    drawn = [torch.rand(4, generator=stream(seed, state)) for seed, state in ((0, a), (0, a), (1, a), (0, b))]
+def test_a_stream_belongs_to_seed_and_theta() -> None:
+    a, b = torch.zeros(3), torch.tensor([0.0, 0.0, 1e-12])
+    drawn = [torch.rand(4, generator=stream(seed, theta)) for seed, theta in ((0, a), (0, a), (1, a), (0, b))]
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2]) and not torch.equal(drawn[0], drawn[3])
 

@@ -15,7 +15,7 @@ from torch import Tensor
 import rdc_dyn
 from rdc_dyn.dynamics import linear_response
 from rdc_dyn.linalg import Dense
-from rdc_dyn.objective import Data, FreeEnergy, Objective, Sample, Work
+from rdc_dyn.objective import Data, FreeEnergy, Objective, Work
 from rdc_dyn.objective import coupling as couplings
 from rdc_dyn.objective.coupling import Coupling, optimal_coupling, read_coupling
 from rdc_dyn.objective.datasets import Selection, Transport, load_data
@@ -34,12 +34,10 @@ from tests.problems import (
 from tests.tiny import images
 
 
-def moving(count: int = 20, goal: int = 30, validation: int = 0) -> Data:
+def moving(count: int = 20, goal: int = 30) -> Data:
     """Two unlike sets of blobs, coupled optimally."""
-    source, target = blobs(count + validation, seed=1).source, blobs(goal, seed=2).source
-    held = Sample(source.x[count:], source.y[count:]) if validation else None
-    source = Sample(source.x[:count], source.y[:count])
-    return Data(source, target, held, 3, optimal_coupling(source.x, target.x))
+    source, target = blobs(count, seed=1).source, blobs(goal, seed=2).source
+    return Data(source, target, None, 3, optimal_coupling(source.x, target.x))
 
 
 OBJECTIVES: dict[str, Callable[[Data], Objective]] = {
@@ -154,15 +152,6 @@ def test_a_datum_of_a_network_objective_takes_its_noise_along(name: str) -> None
     ends = [objective.diagnostics(theta, 0.4, 1.5, t) for t in (0.0, 1.0)]
     assert ends[0] == pytest.approx(alone.diagnostics(theta, 0.4, 1.5, 0.0), rel=1e-12)
     assert ends[1]["fresh_distortion"] != pytest.approx(ends[0]["fresh_distortion"], rel=1e-3)
-
-
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_validation_set_does_not_move(name: str) -> None:
-    objective = OBJECTIVES[name](moving(validation=6))
-    theta = objective.initial(generator())
-    ends = [objective.diagnostics(theta, 0.4, 1.5, t) for t in (0.0, 0.7)]
-    validation = [{k: v for k, v in end.items() if k.startswith("validation")} for end in ends]
-    assert len(validation[0]) == 4 and validation[0] == validation[1]
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -39,6 +39,8 @@ _OPTIONAL = [
     "validation_classification_loss",
     "validation_free_energy",
     "validation_accuracy",
+    "validation_target_accuracy",
+    "validation_target_classification_loss",
     "fresh_distortion",
     "fresh_classification_loss",
 ]

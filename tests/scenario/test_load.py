@@ -371,7 +371,10 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
     words = {kind: [word for word, _ in members] for kind, members in listed.items()}
     assert words == {
         "objectives": ["amortised", "importance_weighted", "finite_latent", "linear_gaussian"],
-        "data": ["digits", "mnist", "fashion_mnist", "npz"],
+        "encoders": ["mlp", "resnet18", "module"],
+        "decoders": ["mlp", "deconv", "module", "table"],
+        "classifiers": ["linear", "mlp", "module"],
+        "data": ["digits", "mnist", "fashion_mnist", "cifar10", "image_folder", "npz"],
         "processes": [
             "prescribed",
             "iso_classification",

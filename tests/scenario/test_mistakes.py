@@ -150,7 +150,33 @@ VAE_CASES: list[tuple[list[Edit], str, str]] = [
     (
         [("  samples: 8", "  classifier: @linear")],
         "objective.classifier",
-        "a section with the keys kind, got the string",
+        "a section with kind: one of linear, mlp, module, got the string",
+    ),
+    ([("encoder: {kind: mlp", "encoder: {kind: @resnet")], "objective.encoder.kind", "did you mean 'resnet18'"),
+    (
+        [("decoder: {kind: mlp", "decoder: {kind: @resnet18")],
+        "objective.decoder.kind",
+        "choose one of: mlp, deconv, mod",
+    ),
+    (
+        [
+            (
+                "{kind: mlp, hidden: [32, 16], latent_dim: 4, activation: tanh}",
+                "{kind: resnet18, latent_dim: 4, groups: @5}",
+            )
+        ],
+        "objective.encoder.groups",
+        "must divide objective.encoder.width, which is 64, got 5; the nearest is 4",
+    ),
+    (
+        [("{kind: mlp, hidden: [32], likelihood", "{kind: deconv, @hidden: [32], likelihood")],
+        "objective.decoder.hidden",
+        "not a key of kind 'deconv', only of: mlp",
+    ),
+    (
+        [("  samples: 8", "  classifier: {@hidden: [4]}")],
+        "objective.classifier.hidden",
+        "not a key of kind 'linear', only of: mlp",
     ),
     ([("lam: 0.5", "lam: @-0.5")], "start.lam", "must be >= 0, got -0.5"),
     ([("  lam: 0.5\n", ""), ("start:", "@start:")], "start.lam", "missing; give a number >= 0, or start.from"),

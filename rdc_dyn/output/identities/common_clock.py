@@ -22,6 +22,7 @@ SMOOTH = frozenset(
         "weight_penalty",
         "fresh_distortion",
         "fresh_classification_loss",
+        "validation_target_classification_loss",
         "effective_sample_size",
         "free_energy_data_derivative",
         "free_energy_data_curvature",
@@ -29,7 +30,9 @@ SMOOTH = frozenset(
     }
 )
 #: Continuous at best, or recorded at some points only: linear between neighbours.
-LINEAR = frozenset({"accuracy", "validation_accuracy", "smallest_eigenvalue", "singular_distance"})
+LINEAR = frozenset(
+    {"accuracy", "validation_accuracy", "validation_target_accuracy", "smallest_eigenvalue", "singular_distance"}
+)
 #: What a bound is claimed by: never smaller than at the neighbours.
 RESIDUALS = frozenset({"equilibrium_residual", "constraint_residual", "krylov_residual"})
 

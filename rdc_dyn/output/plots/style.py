@@ -39,6 +39,8 @@ LABELS: dict[str, str] = {
     "validation_classification_loss": r"validation classification loss $C$ (nat)",
     "validation_free_energy": r"validation free energy $J$ (nat)",
     "validation_accuracy": "validation accuracy",
+    "validation_target_classification_loss": r"validation classification loss $C$ of the target (nat)",
+    "validation_target_accuracy": "validation accuracy of the target",
     "fresh_distortion": r"distortion $D$ on fresh noise (nat)",
     "fresh_classification_loss": r"classification loss $C$ on fresh noise (nat)",
     "equilibrium_residual": r"$\|\nabla_\theta J\|$ (nat)",

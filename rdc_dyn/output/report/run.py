@@ -14,7 +14,8 @@ from rdc_dyn.status import DataError
 
 _SUMMARY = ("time", "lam", "gamma", "data_position", "rate", "distortion", "classification_loss", "weight_penalty",
             "free_energy", "accuracy", "validation_distortion", "validation_classification_loss",
-            "validation_accuracy", "smallest_eigenvalue")  # fmt: skip
+            "validation_accuracy", "validation_target_classification_loss", "validation_target_accuracy",
+            "smallest_eigenvalue")  # fmt: skip
 _COST = ("gradient_evaluations", "hessian_vector_products", "vector_field_evaluations", "krylov_iterations",
          "corrector_iterations", "wall_time")  # fmt: skip
 #: A table of events stops after so many; the trajectory has them all.

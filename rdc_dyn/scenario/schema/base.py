@@ -21,6 +21,8 @@ Widths = Annotated[tuple[Count, ...], BeforeValidator(list_to_tuple)]
 Row = Annotated[tuple[Finite, ...], BeforeValidator(list_to_tuple)]
 Matrix = Annotated[tuple[Row, ...], BeforeValidator(list_to_tuple)]
 Labels = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(list_to_tuple)]
+ClassName = Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)]
+ClassNames = Annotated[tuple[ClassName, ...], Field(min_length=1), BeforeValidator(list_to_tuple)]
 Interval = Annotated[tuple[Finite, Finite], BeforeValidator(list_to_tuple)]
 Activation = Literal["tanh", "softplus", "silu", "gelu", "sigmoid"]
 

@@ -6,47 +6,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.schema.base import Activation, Count, Matrix, NonNegative, Positive, Section, Widths
-
-
-class MlpEncoder(Section):
-    """Multilayer perceptron giving the mean and log-variance of e(z|x)."""
-
-    kind: Literal["mlp"]
-    hidden: Widths
-    latent_dim: Count
-    activation: Activation = "tanh"
-
-
-class MlpDecoder(Section):
-    """Multilayer perceptron giving d(x|z)."""
-
-    kind: Literal["mlp"]
-    hidden: Widths
-    likelihood: Literal["gaussian", "bernoulli"]
-    variance: Positive = Field(default=0.05, description="of a gaussian likelihood, per component of x")
-    activation: Activation = "tanh"
+from rdc_dyn.scenario.schema.base import Count, Matrix, NonNegative, Positive, Section
+from rdc_dyn.scenario.schema.networks import Classifier, Decoder, Encoder, LikelihoodName, LinearClassifier, Variance
 
 
 class TableDecoder(Section):
     """One free distribution d(x|z) for each z of a finite alphabet."""
 
     kind: Literal["table"] = "table"
-    likelihood: Literal["gaussian", "bernoulli"]
-    variance: Positive = Field(default=0.05, description="of a gaussian likelihood, per component of x")
-
-
-class LinearClassifier(Section):
-    """c(y|z) is the softmax of a linear map of z."""
-
-    kind: Literal["linear"] = "linear"
+    likelihood: LikelihoodName
+    variance: Variance = 0.05
 
 
 class _Variational(Section):
     kind: str
-    encoder: MlpEncoder
-    decoder: MlpDecoder
-    classifier: LinearClassifier = LinearClassifier()
+    encoder: Encoder
+    decoder: Decoder
+    classifier: Classifier = LinearClassifier()
     samples: Count = Field(default=8, description="frozen scrambled-Sobol samples of z per datum")
     weight_prior_precision: NonNegative = Field(
         default=1e-2, description="rho of the weight prior rho/2 |theta|^2 in J"

@@ -46,6 +46,11 @@ class FiniteDifference(Section):
         default=0.01, description="shift of lam, gamma and, where data move, of data_position"
     )
     predictor: bool = Field(default=False, description="difference theta too; false: theta waits for the corrector")
+    reference: bool = Field(
+        default=False,
+        description="difference against an equilibration at lam and gamma themselves, by the same minibatches: what a "
+        "corrector that stops short of the surface still improves there cancels",
+    )
     solver: Solver = Field(default=Cg(method="cg"), description=_SOLVER)
 
 

@@ -1,0 +1,54 @@
+"""z ↦ image by four transposed convolutions: 1 → ⌈H/8⌉ → ⌈H/4⌉ → ⌈H/2⌉ → H."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from rdc_dyn.objective.architectures.base import ACTIVATIONS, Shape
+
+
+@dataclass(frozen=True)
+class Deconv:
+    """A code as an image of one pixel and d channels, which grows to 4 w, 2 w, w and C channels.
+
+    The paper says "4-layer deconvolutional decoder" and no more; channels, kernels and activation are chosen here.
+
+    Attributes:
+        width: w.
+        activation: Between the layers, one of `ACTIVATIONS`.
+    """
+
+    width: int = 64
+    activation: str = "silu"
+
+    def build(self, inputs: Shape, outputs: Shape) -> nn.Module:
+        """A decoder of codes to images (C, H, W)."""
+        return _Deconvolution(self, math.prod(inputs), outputs)
+
+
+class _Deconvolution(nn.Module):
+    def __init__(self, chosen: Deconv, latent_dim: int, shape: Shape) -> None:
+        super().__init__()
+        channels = (latent_dim, 4 * chosen.width, 2 * chosen.width, chosen.width, shape[0])
+        height, width = shape[1:]
+        sides = [(1, 1), *((-(-height // shrink), -(-width // shrink)) for shrink in (8, 4, 2, 1))]
+        layers: list[nn.Module] = []
+        with torch.device("meta"):
+            for number, ((c, d), (n, m)) in enumerate(zip(pairwise(channels), pairwise(sides))):
+                if number == 0:
+                    layers.append(nn.ConvTranspose2d(c, d, m))
+                    continue
+                # With stride 2 and padding 1 a kernel of 4 makes 2 n of n pixels, a kernel of 3 makes 2 n − 1.
+                kernel = (4 if m[0] == 2 * n[0] else 3, 4 if m[1] == 2 * n[1] else 3)
+                layers += [ACTIVATIONS[chosen.activation](), nn.ConvTranspose2d(c, d, kernel, stride=2, padding=1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Images of all codes, flattened; leading dimensions are kept."""
+        images: Tensor = self.layers(z.flatten(0, -2)[:, :, None, None])
+        return images.flatten(1).unflatten(0, z.shape[:-1])

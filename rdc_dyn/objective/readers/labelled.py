@@ -1,0 +1,104 @@
+"""(x_i, y_i), i < N: labels at hand, inputs on demand, so that what is not chosen is never decoded or converted."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from rdc_dyn.status import DataError
+
+Rows = Int[Tensor, "n"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to take of a data set.
+
+    Attributes:
+        name: digits, mnist, fashion_mnist, cifar10, image_folder or npz.
+        classes: Classes to keep, by label or by name, renumbered 0, 1, … in the order given; None for all.
+        limit: Most data to keep, drawn at random; None for all.
+        path: torchvision's root folder, the folder of images, or the npz file.
+        download: Whether torchvision may download.
+        split: Which part of mnist, fashion_mnist or cifar10.
+        size: Height and width that images of a folder are brought to.
+        channels: Colours of images of a folder.
+    """
+
+    name: str
+    classes: tuple[int | str, ...] | None = None
+    limit: int | None = None
+    path: Path | None = None
+    download: bool = False
+    split: Literal["train", "test"] = "train"
+    size: int | None = None
+    channels: Literal["rgb", "grey"] = "rgb"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A data set of which only the labels have been looked at.
+
+    Attributes:
+        where: How messages call it.
+        y: Labels, shape (N,).
+        shape: Shape of one x; of an image (channel, height, width).
+        inputs: x of some rows in a floating-point type, flattened, on the CPU.
+        names: Names of the classes, by label; empty where they have none.
+        numbered: Whether a class may be called by its label.
+    """
+
+    where: str
+    y: Int[Tensor, "N"]
+    shape: tuple[int, ...]
+    inputs: Callable[[Rows, torch.dtype], Float[Tensor, "n d"]]
+    names: tuple[str, ...] = ()
+    numbered: bool = True
+
+    def labels(self, classes: Sequence[int | str]) -> list[int]:
+        """The labels of classes.
+
+        Args:
+            classes: Labels or names.
+
+        Returns:
+            A label for each.
+
+        Raises:
+            DataError: If one is not there, or there twice.
+        """
+        found = [self._label(one) for one in classes]
+        for place, label in enumerate(found):
+            if label in found[:place]:
+                raise DataError(f"{self.where}: class {classes[place]} is given twice")
+            if not bool((self.y == label).any()):
+                raise DataError(f"{self.where}: has no datum of class {classes[place]}")
+        return found
+
+    def _label(self, one: int | str) -> int:
+        if self.numbered and not isinstance(one, str):
+            return one
+        if str(one) in self.names:
+            return self.names.index(str(one))
+        if not self.names:
+            raise DataError(f"{self.where}: has no class '{one}'; its classes are whole numbers")
+        near = difflib.get_close_matches(str(one), self.names, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise DataError(f"{self.where}: has no class '{one}'; choose of: {listed(self.names)}{hint}")
+
+
+def listed(words: Sequence[object]) -> str:
+    """The first twenty words, with commas."""
+    return ", ".join(map(str, words[:20])) + (", ..." if len(words) > 20 else "")
+
+
+def unit_levels(levels: Int[Tensor, "n *s"], dtype: torch.dtype) -> Float[Tensor, "n d"]:
+    """Grey values 0 … 255 as numbers from 0 to 1, flattened."""
+    return levels.flatten(1).to(dtype).div_(255)

@@ -1,0 +1,48 @@
+"""Arrays x (data, ...) and y (labels) of a NumPy file."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rdc_dyn.objective.npz_file import read_arrays
+from rdc_dyn.objective.readers.labelled import Labelled, Rows, Selection
+from rdc_dyn.status import DataError
+
+_DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+def read_npz(selection: Selection) -> Labelled:
+    """Read the arrays; an x of three dimensions is (channel, height, width), one of two a single channel.
+
+    Args:
+        selection: `path` is the file.
+
+    Returns:
+        The data.
+
+    Raises:
+        DataError: If the file is not readable or the arrays are of the wrong kind.
+    """
+    path = selection.path
+    assert path is not None  # the scenario names a file
+    x, y = read_arrays(path, "x", "y")
+    if x.ndim < 2 or y.ndim != 1:
+        raise DataError(f"{path}: x has shape {x.shape}, y has shape {y.shape}; expected (N, ...) and (N,)")
+    if len(x) != len(y):
+        raise DataError(f"{path}: {len(x)} inputs but {len(y)} labels")
+    wrong = np.flatnonzero(~((y >= 0) & (y < 2**31) & (y == np.floor(y))))  # a NaN fails every comparison
+    if wrong.size:
+        raise DataError(f"{path}: datum {wrong[0]} has label {y[wrong[0]]}; expected whole numbers from 0")
+    flat = x.reshape(len(x), int(np.prod(x.shape[1:])))
+
+    def inputs(rows: Rows, dtype: torch.dtype) -> Tensor:
+        with np.errstate(over="ignore"):  # a number too large becomes infinite, which the check of the data names
+            return torch.from_numpy(flat[rows.numpy()].astype(_DTYPES[dtype], copy=False))
+
+    return Labelled(selection.name, torch.from_numpy(y.astype(np.int64)), _shape(x.shape[1:]), inputs)
+
+
+def _shape(one: tuple[int, ...]) -> tuple[int, ...]:
+    return (1, *one) if len(one) == 2 else one

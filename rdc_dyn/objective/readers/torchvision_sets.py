@@ -1,0 +1,79 @@
+"""MNIST, Fashion-MNIST and CIFAR-10 as torchvision reads them from its root folder, grey values divided by 255."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rdc_dyn.objective.readers.labelled import Labelled, Rows, Selection, unit_levels
+from rdc_dyn.status import DataError
+
+#: torchvision's class for a set, and where that looks for its files below the root folder.
+_SETS = {
+    "mnist": ("MNIST", "MNIST/raw"),
+    "fashion_mnist": ("FashionMNIST", "FashionMNIST/raw"),
+    "cifar10": ("CIFAR10", "cifar-10-batches-py"),
+}
+
+
+def read_torchvision(selection: Selection) -> Labelled:
+    """Read the training or the test images.
+
+    CIFAR-10 comes as pickles, which could run any program: torchvision compares the md5 of each file with that of the
+    published one before it opens it.
+
+    Args:
+        selection: `path` is the root folder.
+
+    Returns:
+        The data; those of CIFAR-10 and Fashion-MNIST have names.
+
+    Raises:
+        DataError: If the files are not there or damaged.
+    """
+    from torchvision import datasets
+
+    name = selection.name
+    kind, folder = _SETS[name]
+    if selection.path is None:
+        raise DataError(
+            f"data.root is not set; {name} is read from the folder that holds {folder}: set data.root, or the "
+            "environment variable RDC_DYN_DATA"
+        )
+    try:
+        images = getattr(datasets, kind)(
+            str(selection.path), train=selection.split == "train", download=selection.download
+        )
+    except Exception as error:  # whatever torchvision makes of missing and of damaged files
+        raise DataError(_not_read(selection.path, name, folder, error)) from None
+    pixels, y = _arrays(images)
+    if len(pixels) != len(y):
+        raise DataError(f"{selection.path / folder}: {len(pixels)} images but {len(y)} labels")
+    shape = tuple(pixels.shape[1:])
+
+    def inputs(rows: Rows, dtype: torch.dtype) -> Tensor:
+        return unit_levels(pixels[rows], dtype)
+
+    names = () if name == "mnist" else tuple(images.classes)  # torchvision calls a nought "0 - zero"
+    return Labelled(name, y, shape if len(shape) == 3 else (1, *shape), inputs, names)
+
+
+def _arrays(images: Any) -> tuple[Tensor, Tensor]:
+    """Pixels, channel first, and labels."""
+    if isinstance(images.data, Tensor):
+        return images.data, images.targets.long()
+    return torch.from_numpy(images.data.transpose(0, 3, 1, 2)), torch.tensor(images.targets)
+
+
+def _not_read(root: Path, name: str, folder: str, error: Exception) -> str:
+    """Say what to do, and which file it is where the folder is there."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if (root / folder).is_dir():
+        return f"{root / folder}: a file of {name} is missing or damaged; put torchvision's files there anew ({reason})"
+    return (
+        f"{root}: {name} not found; put torchvision's files in {folder} there, set data.root or the environment "
+        f"variable RDC_DYN_DATA to the folder that has them, or set data.download: true ({reason})"
+    )

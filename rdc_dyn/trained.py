@@ -1,0 +1,73 @@
+"""θ of a run's last checkpoint as encoder, decoder and classifier that anyone can call."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from rdc_dyn import scenario as scenarios
+from rdc_dyn.objective.networks import Layout, Networks
+from rdc_dyn.output.checkpoint import load_checkpoint
+from rdc_dyn.output.run_directory import last_checkpoint, open_run
+from rdc_dyn.parts import PARTS, Ends, Own, build_networks, check_own
+from rdc_dyn.scenario import schema
+from rdc_dyn.status import DataError, UserError
+
+
+def load_networks(run: str | os.PathLike[str], networks: Own | None = None) -> dict[str, nn.Module]:
+    """The networks of a run as they were at its last checkpoint.
+
+    Args:
+        run: A run directory, of a run that is finished or not.
+        networks: The modules that the run was given, for the parts whose kind is module. They stay as they are.
+
+    Returns:
+        `encoder`, which takes rows (N, n) and gives mean and log-variance (N, 2 d), `decoder` and `classifier`, which
+        take codes (M, d): on the CPU, in the dtype of the run.
+
+    Raises:
+        UserError: If the run has no networks, or the modules are not those of the run.
+        DataError: If there is no such run, or no checkpoint in it.
+    """
+    path, own = Path(run), networks or {}
+    attributes = open_run(path).attrs
+    scenario = scenarios.loads(attributes["scenario"])
+    section = scenario.objective
+    if not isinstance(section, schema.Amortised | schema.ImportanceWeighted):
+        raise UserError(f"{path}: is a run of {section.kind}, which has no networks")
+    if "x_shape" not in attributes:
+        raise DataError(f"{path}: does not say what its networks connect; run its scenario again")
+    check_own(section, own)
+    theta = load_checkpoint(last_checkpoint(path)).theta
+    return filled(build_networks(section, Ends.recorded(attributes), own, theta), theta)
+
+
+def filled(networks: Networks, theta: Tensor) -> dict[str, nn.Module]:
+    """Networks with θ as their parameters.
+
+    Args:
+        networks: Encoder, decoder and classifier; those on the meta device get memory.
+        theta: θ, on the CPU.
+
+    Returns:
+        The three.
+
+    Raises:
+        UserError: If θ has another length.
+    """
+    layout = Layout.of(networks)
+    if layout.size != len(theta):
+        raise UserError(
+            f"networks: have {layout.size} parameters, the run has {len(theta)}; expected the modules that it was given"
+        )
+    for module in networks.children():
+        if any(parameter.is_meta for parameter in module.parameters()):
+            module.to_empty(device=theta.device).to(theta.dtype)
+    parameters = dict(networks.named_parameters())
+    with torch.no_grad():
+        for name, values in layout.unflatten(theta).items():
+            parameters[name].copy_(values)
+    return {part: getattr(networks, part) for part in PARTS}

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from rdc_dyn.comparison import compare
     from rdc_dyn.output.open_sweep import open_sweep
     from rdc_dyn.output.run_directory import open_run
-    from rdc_dyn.runner import RunWarning, run
+    from rdc_dyn.recorder import RunWarning
+    from rdc_dyn.resumption import resume
+    from rdc_dyn.runner import run
     from rdc_dyn.scenario import Scenario, ScenarioError
     from rdc_dyn.status import DataError, Status, UserError
     from rdc_dyn.sweeps import sweep
 
 _PUBLIC = {
     "DataError": "rdc_dyn.status",
-    "RunWarning": "rdc_dyn.runner",
+    "RunWarning": "rdc_dyn.recorder",
     "Scenario": "rdc_dyn.scenario",
     "ScenarioError": "rdc_dyn.scenario",
     "Status": "rdc_dyn.status",
@@ -30,6 +32,7 @@ _PUBLIC = {
     "compare": "rdc_dyn.comparison",
     "open_run": "rdc_dyn.output.run_directory",
     "open_sweep": "rdc_dyn.output.open_sweep",
+    "resume": "rdc_dyn.resumption",
     "run": "rdc_dyn.runner",
     "sweep": "rdc_dyn.sweeps",
 }
@@ -44,6 +47,7 @@ __all__ = [
     "compare",
     "open_run",
     "open_sweep",
+    "resume",
     "run",
     "sweep",
 ]

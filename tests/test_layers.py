@@ -13,13 +13,28 @@ import rdc_dyn
 
 _PACKAGE = Path(rdc_dyn.__file__).parent
 _ANALYSIS = _PACKAGE.parent / "analysis"
-_FLOW = ("status", "linalg", "objective", "dynamics", "simulate", "parts", "build", "runner", "sweeps")
+_FLOW = (
+    "status",
+    "linalg",
+    "objective",
+    "dynamics",
+    "simulate",
+    "parts",
+    "build",
+    "recorder",
+    "runner",
+    "resumption",
+    "sweeps",
+)
 #: What each part may import besides itself and, in the flow, what comes before it.
 _BESIDES = {
     "simulate": {"output.record"},
     "parts": {"output", "scenario"},
     "build": {"output", "scenario"},
-    "runner": {"output", "scenario"},
+    "recorder": {"output", "scenario", "signals"},
+    "runner": {"output", "scenario", "signals"},
+    "resumption": {"output", "scenario", "signals"},
+    "signals": set[str](),
     "doctor": {*_FLOW[: _FLOW.index("runner")], "output", "scenario"},
     "sweeps": {"output", "scenario"},
     "comparison": {*_FLOW[: _FLOW.index("runner")], "output", "scenario"},

@@ -19,7 +19,7 @@ from rdc_dyn.output.lock import Lock
 from rdc_dyn.output.log import LOG
 from rdc_dyn.output.progress import Progress, Silent
 from rdc_dyn.output.record import Event
-from rdc_dyn.output.run_directory import SCENARIO, TRAJECTORY, checkpoints, open_run
+from rdc_dyn.output.run_directory import DIGESTS, SCENARIO, TRAJECTORY, checkpoints, open_run
 from rdc_dyn.output.run_writer import RunWriter
 from rdc_dyn.output.segments import repair
 from rdc_dyn.recorder import RESUMABLE, Recorder
@@ -77,7 +77,8 @@ def resume(
     """
     path, began = Path(run), time.monotonic()
     scenario = _scenario(path, device)
-    ended = open_run(path) if (path / TRAJECTORY).is_file() and not force else None
+    # Digests come last: without them the run died before it had ended in every respect.
+    ended = open_run(path) if (path / DIGESTS).is_file() and (path / TRAJECTORY).is_file() and not force else None
     if ended is not None and ended.attrs["status"] not in RESUMABLE:
         if ended.attrs["status"] == Status.COMPLETED.name:
             return ended

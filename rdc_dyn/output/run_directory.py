@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import xarray as xr
@@ -153,15 +154,14 @@ def read_digests(path: Path) -> dict[str, str]:
     return found
 
 
-def write_digests(path: Path) -> None:
+def write_digests(path: Path, without: Sequence[Path] = ()) -> None:
     """Write `SHA256SUMS`, which `sha256sum -c` reads too.
 
     Args:
         path: A run directory.
+        without: Files to leave out.
     """
-    names = [SCENARIO, TRAJECTORY]
-    names += [
-        f"{folder}/{file.name}" for folder in (SEGMENTS, CHECKPOINTS) for file in sorted((path / folder).glob("[0-9]*"))
-    ]
-    lines = [f"{sha256(path / name)}  {name}\n" for name in names]
-    commit_text(path / DIGESTS, "".join(lines))
+    files = [path / SCENARIO, path / TRAJECTORY]
+    files += [file for folder in (SEGMENTS, CHECKPOINTS) for file in sorted((path / folder).glob("[0-9]*"))]
+    kept = [file for file in files if file not in without]
+    commit_text(path / DIGESTS, "".join(f"{sha256(file)}  {file.relative_to(path)}\n" for file in kept))

@@ -202,9 +202,9 @@ class RunWriter:
         trajectory = joined(parts, attributes)
         require_space(self.path, trajectory.nbytes + _SPARE)
         write_netcdf(trajectory, self.path / TRAJECTORY)
-        if whole and not theta:
-            remove(checkpoints(self.path))
-        write_digests(self.path)
+        passing = checkpoints(self.path) if whole and not theta else []
+        write_digests(self.path, without=passing)
+        remove(passing)
         self.close()
         return trajectory
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rdc_dyn.commands import compare, doctor, info, plot, report, resume, run, sweep
+from rdc_dyn.commands import compare, doctor, info, plot, report, resume, run, sweep, verify
 from rdc_dyn.commands.shared import OVERRIDE, reported
 from rdc_dyn.output.provenance import program_version
 from rdc_dyn.status import UserError
@@ -70,6 +70,7 @@ def list_(kind: str | None) -> None:
 for _command in (
     run.run,
     resume.resume,
+    verify.verify,
     doctor.doctor,
     plot.plot,
     info.info,

@@ -75,7 +75,7 @@ def start(run: Path, tree: dict[str, Any]) -> BaseProcess:
     return spawn(begin_or_resume, run, tree)
 
 
-def spawn(work: Callable[..., None], *arguments: Any) -> BaseProcess:
+def spawn(work: Callable[..., Any], *arguments: Any) -> BaseProcess:
     """A process that has everything imported already."""
     process = _CONTEXT.Process(target=work, args=arguments)
     process.start()

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from rdc_dyn.comparison import compare
     from rdc_dyn.output.open_sweep import open_sweep
     from rdc_dyn.output.run_directory import open_run
-    from rdc_dyn.runner import RunWarning, run
+    from rdc_dyn.recorder import RunWarning
+    from rdc_dyn.resumption import resume
+    from rdc_dyn.runner import run
     from rdc_dyn.scenario import Scenario, ScenarioError
     from rdc_dyn.status import DataError, Status, UserError
     from rdc_dyn.sweeps import sweep
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "DataError": "rdc_dyn.status",
-    "RunWarning": "rdc_dyn.runner",
+    "RunWarning": "rdc_dyn.recorder",
     "Scenario": "rdc_dyn.scenario",
     "ScenarioError": "rdc_dyn.scenario",
     "Status": "rdc_dyn.status",
@@ -32,6 +34,7 @@ _PUBLIC = {
     "load_networks": "rdc_dyn.trained",
     "open_run": "rdc_dyn.output.run_directory",
     "open_sweep": "rdc_dyn.output.open_sweep",
+    "resume": "rdc_dyn.resumption",
     "run": "rdc_dyn.runner",
     "sweep": "rdc_dyn.sweeps",
 }
@@ -47,6 +50,7 @@ __all__ = [
     "load_networks",
     "open_run",
     "open_sweep",
+    "resume",
     "run",
     "sweep",
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rdc_dyn.commands import compare, doctor, info, plot, report, run, sweep
+from rdc_dyn.commands import compare, doctor, info, plot, report, resume, run, sweep, verify
 from rdc_dyn.commands.shared import OVERRIDE, reported
 from rdc_dyn.output.provenance import program_version
 from rdc_dyn.status import UserError
@@ -67,7 +67,17 @@ def list_(kind: str | None) -> None:
                 click.echo(f"  {member:<{width}}  {text.rstrip('.')}")
 
 
-for _command in (run.run, doctor.doctor, plot.plot, info.info, sweep.sweep, compare.compare, report.report):
+for _command in (
+    run.run,
+    resume.resume,
+    verify.verify,
+    doctor.doctor,
+    plot.plot,
+    info.info,
+    sweep.sweep,
+    compare.compare,
+    report.report,
+):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,103 +15,23 @@ import xarray as xr
 
 from rdc_dyn import scenario as scenarios
 from rdc_dyn.build import Built, build
-from rdc_dyn.output.checkpoint import Checkpoint, save_checkpoint
-from rdc_dyn.output.dataset import to_dataset
-from rdc_dyn.output.events import EVENTS, as_mappings, to_text
+from rdc_dyn.output.in_memory import InMemory, Store
 from rdc_dyn.output.progress import Progress, Silent
 from rdc_dyn.output.provenance import provenance
-from rdc_dyn.output.record import Event, Record
-from rdc_dyn.output.run_directory import RunWriter
+from rdc_dyn.output.record import Event
+from rdc_dyn.output.run_writer import RunWriter
 from rdc_dyn.parts import Own
+from rdc_dyn.recorder import Recorder, RunWarning
 from rdc_dyn.scenario import Scenario
-from rdc_dyn.simulate import Point, noise_gap, simulate, to_record
+from rdc_dyn.signals import Signals
+from rdc_dyn.simulate import Point, simulate
 from rdc_dyn.status import Status, UserError
-
-
-class RunWarning(UserWarning):
-    """A run ended early, or its result should not be trusted as it stands."""
 
 
 class Interrupted(KeyboardInterrupt):
     """SIGTERM, handled like SIGINT but with its own exit code."""
 
     exit_code = 143
-
-
-@dataclass
-class Recorder:
-    """Keeps records, and writes them as they come.
-
-    Attributes:
-        scenario: What is run.
-        built: What it became.
-        writer: Writes the run directory, or None in memory.
-        progress: Tells the user.
-        records: Recorded so far.
-        events: What happened between them.
-    """
-
-    scenario: Scenario
-    built: Built
-    writer: RunWriter | None
-    progress: Progress
-    records: list[Record]
-    events: list[Event] = field(default_factory=list)
-    warned: bool = False
-    unrecorded: Point | None = None
-    last: Point | None = None
-    checkpointed: int = -1
-
-    def point(self, point: Point) -> None:
-        """Record the point if it is its turn."""
-        self.last = point
-        if point.index % self.scenario.output.every and not point.jump:
-            self.unrecorded = point
-            return
-        self._record(point)
-
-    def _record(self, point: Point) -> None:
-        # A signal may come at any line: the point counts as unrecorded until its record is in the list.
-        self.unrecorded = point
-        turn = len(self.records) % self.scenario.output.checkpoint_every == 0
-        start, end = self.scenario.process.span
-        record = to_record(self.built.problem, point, stability=turn or point.time == end)
-        self.records.append(record)
-        self.unrecorded = None
-        if self.writer is not None:
-            self.writer.record(record)
-            if turn:
-                self._checkpoint(point)
-        self.progress.record(record, (point.time - start) / (end - start))
-        gap = noise_gap(record)
-        if gap is not None and not self.warned:
-            self.warned = True
-            warnings.warn(gap.text, RunWarning, stacklevel=2)
-            self.event(gap)
-
-    def event(self, event: Event) -> None:
-        """Keep an event, log it and show it."""
-        self.events.append(event)
-        if self.writer is not None:
-            self.writer.event(event)
-        self.progress.event(event)
-
-    def finish(self, end: Event) -> None:
-        """Record and checkpoint the last point, whatever its turn, and log the end."""
-        if self.unrecorded is not None:
-            self._record(self.unrecorded)
-        if self.last is not None and self.writer is not None:
-            self._checkpoint(self.last)
-        self.event(end)
-
-    def _checkpoint(self, point: Point) -> None:
-        index = len(self.records) - 1
-        if self.writer is None or self.scenario.output.theta == "none" or index == self.checkpointed:
-            return
-        digest = f"{self.scenario.objective.kind} {self.built.data_digest}"
-        checkpoint = Checkpoint(point.at.theta, point.at.controls, point.time, digest)
-        save_checkpoint(self.writer.checkpoint_path(index), checkpoint)
-        self.checkpointed = index
 
 
 def run(
@@ -188,24 +107,48 @@ def run_scenario(
     if scenario.sweep is not None:
         raise UserError(f"{scenario.name}: its section sweep makes it many runs; use rdc-dyn sweep, or rdc_dyn.sweep")
     scenario = scenarios.absolute(scenario, folder)
-    built = build(scenario, folder, device, networks)
-    follow = partial(_follow, scenario, built, output, began, max_time, progress or Silent())
-    return follow() if built.team is None else built.team.lead(follow)
+    if device is not None:  # the scenario of a run directory is that of its run
+        scenario = scenario.model_copy(update={"device": device})
+
+    def follow(built: Built, signals: Signals) -> xr.Dataset:
+        text = scenarios.dump(scenario)
+        store: Store = InMemory() if output is None else RunWriter.create(Path(output), text)
+        recorder = Recorder(scenario, built, built.problem, store, progress or Silent(), signals)
+        return carry(recorder, describe_run(scenario, built), None, began, max_time)
+
+    return guarded(lambda: build(scenario, folder, device, networks), follow)
 
 
-def _follow(
-    scenario: Scenario,
-    built: Built,
-    output: str | os.PathLike[str] | None,
-    began: float,
-    max_time: float | None,
-    progress: Progress,
-) -> xr.Dataset:
-    """Simulate and write; see `run`."""
-    text, team = scenarios.dump(scenario), built.team
-    attributes = provenance(
+def guarded(make: Callable[[], Built], follow: Callable[[Built, Signals], xr.Dataset]) -> xr.Dataset:
+    """Build on every process, then follow the path on the first, with signals that do not cut a commit in two.
+
+    Args:
+        make: Builds.
+        follow: Follows.
+
+    Returns:
+        The trajectory, on every process.
+    """
+    built, signals = make(), Signals()
+    with signals.guarded():
+        program = partial(follow, built, signals)
+        return program() if built.team is None else built.team.lead(program)
+
+
+def describe_run(scenario: Scenario, built: Built) -> dict[str, str | int | float]:
+    """Attributes of a trajectory.
+
+    Args:
+        scenario: What is run.
+        built: What it became.
+
+    Returns:
+        Strings and numbers.
+    """
+    team = built.team
+    return provenance(
         name=scenario.name,
-        scenario=text,
+        scenario=scenarios.dump(scenario),
         seed=scenario.seed,
         device=built.device_name,
         dtype=scenario.dtype,
@@ -217,53 +160,83 @@ def _follow(
         parameters=built.problem.free_energy.objective.size,
         choices=built.choices,
     )
-    writer = None if output is None else RunWriter.create(Path(output), text)
-    recorder = Recorder(scenario, built, writer, progress, [])
+
+
+def carry(
+    recorder: Recorder,
+    attributes: Mapping[str, str | int | float],
+    resumed: Point | None,
+    began: float,
+    max_time: float | None,
+) -> xr.Dataset:
+    """Simulate and keep what comes; see `run`.
+
+    Args:
+        recorder: Keeps it.
+        attributes: Of the trajectory.
+        resumed: The point to go on from, or None.
+        began: When the run began, by the monotonic clock.
+        max_time: Seconds.
+
+    Returns:
+        The trajectory.
+
+    Raises:
+        UserError: As `run` does; a directory that holds no point by then is removed, unless it was there before.
+    """
+    store = recorder.store
+    fresh = resumed is None and store.lasting and not store.count
     try:
-        if writer is not None:
-            writer.begin(attributes)
-        end = _drive(recorder, began, max_time)
-        recorder.finish(end)
-        status = {"status": end.values["status"], "status_message": end.text, "status_detail": end.values["detail"]}
-        bracket = {name: end.values[name] for name in ("stopped_after", "stopped_before") if name in end.values}
-        happened = {EVENTS: to_text(as_mappings(recorder.events))}
-        trajectory = to_dataset(recorder.records, {**attributes, **status, **bracket, **happened})
-        if writer is not None:
-            writer.finish(trajectory)
+        with recorder.signals.held():
+            store.begin(attributes)
+        end = drive(recorder, resumed, began, max_time)
+        trajectory = recorder.finish(end)
     except UserError:
-        if writer is not None and not recorder.records:
-            writer.discard()
+        if fresh and not store.count:
+            store.discard()
         raise
     finally:
-        progress.close()
-        if writer is not None:
-            writer.close()
+        recorder.progress.close()
+        store.close()
     if end.values["status"] != Status.COMPLETED.name:
         warnings.warn(f"{end.values['status']}: {end.text}", RunWarning, stacklevel=2)
     return trajectory
 
 
-def _drive(recorder: Recorder, began: float, max_time: float | None) -> Event:
-    """Take points and events from the simulation until it ends, the time is up, or a signal comes."""
-    clock = recorder.scenario.process.span[0]
+def drive(recorder: Recorder, resumed: Point | None, began: float, max_time: float | None) -> Event:
+    """Take points and events from the simulation until it ends, the time is up, or a signal comes.
+
+    Args:
+        recorder: Keeps them.
+        resumed: The point to go on from, or None.
+        began: When the run began, by the monotonic clock.
+        max_time: Seconds.
+
+    Returns:
+        The end.
+
+    Raises:
+        RuntimeError: If the simulation ends without saying how, which it never does.
+    """
+    clock, last = recorder.scenario.process.span
     try:
-        for item in simulate(recorder.built.problem, recorder.progress.equilibrating):
+        if resumed is not None:
+            recorder.point(resumed, resumed=True)
+        for item in simulate(recorder.problem, recorder.progress.equilibrating, resumed):
             if isinstance(item, Event):
                 if item.kind == "end":
+                    recorder.complete()
                     return item
                 recorder.event(item)
                 continue
-            recorder.point(item)
             clock = item.time
-            if (
-                max_time is not None
-                and time.monotonic() - began > max_time
-                and clock != recorder.scenario.process.span[1]
-            ):
-                status = Status.TIME_LIMIT
-                return Event("end", clock, status.value, {"status": status.name, "detail": f"{max_time:g} s"})
+            recorder.point(item)
+            if max_time is not None and time.monotonic() - began > max_time and clock != last:
+                return _stopped(clock, Status.TIME_LIMIT, f"{max_time:g} s")
     except KeyboardInterrupt as signal:
-        status = Status.INTERRUPTED
-        detail = "SIGTERM" if isinstance(signal, Interrupted) else "SIGINT"
-        return Event("end", clock, status.value, {"status": status.name, "detail": detail})
-    raise AssertionError("a simulation ends with an event")
+        return _stopped(clock, Status.INTERRUPTED, "SIGTERM" if isinstance(signal, Interrupted) else "SIGINT")
+    raise RuntimeError("a simulation ends with an event")
+
+
+def _stopped(clock: float, status: Status, detail: str) -> Event:
+    return Event("end", clock, status.value, {"status": status.name, "detail": detail})

@@ -182,7 +182,9 @@ def test_run_then_info_then_plot(tmp_path: Path) -> None:
     result = invoke("run", write(tmp_path, linear_gaussian()), "-o", run, "--set", "integrator.step_size=0.2")
     assert result.exit_code == 0, result.output
     assert "completed" in result.output
-    assert {p.name for p in run.iterdir()} == {"trajectory.nc", "scenario.yaml", "log.jsonl", "checkpoints"}
+    assert {p.name for p in run.iterdir()} == {
+        "trajectory.nc", "scenario.yaml", "log.jsonl", "checkpoints", "segments", "SHA256SUMS", ".lock"
+    }  # fmt: skip
     with xr.open_dataset(run / "trajectory.nc") as ds:
         assert ds.sizes["time"] == 3
     info = invoke("info", run)

@@ -13,18 +13,34 @@ import rdc_dyn
 
 _PACKAGE = Path(rdc_dyn.__file__).parent
 _ANALYSIS = _PACKAGE.parent / "analysis"
-_FLOW = ("status", "linalg", "objective", "dynamics", "simulate", "parts", "build", "runner", "sweeps")
+_FLOW = (
+    "status",
+    "linalg",
+    "objective",
+    "dynamics",
+    "simulate",
+    "parts",
+    "build",
+    "recorder",
+    "runner",
+    "resumption",
+    "sweeps",
+)
 #: What each part may import besides itself and, in the flow, what comes before it.
 _BESIDES = {
     "simulate": {"output.record"},
     "parts": {"output", "scenario"},
     "build": {"output", "scenario"},
-    "runner": {"output", "scenario"},
     "trained": {*_FLOW[: _FLOW.index("build")], "output", "scenario"},
+    "recorder": {"output", "scenario", "signals"},
+    "runner": {"output", "scenario", "signals"},
+    "resumption": {"output", "scenario", "signals"},
+    "signals": set[str](),
+    "verify": {"output", "status"},
     "doctor": {*_FLOW[: _FLOW.index("runner")], "output", "scenario"},
     "sweeps": {"output", "scenario"},
     "comparison": {*_FLOW[: _FLOW.index("runner")], "output", "scenario"},
-    "commands": {*_FLOW, "output", "scenario", "doctor", "comparison"},
+    "commands": {*_FLOW, "output", "scenario", "doctor", "comparison", "verify"},
     "cli": {"commands", "output", "scenario", "status"},
     "scenario": {"status"},
     "output": {"status"},

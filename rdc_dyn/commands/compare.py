@@ -40,7 +40,7 @@ def compare(
         write_csv(comparison, csv_file)
         click.echo(f"wrote {csv_file}")
     if netcdf is not None:
-        from rdc_dyn.output.run_directory import write_netcdf
+        from rdc_dyn.output.netcdf import write_netcdf
 
         write_netcdf(comparison, netcdf)
         click.echo(f"wrote {netcdf}")

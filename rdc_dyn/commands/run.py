@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
-import warnings
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-from rdc_dyn.commands.shared import OVERRIDE, reported, seconds, sentence, tell
-from rdc_dyn.status import Status, UserError
+from rdc_dyn.commands.shared import OVERRIDE, conclude, listen, reported, seconds, tell
+from rdc_dyn.status import UserError
 
 
 @click.command()
@@ -38,29 +34,23 @@ def run(
     from rdc_dyn.scenario import load
 
     loaded = load(scenario, overrides)
+    from rdc_dyn.output.run_directory import vacant
+
     # Of several processes a late one would look when the first has made it; so they leave this to the run itself.
-    if os.environ.get("WORLD_SIZE", "1") == "1" and output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if os.environ.get("WORLD_SIZE", "1") == "1" and not vacant(output):
         raise UserError(f"{output}: already exists and is not empty; name another run directory with -o")
     from rdc_dyn.build import build
     from rdc_dyn.output.progress import choose_progress
-    from rdc_dyn.runner import Interrupted, RunWarning, run_scenario
+    from rdc_dyn.runner import run_scenario
 
     folder = scenario.resolve().parent
     if dry_run:
         _describe(build(loaded, folder, device), output)
         return
 
-    def terminate(number: int, frame: FrameType | None) -> NoReturn:
-        raise Interrupted
-
-    signal.signal(signal.SIGTERM, terminate)
-    warnings.simplefilter("ignore", RunWarning)  # the progress display says it
+    listen()
     trajectory = run_scenario(loaded, folder, output, device=device, max_time=max_time, progress=choose_progress(quiet))
-    status = Status[trajectory.attrs["status"]]
-    detail = trajectory.attrs["status_detail"]
-    tell(sentence(status.name, status.value, detail), err=status is not Status.COMPLETED)
-    tell(f"{trajectory.sizes['time']} points in {output}", err=status is not Status.COMPLETED)
-    sys.exit(143 if detail == "SIGTERM" else status.exit_code)
+    conclude(trajectory, output)
 
 
 def _describe(built: Any, output: Path) -> None:

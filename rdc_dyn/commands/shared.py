@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
+import warnings
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from rdc_dyn.status import UserError
+from rdc_dyn.status import Status, UserError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 #: Overrides of single keys.
 OVERRIDE = click.option(
@@ -52,6 +59,39 @@ def reported(command: Callable[..., Any]) -> Callable[..., Any]:
             sys.exit(getattr(signal_, "exit_code", 130))
 
     return wrapper
+
+
+def listen() -> None:
+    """Let SIGINT and SIGTERM end a run with a checkpoint, and a second SIGINT at once."""
+    from rdc_dyn.recorder import RunWarning
+    from rdc_dyn.runner import Interrupted
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # also in the middle of a long call of a library
+        raise KeyboardInterrupt
+
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
+        raise Interrupted
+
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, terminate)
+    warnings.simplefilter("ignore", RunWarning)  # the progress display says it
+
+
+def conclude(trajectory: xr.Dataset, path: Path) -> NoReturn:
+    """Say how a run ended, and end with its exit code.
+
+    Args:
+        trajectory: Of the run.
+        path: Its run directory.
+    """
+    status, detail = Status[trajectory.attrs["status"]], trajectory.attrs["status_detail"]
+    failed = status is not Status.COMPLETED
+    tell(sentence(status.name, status.value, detail), err=failed)
+    tell(f"{trajectory.sizes['time']} points in {path}", err=failed)
+    if status in (Status.TIME_LIMIT, Status.INTERRUPTED):
+        tell(f"rdc-dyn resume {path} goes on from here", err=True)
+    sys.exit(143 if detail == "SIGTERM" else status.exit_code)
 
 
 def seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:

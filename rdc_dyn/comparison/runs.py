@@ -11,7 +11,8 @@ from typing import Any
 
 import xarray as xr
 
-from rdc_dyn.output.run_directory import LOG, TRAJECTORY, open_run
+from rdc_dyn.output.log import LOG
+from rdc_dyn.output.run_directory import TRAJECTORY, open_run
 from rdc_dyn.scenario import ScenarioError
 from rdc_dyn.scenario.document import parse_scenario
 from rdc_dyn.status import DataError, Status

@@ -10,7 +10,7 @@ from rdc_dyn.linalg.kronecker import Kronecker
 from rdc_dyn.linalg.minres import Minres
 from rdc_dyn.linalg.morse import Spectrum, dense_spectrum, spectrum
 from rdc_dyn.linalg.nystrom import Nystrom
-from rdc_dyn.linalg.preconditioner import Preconditioner
+from rdc_dyn.linalg.preconditioner import Learned, Preconditioner
 from rdc_dyn.linalg.recipe import Approximation, Recipe
 from rdc_dyn.linalg.ritz import RitzPair, largest_ratio
 
@@ -22,6 +22,7 @@ __all__ = [
     "Factorised",
     "Identity",
     "Kronecker",
+    "Learned",
     "LinearSolution",
     "LinearSolver",
     "Minres",

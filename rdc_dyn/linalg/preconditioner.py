@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -18,6 +19,39 @@ from rdc_dyn.linalg.recipe import Approximation, Recipe
 MEMORY = 40
 #: Rent over price at which M is built anew where nothing else is said.
 PATIENCE = 1.0
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a preconditioner knows at a moment, small enough to be kept: where M was built, not M itself.
+
+    A factor has P² numbers and costs P products; built again at the same place it is the same to the last bit.
+
+    Attributes:
+        place: θ and controls where M was built; None where it was not built, or for an operator without a state.
+        here: Whether that is the operator at hand.
+        kernel: Zero modes in force, or None.
+        s: Directions of the pairs, or None where there are none.
+        y: Their images.
+        scale: γ of the updates.
+        price: Of a build, in products.
+        first: Products for a right-hand side that the first solve after the build took, or None.
+        rent: Products beyond those, since.
+        builds: Builds so far.
+        products: Products that they took.
+    """
+
+    place: tuple[Vector, Tensor] | None
+    here: bool
+    kernel: Rows | None
+    s: Rows | None
+    y: Rows | None
+    scale: float
+    price: int
+    first: float | None
+    rent: float
+    builds: int
+    products: int
 
 
 class Preconditioner:
@@ -53,6 +87,7 @@ class Preconditioner:
         self._update: LimitedMemory | None = None
         self._kernel: Rows | None = None
         self._built_at: weakref.ref[SymmetricOperator] | None = None
+        self._place: tuple[Vector, Tensor] | None = None
         self._price = 0
         self._first: float | None = None
         self._rent = 0.0
@@ -67,6 +102,11 @@ class Preconditioner:
         of all by Ritz values 0.29 to 0.92, the worst 20 of the first 40 0.28 to 0.83.
         """
         return 2 * self.memory
+
+    @property
+    def ready(self) -> bool:
+        """Whether M can be applied."""
+        return self._base is not None and self._kernel is not None
 
     def prepare(self, operator: SymmetricOperator) -> None:
         """Build M at this operator if there is none or if the rule says so, and take over its kernel."""
@@ -139,11 +179,54 @@ class Preconditioner:
         assert self._base is not None
         return self._base.most_negative
 
+    def learned(self, operator: SymmetricOperator) -> Learned:
+        """What it knows; `restore` makes it know that again.
+
+        Args:
+            operator: The operator at hand.
+
+        Returns:
+            It; later builds and solves do not change it.
+        """
+        update = self._update
+        return Learned(
+            place=self._place if self._base is not None else None,
+            here=self._built_at is not None and self._built_at() is operator,
+            kernel=self._kernel,
+            s=None if update is None else update.s,
+            y=None if update is None else update.y,
+            scale=1.0 if update is None else update.scale,
+            price=self._price,
+            first=self._first,
+            rent=self._rent,
+            builds=self.builds,
+            products=self.products,
+        )
+
+    def restore(self, learned: Learned, operator: SymmetricOperator | None) -> None:
+        """Know what was known at another time.
+
+        Args:
+            learned: What `learned` gave.
+            operator: A at `learned.place`, the operator at hand itself if M was built there; None without a place.
+
+        Raises:
+            NumericalFailure: If M cannot be built there.
+        """
+        if operator is not None:
+            self._build(operator)
+        if learned.s is not None and learned.y is not None:
+            self._update = LimitedMemory.of(learned.s, learned.y, learned.scale)
+        self._kernel, self._price, self._first, self._rent = learned.kernel, learned.price, learned.first, learned.rent
+        self.builds, self.products = learned.builds, learned.products
+
     def _build(self, operator: SymmetricOperator) -> None:
         self._base = self.recipe.build(operator)
         self._update, self._first, self._rent = None, None, 0.0
         self._price = self.recipe.products(operator.size)
         self._built_at = weakref.ref(operator)
+        theta, controls = getattr(operator, "theta", None), getattr(operator, "controls", None)
+        self._place = None if theta is None or controls is None else (theta, controls)
         self.builds += 1
         self.products += self._price
 

@@ -1,80 +1,118 @@
-"""θ and controls in safetensors files with a digest: no pickle, no silent bit flips."""
+"""All that a run goes on from, in safetensors with one digest over every byte of the file; never pickle."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from dataclasses import dataclass
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load as from_bytes
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from rdc_dyn.output.commit import commit
+from rdc_dyn.output.log import read_record, record_line
+from rdc_dyn.output.record import Record
+from rdc_dyn.output.segments import Segment
 from rdc_dyn.status import DataError
 
-_FORMAT = "rdc_dyn checkpoint 1"
+_FORMAT = "rdc_dyn checkpoint 2"
+#: The digest stands in the header of the file and is taken with zeros in its own place.
+_ZEROS = "0" * 64
+_DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+#: Largest header in bytes, and most rows of the length of θ: what a file may claim before it is read.
+_HEADER, _ROWS = 32 << 20, 4096
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state that a run can start from.
+    """A state that a run can go on from, or another begin with.
 
     Attributes:
-        theta: θ, shape (P,), on the CPU.
-        controls: (λ, γ, t).
-        time: Process clock.
-        objective: Digest of the data and the objective section; θ means nothing to another objective.
+        tensors: By name, on the CPU; `theta`, shape (P,), and `controls`, (λ, γ, t), are among them.
+        values: Plain values by name, with the clock under `time`.
+        objective: Kind of the objective and digest of the data; θ means nothing to another objective.
+        attributes: Those of the trajectory: scenario, versions, digests.
+        segments: Pieces of the trajectory that were committed before.
+        records: Points since the last piece.
+        events: Events since the last piece, as the log has them.
     """
 
-    theta: Float[Tensor, "P"]
-    controls: Float[Tensor, "3"]
-    time: float
+    tensors: Mapping[str, Tensor]
+    values: Mapping[str, Any]
     objective: str
+    attributes: Mapping[str, str | int | float] = field(default_factory=dict)
+    segments: Sequence[Segment] = ()
+    records: Sequence[Record] = ()
+    events: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def theta(self) -> Tensor:
+        """θ, shape (P,)."""
+        return self.tensors["theta"]
+
+    @property
+    def controls(self) -> Tensor:
+        """(λ, γ, t)."""
+        return self.tensors["controls"]
+
+    @property
+    def time(self) -> float:
+        """Process clock."""
+        return float(self.values["time"])
 
 
-def _digest(theta: Tensor, controls: Tensor, time: float, objective: str) -> str:
-    content = hashlib.sha256(f"{time!r} {objective} {theta.dtype}".encode())
-    for tensor in (theta, controls):
-        content.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return content.hexdigest()
-
-
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint under a temporary name and rename it when it is whole.
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> str:
+    """Commit a checkpoint.
 
     Args:
         path: File to write; its folder must exist.
         checkpoint: What to write.
 
+    Returns:
+        SHA-256 of the file.
+
     Raises:
         DataError: If it cannot be written.
     """
-    theta, controls = checkpoint.theta.detach().cpu().contiguous(), checkpoint.controls.detach().cpu().contiguous()
     header = {
         "format": _FORMAT,
-        "time": repr(checkpoint.time),
         "objective": checkpoint.objective,
-        "sha256": _digest(theta, controls, checkpoint.time, checkpoint.objective),
+        "values": checkpoint.values,
+        "attributes": checkpoint.attributes,
+        "segments": [segment.plain() for segment in checkpoint.segments],
+        "records": [record_line(record) for record in checkpoint.records],
+        "events": list(checkpoint.events),
     }
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        save_file({"theta": theta, "controls": controls}, temporary, metadata={"rdc_dyn": json.dumps(header)})
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{path}: cannot write the checkpoint ({error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    # A copy of each: two names may share memory, which the format does not allow.
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in checkpoint.tensors.items()}
+    content = to_bytes(tensors, {"rdc_dyn": json.dumps(header), "sha256": _ZEROS})
+    whole = content.replace(_field(_ZEROS), _field(hashlib.sha256(content).hexdigest()), 1)
+    return commit(path, lambda file: file.write_bytes(whole), lambda file: _require(file, whole))
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint and compare its digest.
+def _field(digest: str) -> bytes:
+    return f'"sha256":"{digest}"'.encode()
+
+
+def _require(file: Path, content: bytes) -> None:
+    if file.read_bytes() != content:
+        raise OSError("what was written does not read back")
+
+
+def load_checkpoint(path: Path, parameters: int | None = None) -> Checkpoint:
+    """Read a checkpoint after its digest was compared.
 
     Args:
-        path: File that `save_checkpoint` wrote.
+        path: File that `save_checkpoint` wrote, or a stranger did.
+        parameters: P, where it is known: a file that is larger than its state could be is not read.
 
     Returns:
         The checkpoint, on the CPU.
@@ -82,18 +120,70 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         DataError: If the file is missing, not a checkpoint, or damaged.
     """
+    content = _read(path, parameters)
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            header = json.loads((file.metadata() or {})["rdc_dyn"])
-            theta, controls = file.get_tensor("theta"), file.get_tensor("controls")
-        time, objective, digest = float(header["time"]), str(header["objective"]), header["sha256"]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: not a readable checkpoint ({error})") from None
+        header = json.loads(_metadata(content)["rdc_dyn"])
+        if header["format"] != _FORMAT:
+            raise DataError(f"{path}: not a checkpoint of this program, its format is {str(header['format'])[:60]!r}")
+        tensors = from_bytes(content)
+        checkpoint = Checkpoint(
+            tensors=tensors,
+            values=dict(header["values"]),
+            objective=str(header["objective"]),
+            attributes=dict(header["attributes"]),
+            segments=tuple(Segment.of(each) for each in header["segments"]),
+            records=tuple(read_record(each) for each in header["records"]),
+            events=tuple(dict(each) for each in header["events"]),
+        )
+        theta, controls, _ = checkpoint.theta, checkpoint.controls, checkpoint.time
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
+        raise DataError(f"{path}: not a readable checkpoint ({_short(error)})") from None
     shapes_fit = theta.ndim == 1 and controls.shape == (3,) and theta.dtype == controls.dtype
-    if header.get("format") != _FORMAT or not shapes_fit or not theta.dtype.is_floating_point:
+    if not shapes_fit or not theta.dtype.is_floating_point:
         raise DataError(f"{path}: not a checkpoint of this program")
-    if digest != _digest(theta, controls, time, objective):
-        raise DataError(f"{path}: the content does not match its digest, the file is damaged")
     if not bool(torch.isfinite(theta).all() and torch.isfinite(controls).all()):
         raise DataError(f"{path}: theta is not finite")
-    return Checkpoint(theta, controls, time, objective)
+    return checkpoint
+
+
+def _read(path: Path, parameters: int | None) -> bytes:
+    """The bytes of a file whose digest is right."""
+    if path.exists() and not path.is_file():  # a pipe would never end, or never begin
+        raise DataError(f"{path}: not a readable checkpoint (no regular file)")
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            if parameters is not None and size > 2 * _HEADER + 8 * _ROWS * (parameters + 8):
+                raise DataError(f"{path}: {size / 1e6:.0f} MB are too large for {parameters} parameters")
+            file.seek(0)
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else _HEADER + 1
+            if length > min(_HEADER, size):
+                raise DataError(f"{path}: not a readable checkpoint (no header of a sensible length)")
+            header = file.read(length)
+            found = _DIGEST.findall(header)
+            if len(found) != 1:
+                raise DataError(f"{path}: not a readable checkpoint (it carries no digest)")
+            digest = hashlib.sha256(start + header.replace(_field(found[0].decode()), _field(_ZEROS), 1))
+            rest = bytearray()
+            while block := file.read(1 << 20):
+                digest.update(block)
+                rest += block
+    except OSError as error:
+        raise DataError(f"{path}: not a readable checkpoint ({error.strerror or error})") from None
+    if digest.hexdigest().encode() != found[0]:
+        raise DataError(f"{path}: the content does not match its digest, the file is damaged")
+    return start + header + bytes(rest)
+
+
+def _metadata(content: bytes) -> Mapping[str, Any]:
+    length = struct.unpack("<Q", content[:8])[0]
+    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+    if not isinstance(metadata, dict):
+        raise TypeError("no metadata")
+    return metadata
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:200] + " ..."

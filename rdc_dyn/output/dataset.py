@@ -24,15 +24,44 @@ def to_dataset(records: Sequence[Record], attributes: Mapping[str, str | int | f
         Dataset with the dimension coordinate `time`, coordinates `lam`, `gamma`, `data_position`, one variable for each
         name in `VARIABLES`, and `response(functional, control, time)`. Floating point throughout.
     """
-    time = np.array([r.time for r in records], dtype=np.float64)
-    variables = {}
-    for name, variable in VARIABLES.items():
-        column = np.array([r.values.get(name, np.nan) for r in records], dtype=np.float64)
-        if variable.optional and not any(name in r.values for r in records):
-            continue
-        attrs = {"long_name": variable.long_name, "units": variable.units}
-        variables[name] = xr.Variable("time", column, attrs)
+    columns = {
+        name: np.array([r.values.get(name, np.nan) for r in records], dtype=np.float64)
+        for name, variable in VARIABLES.items()
+        if not variable.optional or any(name in r.values for r in records)
+    }
     response = np.array([r.response for r in records], dtype=np.float64).reshape(-1, 3, 3).transpose(1, 2, 0)
+    return _assembled(np.array([r.time for r in records], dtype=np.float64), columns, response, attributes)
+
+
+def joined(parts: Sequence[xr.Dataset], attributes: Mapping[str, str | int | float]) -> xr.Dataset:
+    """One trajectory of its pieces, the same to the last bit as from all their records at once.
+
+    Args:
+        parts: Trajectories in the order of the clock, at least one.
+        attributes: Attributes of the dataset.
+
+    Returns:
+        The trajectory; what only some pieces have is NaN in the others.
+    """
+
+    def column(name: str) -> np.ndarray:
+        return np.concatenate([p[name].values if name in p else np.full(p.sizes["time"], np.nan) for p in parts])
+
+    columns = {name: column(name) for name in VARIABLES if any(name in part for part in parts)}
+    response = np.concatenate([part["response"].values for part in parts], axis=2)
+    return _assembled(column("time"), columns, response, attributes)
+
+
+def _assembled(
+    time: np.ndarray,
+    columns: Mapping[str, np.ndarray],
+    response: np.ndarray,
+    attributes: Mapping[str, str | int | float],
+) -> xr.Dataset:
+    variables = {}
+    for name, column in columns.items():
+        attrs = {"long_name": VARIABLES[name].long_name, "units": VARIABLES[name].units}
+        variables[name] = xr.Variable("time", column, attrs)
     variables["response"] = xr.Variable(
         ("functional", "control", "time"),
         response,

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from rdc_dyn.output.plain import encode
-from rdc_dyn.output.record import JUMPS, Event
+from rdc_dyn.output.record import JUMPS
 from rdc_dyn.status import DataError
 
 #: The attribute.
@@ -33,18 +33,6 @@ _ATTRS = {
     "step_size": {"long_name": "length of the step that failed", "units": "1"},
     "halved_to": {"long_name": "length that is tried next, unless the branch is left or the path stops", "units": "1"},
 }
-
-
-def as_mappings(events: Iterable[Event]) -> list[dict[str, Any]]:
-    """Events as the lines of a log have them.
-
-    Args:
-        events: Events.
-
-    Returns:
-        For each its kind under `event`, its time and text, and its values.
-    """
-    return [{"event": event.kind, "time": event.time, "text": event.text, **event.values} for event in events]
 
 
 def to_text(events: Iterable[Mapping[str, Any]]) -> str:
@@ -77,7 +65,8 @@ def events(run: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
         if EVENTS not in run.attrs:
             raise DataError("events: the trajectory has no attribute events; expected one that rdc_dyn ran or opened")
         return _table([_read(line) for line in run.attrs[EVENTS].splitlines()])
-    from rdc_dyn.output.run_directory import LOG, open_run, read_log
+    from rdc_dyn.output.log import LOG, read_log
+    from rdc_dyn.output.run_directory import open_run
 
     path = Path(run)
     return _table(read_log(path)[1]) if (path / LOG).is_file() else events(open_run(path))

@@ -23,6 +23,15 @@ def program_version() -> str:
         return "unknown"
 
 
+def processor() -> str:
+    """Model of the processor, whose instructions decide the last bits; unknown where the system does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
 def commit() -> str:
     """Commit of the checkout that the program runs from, with -dirty where files differ; unknown outside one."""
     folder = Path(__file__).resolve().parents[1]
@@ -87,6 +96,7 @@ def provenance(
         "processes": processes,
         **({} if backend is None else {"backend": backend}),
         "platform": platform.platform(),
+        "processor": processor(),
         "data_digest": data_digest,
         **({} if coupling_digest is None else {"coupling_digest": coupling_digest}),
         "parameters": parameters,

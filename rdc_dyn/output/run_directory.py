@@ -1,177 +1,41 @@
-"""A run directory: `scenario.yaml`, `log.jsonl`, `checkpoints/` and, at the end, `trajectory.nc`."""
+"""A run directory, as it is read: `trajectory.nc` where the run has ended, else what it has logged."""
 
 from __future__ import annotations
 
-import json
-import math
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
 
 import xarray as xr
 
+from rdc_dyn.output.commit import commit_text, sha256
 from rdc_dyn.output.dataset import to_dataset
-from rdc_dyn.output.events import EVENTS, as_mappings, to_text
-from rdc_dyn.output.plain import encode
-from rdc_dyn.output.record import Event, Record
-from rdc_dyn.status import DataError, UserError
+from rdc_dyn.output.events import EVENTS, to_text
+from rdc_dyn.output.lock import LOCK
+from rdc_dyn.output.log import read_log
+from rdc_dyn.output.netcdf import read_netcdf
+from rdc_dyn.output.segments import SEGMENTS
+from rdc_dyn.status import DataError
 
-TRAJECTORY, LOG, SCENARIO, CHECKPOINTS = "trajectory.nc", "log.jsonl", "scenario.yaml", "checkpoints"
-
-
-def _decode(value: Any) -> float:
-    return math.nan if value is None else float(value)
-
-
-@dataclass
-class RunWriter:
-    """Writes a run directory while the run goes on; every line is on disk before the next step begins.
-
-    Attributes:
-        path: The directory.
-        log: The open log file.
-    """
-
-    path: Path
-    log: IO[str]
-
-    @classmethod
-    def create(cls, path: Path, scenario: str) -> RunWriter:
-        """Make the directory and write the resolved scenario into it.
-
-        Args:
-            path: Directory that does not exist yet, or is empty.
-            scenario: YAML text.
-
-        Returns:
-            The writer.
-
-        Raises:
-            UserError: If the directory already holds something (exit code 2).
-            DataError: If it cannot be made (exit code 4).
-        """
-        try:
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                raise UserError(f"{path}: already exists and is not empty; name another run directory with -o")
-            (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-            (path / SCENARIO).write_text(scenario, encoding="utf-8")
-            return cls(path, open(path / LOG, "x", encoding="utf-8"))  # closed by close()
-        except OSError as error:
-            raise DataError(f"{path}: cannot write the run directory ({error.strerror or error})") from None
-
-    def record(self, record: Record) -> None:
-        """Append a recorded point to the log."""
-        self._line({"event": "record", "time": record.time, **record.values, "response": record.response})
-
-    def event(self, event: Event) -> None:
-        """Append an event to the log."""
-        self._line(*as_mappings([event]))
-
-    def begin(self, attributes: Mapping[str, Any]) -> None:
-        """Append the attributes of the trajectory, so that an unfinished run has them too."""
-        self._line({"event": "attributes", "attributes": dict(attributes)})
-
-    def _line(self, content: Mapping[str, Any]) -> None:
-        line = json.dumps(encode(content), allow_nan=False) + "\n"
-        try:
-            self.log.write(line)
-            self.log.flush()
-            os.fsync(self.log.fileno())
-        except OSError as error:
-            raise DataError(f"{self.path / LOG}: cannot write ({error.strerror or error})") from None
-
-    def checkpoint_path(self, index: int) -> Path:
-        """Where the checkpoint of the record with this index goes."""
-        return self.path / CHECKPOINTS / f"{index:06d}.safetensors"
-
-    def finish(self, trajectory: xr.Dataset) -> None:
-        """Close the log and write `trajectory.nc`, under a temporary name until it is whole."""
-        self.close()
-        write_netcdf(trajectory, self.path / TRAJECTORY)
-
-    def discard(self) -> None:
-        """Remove what `create` made, for a run that turned out to be a mistake before its first record."""
-        self.close()
-        with suppress(OSError):
-            for file in (self.path / LOG, self.path / SCENARIO):
-                file.unlink(missing_ok=True)
-            for folder in (self.path / CHECKPOINTS, self.path):
-                folder.rmdir()
-
-    def close(self) -> None:
-        """Close the log; a line that could not be written has been reported already."""
-        with suppress(OSError):
-            self.log.close()
+TRAJECTORY, SCENARIO, CHECKPOINTS, DIGESTS = "trajectory.nc", "scenario.yaml", "checkpoints", "SHA256SUMS"
+_NAMED = re.compile(r"[0-9]{6,}\.safetensors")
 
 
-def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
-    """Write a dataset with checksums, read it back, and only then give it its name.
+def vacant(path: Path) -> bool:
+    """Whether a run may begin here: nothing is there, or what a run leaves that died before it had written anything."""
+    if not path.exists():
+        return True
+    if not path.is_dir():
+        return False
+    folders = {CHECKPOINTS, SEGMENTS}
 
-    Args:
-        dataset: What to write.
-        path: Final name.
+    def nothing(entry: Path) -> bool:
+        if entry.is_dir() and not entry.is_symlink():
+            return entry.name in folders and not any(entry.iterdir())
+        return entry.name == LOCK or entry.name.startswith(f".{SCENARIO}.tmp-")
 
-    Raises:
-        DataError: If the file cannot be written or does not read back as it was written.
-    """
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    encoding = {
-        str(name): {"zlib": True, "complevel": 4, "fletcher32": True}
-        for name, variable in dataset.variables.items()
-        if variable.dtype.kind == "f" and variable.size
-    }
-    try:
-        dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
-        with xr.open_dataset(temporary, engine="netcdf4") as written:
-            if not written.load().identical(dataset):
-                raise DataError(f"{path}: what was written differs from the trajectory")
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"{path}: cannot write the trajectory ({error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def read_log(path: Path) -> tuple[list[Record], list[dict[str, Any]], dict[str, Any]]:
-    """Read what a run has committed.
-
-    Args:
-        path: A run directory.
-
-    Returns:
-        The records, the other events, and the attributes of the trajectory. A line that was being written when the run
-        was killed is left out.
-
-    Raises:
-        DataError: If there is no log, or a line other than the last is damaged.
-    """
-    try:
-        lines = (path / LOG).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a run directory, no readable {LOG} ({error})") from None
-    records: list[Record] = []
-    events: list[dict[str, Any]] = []
-    attributes: dict[str, Any] = {}
-    for number, line in enumerate(lines, 1):
-        try:
-            content = json.loads(line)
-            kind = content.pop("event")
-            if kind == "attributes":
-                attributes = content["attributes"]
-            elif kind == "record":
-                time, response = float(content.pop("time")), content.pop("response")
-                matrix = tuple(tuple(_decode(v) for v in row) for row in response)
-                records.append(Record(time, {k: _decode(v) for k, v in content.items()}, matrix))
-            else:
-                events.append({"event": kind, **content})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if number == len(lines):
-                break
-            raise DataError(f"{path / LOG}:{number}: damaged line ({error})") from None
-    return records, events, attributes
+    return all(nothing(entry) for entry in path.iterdir())
 
 
 def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -190,13 +54,12 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
     path = Path(path)
     file = path if path.is_file() else path / TRAJECTORY
     if file.is_file():
-        try:
-            with xr.open_dataset(file, engine="netcdf4") as dataset:
-                trajectory = dataset.load()
-        except (OSError, RuntimeError, ValueError) as error:
-            raise DataError(f"{file}: not a readable trajectory ({error})") from None
-        if "response" not in trajectory or "scenario" not in trajectory.attrs:
-            raise DataError(f"{file}: not a trajectory of this program")
+        if file.parent == path:
+            digest = read_digests(path).get(TRAJECTORY)
+            if digest is not None and digest != sha256(file):
+                raise DataError(f"{file}: damaged, its digest is not the one in {DIGESTS}; see rdc-dyn verify")
+        trajectory = read_netcdf(file)
+        require_trajectory(trajectory, file)
         trajectory.encoding["source"] = str(file)
         return trajectory
     records, events, attributes = read_log(path)
@@ -206,6 +69,44 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
     trajectory = to_dataset(records, {**attributes, **unfinished, EVENTS: to_text(events)})
     trajectory.encoding["source"] = str(path)
     return trajectory
+
+
+def require_trajectory(dataset: xr.Dataset, file: Path) -> None:
+    """Refuse a file that is no trajectory, or of which a part is missing or of another kind.
+
+    Args:
+        dataset: What was read.
+        file: Its name, for the message.
+
+    Raises:
+        DataError: With what is wrong.
+    """
+    needed = ("time", "lam", "gamma", "rate", "distortion", "classification_loss", "response")
+    missing = [name for name in needed if name not in dataset.variables]
+    if missing or not isinstance(dataset.attrs.get("scenario"), str):
+        lacking = ", ".join(missing) or "the attribute scenario"
+        raise DataError(f"{file}: not a trajectory of this program, it lacks {lacking}")
+    for name, variable in dataset.variables.items():
+        dims = ("functional", "control", "time") if name == "response" else ("time",)
+        if name in ("functional", "control"):
+            continue
+        if variable.dims != dims or variable.dtype.kind != "f":
+            raise DataError(f"{file}: not a trajectory of this program, {name} is {variable.dtype}{variable.dims}")
+    if dataset["response"].shape[:2] != (3, 3):
+        raise DataError(f"{file}: not a trajectory of this program, response is {dataset['response'].shape}")
+
+
+def checkpoints(path: Path) -> list[Path]:
+    """Checkpoints of a run, newest first.
+
+    Args:
+        path: A run directory.
+
+    Returns:
+        Their paths; there may be none.
+    """
+    found = [file for file in (path / CHECKPOINTS).glob("*.safetensors") if _NAMED.fullmatch(file.name)]
+    return sorted(found, key=lambda file: int(file.stem), reverse=True)
 
 
 def last_checkpoint(path: Path) -> Path:
@@ -220,7 +121,47 @@ def last_checkpoint(path: Path) -> Path:
     Raises:
         DataError: If there is none.
     """
-    found: Sequence[Path] = sorted((path / CHECKPOINTS).glob("*.safetensors"))
+    found = checkpoints(path)
     if not found:
         raise DataError(f"{path}: no checkpoint there; expected a run directory with {CHECKPOINTS}/")
-    return found[-1]
+    return found[0]
+
+
+def read_digests(path: Path) -> dict[str, str]:
+    """SHA-256 by name of file, as a run that has ended left them.
+
+    Args:
+        path: A run directory.
+
+    Returns:
+        The digests; none where the run goes on.
+
+    Raises:
+        DataError: If the list cannot be read.
+    """
+    try:
+        text = (path / DIGESTS).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path / DIGESTS}: cannot be read ({error})") from None
+    found = dict[str, str]()
+    for number, line in enumerate(text.splitlines(), 1):
+        match = re.fullmatch(r"([0-9a-f]{64})  ([A-Za-z0-9_./]+)", line)
+        if match is None:
+            raise DataError(f"{path / DIGESTS}:{number}: damaged, expected a digest, two spaces and a name")
+        found[match[2]] = match[1]
+    return found
+
+
+def write_digests(path: Path, without: Sequence[Path] = ()) -> None:
+    """Write `SHA256SUMS`, which `sha256sum -c` reads too.
+
+    Args:
+        path: A run directory.
+        without: Files to leave out.
+    """
+    files = [path / SCENARIO, path / TRAJECTORY]
+    files += [file for folder in (SEGMENTS, CHECKPOINTS) for file in sorted((path / folder).glob("[0-9]*"))]
+    kept = [file for file in files if file not in without]
+    commit_text(path / DIGESTS, "".join(f"{sha256(file)}  {file.relative_to(path)}\n" for file in kept))

@@ -53,11 +53,18 @@ def aim(
         raise UserError(f"process.toward: the rate there is that of the start, {rate:.6g}; no line has this slope")
     slope = (end[1] - distortion) / (end[0] - rate)
     text = f"the line to lam = {goal.state.lam:g}, gamma = {goal.state.gamma:g} has the slope dD/dR = {slope:.8g}"
-    geodesic = replace(
-        problem,
-        process=GeodesicTransfer(problem.process.span, slope),
-        start=start.state,
-        adam_steps=0,
-        aims=False,
-    )
+    geodesic = replace(aimed(problem, slope), start=start.state, adam_steps=0)
     return geodesic, Event("aimed", start.time, text, {"slope": slope, "rate": end[0], "distortion": end[1]})
+
+
+def aimed(problem: Problem, slope: float) -> Problem:
+    """The problem of a geodesic whose slope is known.
+
+    Args:
+        problem: One that aims.
+        slope: dD/dR.
+
+    Returns:
+        The problem.
+    """
+    return replace(problem, process=GeodesicTransfer(problem.process.span, slope), aims=False)

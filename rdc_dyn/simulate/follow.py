@@ -10,7 +10,7 @@ import torch
 from rdc_dyn.dynamics import Curve, CurvePoint
 from rdc_dyn.output.record import Event
 from rdc_dyn.simulate import events
-from rdc_dyn.simulate.problem import Point, Problem
+from rdc_dyn.simulate.problem import Point, Problem, Walk
 from rdc_dyn.status import NumericalFailure, Status
 
 #: Least cosine between the tangents of two points.
@@ -22,52 +22,67 @@ def follow(problem: Problem, point: Point) -> Iterator[Point | Event]:
 
     Args:
         problem: What is run.
-        point: The last point that was reached as a graph over the clock.
+        point: The last point that was reached as a graph over the clock, or one that this has yielded.
 
     Yields:
         Points and events, the end last; where the multipliers turn round or the Morse index changes, an event says
         between which times.
     """
-    curve = _curve(problem, point)
     end = problem.process.span[1]
-    kind = point.ahead.ends_as.name.lower().replace("_", " ")
-    yield Event("follow", point.time, f"a {kind} is near; the branch is followed by pseudo-arclength", {})
-    try:
-        here = curve.begin(point.at, _direction(problem, point))
-    except NumericalFailure as failure:
-        yield events.end(point.time, failure.status, failure.detail)
-        return
-    index, travel = curve.spectrum(here).morse_index, here.tangent[-3:]
-    length = _first_length(problem, point)
+    walk = point.walk
+    if walk is None:
+        kind = point.ahead.ends_as.name.lower().replace("_", " ")
+        yield Event("follow", point.time, f"a {kind} is near; the branch is followed by pseudo-arclength", {})
+        try:
+            walk = _begin(problem, point)
+        except NumericalFailure as failure:
+            yield events.end(point.time, failure.status, failure.detail)
+            return
     while point.time != end:
         try:
-            there, new = _step(problem, curve, here, point, length)
+            there, new = _step(problem, walk, point)
         except NumericalFailure as failure:
-            yield events.rejected(point.time, length, failure, 0.5 * length)
-            length *= 0.5
-            if length < 1e-6 * (1.0 + float(here.position.norm())):
+            yield events.rejected(point.time, walk.length, failure, 0.5 * walk.length)
+            walk = replace(walk, length=0.5 * walk.length)
+            if walk.length < 1e-6 * (1.0 + float(walk.here.position.norm())):
                 yield events.end(point.time, *events.cause(failure))
                 return
             continue
         overshoot = problem.forward * (new.time - end)
         if overshoot > 1e-9 * problem.step_size.nominal:
-            length *= (abs(end - point.time)) / abs(new.time - point.time)
+            walk = replace(walk, length=walk.length * ((abs(end - point.time)) / abs(new.time - point.time)))
             continue
         if overshoot > -1e-9 * problem.step_size.nominal:
             new = replace(new, time=end)
         move = new.at.controls - point.at.controls
-        if float(torch.dot(move, travel)) < 0:
+        if float(torch.dot(move, walk.travel)) < 0:
             yield _turned(point, new)
-        if new.morse_index != index:
-            yield _passed(point, new, index)
-        index, here, point, travel = new.morse_index, there, new, move
-        yield point
+        if new.morse_index != walk.index:
+            yield _passed(point, new, walk.index)
         growth = 1.5 if there.iterations <= 3 else 1.0
-        length *= min(growth, problem.step_size.nominal / max(new.step_size, 1e-12))
+        length = walk.length * min(growth, problem.step_size.nominal / max(new.step_size, 1e-12))
+        walk = replace(walk, here=there, travel=move, index=new.morse_index, length=length)
+        point = replace(new, walk=walk)
+        yield point
     yield events.end(end, Status.COMPLETED)
 
 
-def _curve(problem: Problem, point: Point) -> Curve:
+def _begin(problem: Problem, point: Point) -> Walk:
+    curve = curve_of(problem, point)
+    here = curve.begin(point.at, _direction(problem, point))
+    return Walk(curve, here, here.tangent[-3:], curve.spectrum(here).morse_index, _first_length(problem, point))
+
+
+def curve_of(problem: Problem, point: Point) -> Curve:
+    """The path as a curve.
+
+    Args:
+        problem: Whose process it is.
+        point: On it; its controls say what they keep besides.
+
+    Returns:
+        The curve.
+    """
     tolerance = problem.corrector.tolerance or problem.minimiser.tolerance
     frame = problem.process.frame(point.at.controls)
     return Curve(problem.free_energy, problem.process, point.held_values, frame, tolerance)
@@ -84,10 +99,10 @@ def _first_length(problem: Problem, point: Point) -> float:
     return reach * float(_direction(problem, point).norm())
 
 
-def _step(problem: Problem, curve: Curve, here: CurvePoint, point: Point, length: float) -> tuple[CurvePoint, Point]:
+def _step(problem: Problem, walk: Walk, point: Point) -> tuple[CurvePoint, Point]:
     """One step, refused where the curve bends too much or the clock advances by more than a nominal step."""
-    there = curve.step(here, length)
-    cosine = float(torch.dot(here.tangent, there.tangent))
+    curve, there = walk.curve, walk.curve.step(walk.here, walk.length)
+    cosine = float(torch.dot(walk.here.tangent, there.tangent))
     if cosine < _STRAIGHT:
         raise NumericalFailure(Status.BRANCH_LOST, f"the tangent turned, cosine {cosine:.3g}")
     problem.free_energy.work.corrector_iterations += there.iterations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from rdc_dyn.dynamics import StepSize
 from rdc_dyn.output.record import Event
@@ -27,12 +28,16 @@ class Singular(NumericalFailure):
     """A singular point lies in front of the path."""
 
 
-def simulate(problem: Problem, watch: Watch | None = None) -> Iterator[Point | Event]:
+def simulate(problem: Problem, watch: Watch | None = None, resumed: Point | None = None) -> Iterator[Point | Event]:
     """Run a process from its first equilibrium to the end of its span, or to a numerical stop.
+
+    A point that is yielded, with what the problem's preconditioners and counters know at that moment, is all that the
+    rest of the path depends on.
 
     Args:
         problem: What to run.
         watch: Told about the equilibration of the start.
+        resumed: A point that an earlier call has yielded: go on from there, without a word of what is behind it.
 
     Yields:
         Points in the order of the clock, events between them; the last is an event of kind `end` whose value `status`
@@ -42,16 +47,22 @@ def simulate(problem: Problem, watch: Watch | None = None) -> Iterator[Point | E
         UserError: If a geodesic aims at a point that is not at the classification loss of the start.
     """
     s, end = span = problem.process.span
-    try:
-        if problem.aims:
-            problem, aimed = aim(problem, watch, simulate)
-            yield aimed
-        point = start(problem, watch)
-    except NumericalFailure as failure:
-        yield events.end(s, failure.status, failure.detail)
+    if resumed is None:
+        try:
+            if problem.aims:
+                problem, aimed = aim(problem, watch, simulate)
+                yield aimed
+            point = start(problem, watch)
+        except NumericalFailure as failure:
+            yield events.end(s, failure.status, failure.detail)
+            return
+        yield point
+    elif resumed.walk is not None:
+        yield from follow(problem, resumed)
         return
-    yield point
-    size = problem.step_size
+    else:
+        point = resumed
+    size = point.size or problem.step_size
     while point.time != end:
         target = size.target(point.time, span, point.ahead.reach)
         try:
@@ -78,7 +89,8 @@ def simulate(problem: Problem, watch: Watch | None = None) -> Iterator[Point | E
                 yield events.end(point.time, failed.status, failed.detail)
                 return
             yield events.relaxed(new)
-        point, size = new, size.accepted()
+        size = size.accepted()
+        point = replace(new, size=size)
         if point.trace:
             yield events.equilibrated(point)
         yield point

@@ -12,6 +12,8 @@ import torch
 from rdc_dyn.dynamics import (
     Approach,
     Corrector,
+    Curve,
+    CurvePoint,
     Integrator,
     Known,
     Minimiser,
@@ -92,6 +94,25 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Walk:
+    """Where a path stands that is followed by pseudo-arclength.
+
+    Attributes:
+        curve: The path as a curve.
+        here: The point on it.
+        travel: Change of (λ, γ, t) in the last step, by which a turn is noticed.
+        index: Number of negative eigenvalues of A.
+        length: Arclength of the next step.
+    """
+
+    curve: Curve
+    here: CurvePoint
+    travel: torch.Tensor
+    index: int | None
+    length: float
+
+
+@dataclass(frozen=True)
 class Point:
     """A point of the path on (or, without corrector, near) the surface.
 
@@ -108,6 +129,8 @@ class Point:
         jump: What relaxing onto another branch changed in the step that led here, by name; empty elsewhere.
         morse_index: Number of negative eigenvalues of A on a branch that is followed; None where it was not counted.
         trace: J in the course of the correction that led here, where the corrector reports it.
+        size: How long the next segment is to be; None for the problem's own first.
+        walk: Where the path stands on the curve that it follows; None where it is a graph over the clock.
     """
 
     time: float
@@ -122,6 +145,8 @@ class Point:
     jump: Mapping[str, float] = field(default_factory=dict)
     morse_index: int | None = None
     trace: tuple[float, ...] = ()
+    size: StepSize | None = None
+    walk: Walk | None = None
 
     @property
     def state(self) -> State:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from rdc_dyn.output.lock import LOCK, Lock
 from rdc_dyn.output.provenance import commit, program_version
 from rdc_dyn.output.sweep_directory import FAILED, FORMAT, MANIFEST, PACKED, RUNS, Manifest, read_manifest, read_point
 from rdc_dyn.status import DataError, UserError
@@ -40,19 +40,17 @@ def locked(path: Path) -> Iterator[None]:
         if path.exists() and not (path / MANIFEST).exists() and (not path.is_dir() or _foreign(path)):
             raise UserError(f"{path}: already exists and is no sweep directory; name another one with -o")
         path.mkdir(parents=True, exist_ok=True)
-        file = open(path / ".lock", "w", encoding="utf-8")  # noqa: SIM115  # closed below, by with
     except OSError as error:
         raise DataError(f"{path}: cannot write the sweep directory ({error.strerror or error})") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"{path}: another sweep is writing here; wait for it, or stop it") from None
+    lock = Lock.take(path, "another sweep")
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _foreign(path: Path) -> bool:
-    return any(entry.name != ".lock" for entry in path.iterdir())
+    return any(entry.name != LOCK for entry in path.iterdir())
 
 
 def write_atomically(path: Path, content: Any) -> None:

@@ -100,7 +100,8 @@ def run_point(task: Task) -> Outcome:
 def _run(task: Task) -> Outcome:
     import torch
 
-    from rdc_dyn.runner import RunWarning, run_scenario
+    from rdc_dyn.recorder import RunWarning
+    from rdc_dyn.runner import run_scenario
 
     torch.set_num_threads(task.threads)
     if task.path.exists():  # an earlier try, whose process died

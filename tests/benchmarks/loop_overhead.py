@@ -71,7 +71,7 @@ def main(scenario: str = str(_SCENARIO)) -> None:
     for owner, names in _TIMED:
         for name in names:
             setattr(owner, name, clock.timed(owner, getattr(owner, name)))
-    drive, spent = runner._drive, [0.0]
+    drive, spent = runner.drive, [0.0]
 
     def timed_drive(*args: Any) -> Any:
         began = time.perf_counter()
@@ -80,7 +80,7 @@ def main(scenario: str = str(_SCENARIO)) -> None:
         finally:
             spent[0] = time.perf_counter() - began
 
-    setattr(runner, "_drive", timed_drive)  # noqa: B010
+    setattr(runner, "drive", timed_drive)  # noqa: B010
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         dataset = rdc_dyn.run(scenario, Path(folder) / "run")

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from rdc_dyn.output.dataset import to_dataset
-from rdc_dyn.output.run_directory import TRAJECTORY, write_netcdf
+from rdc_dyn.output.netcdf import write_netcdf
+from rdc_dyn.output.run_directory import TRAJECTORY
 from rdc_dyn.scenario import dump, from_mapping
 from tests.tiny import ATTRIBUTES, linear_gaussian, record
 

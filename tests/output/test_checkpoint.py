@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -11,20 +12,30 @@ import torch
 from safetensors.torch import save_file
 
 from rdc_dyn.output.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from rdc_dyn.output.segments import Segment
 from rdc_dyn.status import DataError
+from tests.tiny import record
 
 
 def _checkpoint(size: int = 40, dtype: torch.dtype = torch.float64) -> Checkpoint:
     theta = torch.randn(size, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
-    return Checkpoint(theta, torch.tensor([0.5, 4.0, 0.0], dtype=dtype), 0.1 + 0.2, "finite_latent abc")
+    tensors = {"theta": theta, "controls": torch.tensor([0.5, 4.0, 0.0], dtype=dtype), "kernel": theta[None][:0]}
+    values = {"time": 0.1 + 0.2, "first": None, "rent": math.inf, "list": [1, 2.5, "word"]}
+    attributes: dict[str, str | int | float] = {"scenario": "name: tiny\n", "threads": 1}
+    segments = (Segment("000000.nc", "ab" * 32, 10, 1),)
+    events = ({"event": "warning", "time": 0.1, "text": "mind", "gap": -0.0},)
+    kept = (record(0.2, rate=1 / 3),)
+    return Checkpoint(tensors, values, "finite_latent abc", attributes, segments, kept, events)
 
 
 def _same(a: Checkpoint, b: Checkpoint) -> bool:
-    return (
-        (a.time, a.objective, a.theta.dtype) == (b.time, b.objective, b.theta.dtype)
-        and torch.equal(a.theta, b.theta)
-        and torch.equal(a.controls, b.controls)
-    )
+    plain = [(c.values, c.objective, c.attributes, c.segments, repr(c.records), c.events) for c in (a, b)]
+    tensors = a.tensors.keys() == b.tensors.keys() and all(torch.equal(a.tensors[k], b.tensors[k]) for k in a.tensors)
+    return repr(plain[0]) == repr(plain[1]) and tensors and a.theta.dtype == b.theta.dtype
+
+
+def _with(checkpoint: Checkpoint, **tensors: torch.Tensor) -> Checkpoint:
+    return replace(checkpoint, tensors={**checkpoint.tensors, **tensors})
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -36,7 +47,7 @@ def test_round_trip(tmp_path: Path, dtype: torch.dtype) -> None:
 
 
 def test_view_of_a_larger_tensor(tmp_path: Path) -> None:
-    checkpoint = replace(_checkpoint(), theta=torch.arange(20.0, dtype=torch.float64)[::2].requires_grad_())
+    checkpoint = _with(_checkpoint(), theta=torch.arange(20.0, dtype=torch.float64)[::2].requires_grad_())
     save_checkpoint(tmp_path / "c", checkpoint)
     assert _same(load_checkpoint(tmp_path / "c"), checkpoint)
 
@@ -45,25 +56,27 @@ def test_no_bit_flip_is_silent(tmp_path: Path) -> None:
     path, checkpoint = tmp_path / "c", _checkpoint()
     save_checkpoint(path, checkpoint)
     whole = path.read_bytes()
-    refused, places = 0, random.Random(0).sample(range(8 * len(whole)), 300)
-    for bit in places:
+    for bit in random.Random(0).sample(range(8 * len(whole)), 500):
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
-        try:
-            assert _same(load_checkpoint(path), checkpoint), f"bit {bit} changed the content unnoticed"
-        except DataError:
-            refused += 1
-    assert refused > 0.8 * len(places)  # what is left is padding and spelling
+        with pytest.raises(DataError):
+            load_checkpoint(path)
+    path.write_bytes(whole)
+    assert _same(load_checkpoint(path), checkpoint)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
-def test_truncated(tmp_path: Path, share: float) -> None:
-    save_checkpoint(tmp_path / "c", _checkpoint())
-    whole = (tmp_path / "c").read_bytes()
-    (tmp_path / "c").write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(DataError, match="not a readable checkpoint"):
-        load_checkpoint(tmp_path / "c")
+def test_truncated(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    save_checkpoint(path, _checkpoint())
+    whole = path.read_bytes()
+    for length in {*random.Random(0).sample(range(len(whole)), 50), 0, 7, 8, len(whole) - 1}:
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError):
+            load_checkpoint(path)
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(DataError):
+        load_checkpoint(path)
 
 
 def test_not_a_checkpoint(tmp_path: Path) -> None:
@@ -77,10 +90,10 @@ def test_not_a_checkpoint(tmp_path: Path) -> None:
 def test_wrong_shapes_and_types(tmp_path: Path) -> None:
     good = _checkpoint()
     for bad in (
-        replace(good, theta=good.theta.reshape(2, -1)),
-        replace(good, controls=good.controls[:2]),
-        replace(good, controls=good.controls.float()),
-        replace(good, theta=good.theta.long(), controls=good.controls.long()),
+        _with(good, theta=good.theta.reshape(2, -1)),
+        _with(good, controls=good.controls[:2]),
+        _with(good, controls=good.controls.float()),
+        _with(good, theta=good.theta.long(), controls=good.controls.long()),
     ):
         save_checkpoint(tmp_path / "c", bad)
         with pytest.raises(DataError, match="not a checkpoint of this program"):
@@ -97,9 +110,9 @@ def test_not_finite(tmp_path: Path, value: float) -> None:
 
 
 def test_failed_write_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot write the checkpoint"):
+    with pytest.raises(DataError, match="cannot be written"):
         save_checkpoint(tmp_path / "missing" / "c", _checkpoint())
     (tmp_path / "folder").mkdir()
-    with pytest.raises(DataError, match="cannot write the checkpoint"):
+    with pytest.raises(DataError, match="cannot be written"):
         save_checkpoint(tmp_path / "folder", _checkpoint())
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]

@@ -11,7 +11,8 @@ import xarray as xr
 import rdc_dyn
 from rdc_dyn.output.events import events, to_text
 from rdc_dyn.output.record import Event
-from rdc_dyn.output.run_directory import RunWriter, open_run
+from rdc_dyn.output.run_directory import open_run
+from rdc_dyn.output.run_writer import RunWriter
 from rdc_dyn.status import DataError
 from tests.tiny import ATTRIBUTES, linear_gaussian, record, trajectory
 

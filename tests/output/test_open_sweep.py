@@ -15,9 +15,9 @@ import xarray as xr
 
 import rdc_dyn
 from rdc_dyn.output.dataset import to_dataset
+from rdc_dyn.output.netcdf import write_netcdf
 from rdc_dyn.output.open_sweep import open_sweep
 from rdc_dyn.output.packed import pack, read_packed, stamp
-from rdc_dyn.output.run_directory import write_netcdf
 from rdc_dyn.output.sweep_directory import read_sweep
 from rdc_dyn.status import DataError, UserError
 from tests.tiny import ATTRIBUTES, record

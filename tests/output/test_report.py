@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from rdc_dyn.cli import main
 from rdc_dyn.output.events import to_text
+from rdc_dyn.output.netcdf import write_netcdf
 from rdc_dyn.output.report import run_report, sweep_report, write_page
-from rdc_dyn.output.run_directory import RunWriter
 from rdc_dyn.output.sweep_directory import read_sweep
 from rdc_dyn.status import DataError
 from tests.output.paths import jumping, smooth
@@ -129,9 +129,8 @@ def _sweep(path: Path, runs: dict[str, xr.Dataset | None]) -> Path:
             failure = {"name": name, "values": values, "exit_code": 4, "message": f"no data {_HOSTILE}"}
             (path / "failed" / f"{name}.json").write_text(json.dumps(failure))
             continue
-        (path / "runs").mkdir(parents=True, exist_ok=True)
-        writer = RunWriter.create(path / "runs" / name, "name: tiny\n")
-        writer.finish(run)
+        (path / "runs" / name).mkdir(parents=True, exist_ok=True)
+        write_netcdf(run, path / "runs" / name / "trajectory.nc")
     manifest = {"format": "rdc_dyn sweep 1", "program": "rdc_dyn 0 abc", "scenario": "name: tiny\n",
                 "keys": ["integrator.method"], "points": points}  # fmt: skip
     (path / "sweep.json").write_text(json.dumps(manifest))
@@ -200,13 +199,13 @@ def test_command(tmp_path: Path) -> None:
         result = CliRunner().invoke(main, ["report", *map(str, arguments)])
         return result.exit_code, result.output
 
-    writer = RunWriter.create(tmp_path / "run", "name: tiny\n")
-    writer.finish(smooth(5).assign_attrs(ATTRIBUTES))
+    (tmp_path / "run").mkdir()
+    write_netcdf(smooth(5).assign_attrs(ATTRIBUTES), tmp_path / "run" / "trajectory.nc")
     page = tmp_path / "page.html"
     assert call(tmp_path / "run", "-o", page) == (0, f"wrote {page}\n")
     _check(page.read_text(encoding="utf-8"))
-    empty = RunWriter.create(tmp_path / "empty", "name: tiny\n")
-    empty.finish(trajectory(0))
+    (tmp_path / "empty").mkdir()
+    write_netcdf(trajectory(0), tmp_path / "empty" / "trajectory.nc")
     for directory, output, code, text in (
         (tmp_path / "run", tmp_path / "page.txt", 2, "ends in .html"),
         (tmp_path / "run", tmp_path / "no" / "page.html", 4, "there is no folder"),

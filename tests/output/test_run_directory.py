@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import math
+import subprocess
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,8 +15,13 @@ import pytest
 import xarray as xr
 from netCDF4 import Dataset as NetCdf
 
+from rdc_dyn.output.dataset import to_dataset
+from rdc_dyn.output.lock import Lock
+from rdc_dyn.output.log import Log, read_log
+from rdc_dyn.output.netcdf import write_netcdf
 from rdc_dyn.output.record import Event
-from rdc_dyn.output.run_directory import RunWriter, last_checkpoint, open_run, read_log, write_netcdf
+from rdc_dyn.output.run_directory import last_checkpoint, open_run
+from rdc_dyn.output.run_writer import RunWriter
 from rdc_dyn.status import DataError, UserError
 from tests.tiny import ATTRIBUTES, record, trajectory
 
@@ -88,22 +94,40 @@ def test_unfinished_run_opens(tmp_path: Path) -> None:
 
 
 def test_finish_writes_what_open_run_reads(tmp_path: Path) -> None:
-    writer, written = _write(tmp_path / "run"), trajectory()
-    writer.finish(written)
-    assert writer.log.closed
+    writer = _write(tmp_path / "run", 0)
+    points = [record(0.1 * i, rate=math.pi / (i + 1), constraint_residual=math.nan) for i in range(7)]
+    points[4] = record(0.4, smallest_eigenvalue=0.5)
+    for i, point in enumerate(points):
+        if i == 3:
+            writer.cut()
+        writer.record(point)
+    writer.event(Event("end", 0.6, "done", {}))
+    written = writer.finish({"status": "COMPLETED"}, whole=True)
+    expected = to_dataset(points, {**ATTRIBUTES, "events": written.attrs["events"]})
+    assert written.identical(expected.assign_attrs(status="COMPLETED"))
+    assert writer.log.file.closed
     assert open_run(tmp_path / "run").identical(written)
     assert open_run(str(tmp_path / "run" / "trajectory.nc")).identical(written)
     assert {p.name for p in (tmp_path / "run").iterdir()} == {
-        "trajectory.nc", "log.jsonl", "scenario.yaml", "checkpoints"
+        "trajectory.nc", "log.jsonl", "scenario.yaml", "checkpoints", "segments", "SHA256SUMS", ".lock"
     }  # fmt: skip
+    done = subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=tmp_path / "run", check=False)
+    assert done.returncode == 0
+
+
+def test_a_trajectory_with_another_digest_is_refused(tmp_path: Path) -> None:
+    writer = _write(tmp_path / "run")
+    writer.finish({"status": "COMPLETED"}, whole=True)
+    write_netcdf(trajectory(), tmp_path / "run" / "trajectory.nc")
+    with pytest.raises(DataError, match="damaged, its digest is not the one in SHA256SUMS"):
+        open_run(tmp_path / "run")
 
 
 def test_every_number_has_a_checksum(tmp_path: Path) -> None:
     write_netcdf(trajectory(), tmp_path / "t.nc")
     with NetCdf(str(tmp_path / "t.nc")) as file:
-        floats = [v for v in file.variables.values() if v.dtype != str]
-        assert {"time", "lam", "response", "wall_time"} <= {v.name for v in floats}
-        assert all(v.filters()["fletcher32"] for v in floats)
+        assert {"time", "lam", "response", "wall_time", "control", "functional"} <= set(file.variables)
+        assert all(v.filters()["fletcher32"] and v.filters()["zlib"] for v in file.variables.values())
 
 
 def test_trajectory_without_points(tmp_path: Path) -> None:
@@ -181,9 +205,10 @@ def test_nothing_to_open(tmp_path: Path) -> None:
 def test_last_checkpoint_is_the_newest(tmp_path: Path) -> None:
     writer = _write(tmp_path / "run", 0)
     for index in (0, 10, 9):
-        writer.checkpoint_path(index).touch()
-    (tmp_path / "run" / "checkpoints" / ".000011.safetensors.tmp").touch()
-    assert last_checkpoint(tmp_path / "run") == writer.checkpoint_path(10)
+        (writer.path / "checkpoints" / f"{index:06d}.safetensors").touch()
+    (writer.path / "checkpoints" / ".000011.safetensors.tmp-1").touch()
+    (writer.path / "checkpoints" / "mine.safetensors").touch()
+    assert last_checkpoint(writer.path) == writer.path / "checkpoints" / "000010.safetensors"
 
 
 def test_used_directory_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -204,7 +229,7 @@ def test_full_disk_is_one_line(tmp_path: Path) -> None:
         def flush(self) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    writer = RunWriter(tmp_path, Full())
-    with pytest.raises(DataError, match=r"log\.jsonl: cannot write \(No space left on device\)"):
+    writer = RunWriter(tmp_path, Lock.take(tmp_path, "a test"), Log(tmp_path / "log.jsonl", Full()))
+    with pytest.raises(DataError, match=r"log\.jsonl: cannot be written \(No space left on device\)"):
         writer.record(record())
     writer.close()  # would flush once more

@@ -1,0 +1,142 @@
+"""`log.jsonl`: a line of JSON for each point and event, on the disk before the next step begins."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from rdc_dyn.output.plain import encode
+from rdc_dyn.output.record import Event, Record
+from rdc_dyn.status import DataError
+
+LOG = "log.jsonl"
+#: Largest log that is read, in bytes; a point takes about two thousand.
+_MOST = 2 << 30
+
+
+@dataclass(frozen=True)
+class Log:
+    """The log of a run, open for writing; lines are only ever added.
+
+    Attributes:
+        path: The file.
+        file: It, open.
+    """
+
+    path: Path
+    file: IO[str]
+
+    @classmethod
+    def open(cls, folder: Path) -> Log:
+        """Open the log of a run directory, or begin one.
+
+        Args:
+            folder: The run directory.
+
+        Returns:
+            The log. A line that was being written when an earlier process died is ended, so that ours begin anew.
+
+        Raises:
+            DataError: If it cannot be written.
+        """
+        path = folder / LOG
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            size = os.fstat(handle).st_size
+            if size and os.pread(handle, 1, size - 1) != b"\n":
+                os.write(handle, b"\n")
+            return cls(path, os.fdopen(handle, "a", encoding="utf-8"))
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+    def line(self, content: Mapping[str, Any]) -> None:
+        """Append a line and bring it to the disk.
+
+        Args:
+            content: What it says.
+
+        Raises:
+            DataError: If it cannot be written.
+        """
+        try:
+            self.file.write(json.dumps(encode(content), allow_nan=False) + "\n")
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be written ({error.strerror or error})") from None
+
+    def close(self) -> None:
+        """Close it; a line that could not be written has been reported already."""
+        with suppress(OSError):
+            self.file.close()
+
+
+def record_line(record: Record) -> dict[str, Any]:
+    """A record as a line has it."""
+    return {"event": "record", "time": record.time, **record.values, "response": record.response}
+
+
+def event_line(event: Event) -> dict[str, Any]:
+    """An event as a line has it: its kind under `event`, its time and text, and its values."""
+    return {"event": event.kind, "time": event.time, "text": event.text, **event.values}
+
+
+def read_record(line: Mapping[str, Any]) -> Record:
+    """A record from its line; raises KeyError, TypeError or ValueError where it is none."""
+    values = {key: _decode(value) for key, value in line.items() if key not in ("event", "time", "response")}
+    return Record(float(line["time"]), values, tuple(tuple(_decode(v) for v in row) for row in line["response"]))
+
+
+def _decode(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def read_log(path: Path) -> tuple[list[Record], list[dict[str, Any]], dict[str, Any]]:
+    """Read what a run has logged.
+
+    Args:
+        path: A run directory.
+
+    Returns:
+        The records, the other events, and the attributes of the trajectory. A line that was being written when the run
+        was killed is left out, and so is what a resumed run has computed anew.
+
+    Raises:
+        DataError: If there is no log, or a line other than the last is damaged.
+    """
+    try:
+        if (path / LOG).stat().st_size > _MOST:
+            raise DataError(f"{path / LOG}: larger than {_MOST >> 30} GB, no log of this program")
+        lines = (path / LOG).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a run directory, no readable {LOG} ({error})") from None
+    records: list[Record] = []
+    events: list[dict[str, Any]] = []
+    attributes: dict[str, Any] = {}
+    torn: DataError | None = None
+    for number, line in enumerate(lines, 1):
+        try:
+            content = json.loads(line)
+            kind = content["event"]
+            if torn is not None and kind != "resumed":
+                raise torn
+            torn = None
+            if kind == "attributes":
+                attributes = dict(content["attributes"])
+            elif kind == "record":
+                records.append(read_record(content))
+            elif kind == "resumed":
+                del records[int(content["records"]) :], events[int(content["events"]) :]
+            else:
+                events.append(content)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            torn = torn or DataError(f"{path / LOG}:{number}: damaged line ({error})")
+    if torn is not None and not str(torn).startswith(f"{path / LOG}:{len(lines)}:"):
+        raise torn
+    return records, events, attributes

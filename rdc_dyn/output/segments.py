@@ -1,0 +1,142 @@
+"""`segments/NNNNNN.nc`: the trajectory in pieces that are written once and never again, each with its digest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from rdc_dyn.output.commit import sha256
+from rdc_dyn.output.dataset import to_dataset
+from rdc_dyn.output.events import EVENTS, to_text
+from rdc_dyn.output.log import read_log
+from rdc_dyn.output.netcdf import read_netcdf, write_netcdf
+from rdc_dyn.output.record import Record
+from rdc_dyn.status import DataError
+
+SEGMENTS = "segments"
+#: Attributes that depend on when a piece was written, and not on what is in it.
+_PASSING = frozenset({"history"})
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of a trajectory on the disk.
+
+    Attributes:
+        name: Of its file.
+        sha256: Of its bytes.
+        points: Points in it.
+        events: Events in it.
+    """
+
+    name: str
+    sha256: str
+    points: int
+    events: int
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Segment:
+        """From a mapping; raises KeyError, TypeError or ValueError where it is none."""
+        name = str(content["name"])
+        if not (name.endswith(".nc") and name[:-3].isdigit()):
+            raise ValueError(f"{name!r} is no segment")
+        return cls(name, str(content["sha256"]), int(content["points"]), int(content["events"]))
+
+    def plain(self) -> dict[str, Any]:
+        """As a mapping."""
+        return asdict(self)
+
+
+def write_segment(
+    run: Path,
+    number: int,
+    records: Sequence[Record],
+    events: Sequence[Mapping[str, Any]],
+    attributes: Mapping[str, str | int | float],
+) -> Segment:
+    """Commit a piece.
+
+    Args:
+        run: Run directory.
+        number: Of the piece, from 0.
+        records: Its points; there may be none.
+        events: Its events, as the log has them.
+        attributes: Of the trajectory.
+
+    Returns:
+        The segment.
+
+    Raises:
+        DataError: If it cannot be written.
+    """
+    kept = {name: value for name, value in attributes.items() if name not in _PASSING}
+    name = f"{number:06d}.nc"
+    digest = write_netcdf(to_dataset(records, {**kept, EVENTS: to_text(events)}), run / SEGMENTS / name)
+    return Segment(name, digest, len(records), len(events))
+
+
+def read_segment(run: Path, segment: Segment) -> xr.Dataset:
+    """Read a piece, after its digest was compared.
+
+    Args:
+        run: Run directory.
+        segment: The segment.
+
+    Returns:
+        The piece as a trajectory.
+
+    Raises:
+        DataError: If it is missing or damaged.
+    """
+    require_whole(run / SEGMENTS / segment.name, segment.sha256)
+    return read_netcdf(run / SEGMENTS / segment.name)
+
+
+def require_whole(path: Path, digest: str) -> None:
+    """Compare a file with its digest.
+
+    Args:
+        path: The file.
+        digest: SHA-256 that it should have.
+
+    Raises:
+        DataError: If it is missing or has another.
+    """
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if found != digest:
+        raise DataError(f"{path}: damaged, its bytes do not have the digest that they were written with")
+
+
+def repair(run: Path, segments: Sequence[Segment]) -> list[str]:
+    """Write damaged pieces anew from the log, where that gives the very bytes that are missing.
+
+    Args:
+        run: Run directory, locked.
+        segments: All pieces, in order.
+
+    Returns:
+        Names of the files that were written anew.
+
+    Raises:
+        DataError: If a piece is damaged and the log does not have it.
+    """
+    mended: list[str] = []
+    points = events = 0
+    for number, segment in enumerate(segments):
+        try:
+            require_whole(run / SEGMENTS / segment.name, segment.sha256)
+        except DataError as damage:
+            records, happened, attributes = read_log(run)
+            part = records[points : points + segment.points], happened[events : events + segment.events]
+            if write_segment(run, number, *part, attributes).sha256 != segment.sha256:
+                raise damage
+            mended.append(segment.name)
+        points, events = points + segment.points, events + segment.events
+    return mended

@@ -1,0 +1,173 @@
+"""Points and events of a simulation become records, pieces of a trajectory and checkpoints."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import xarray as xr
+
+from rdc_dyn.build import Built
+from rdc_dyn.output.checkpoint import Checkpoint
+from rdc_dyn.output.in_memory import Store
+from rdc_dyn.output.progress import Progress
+from rdc_dyn.output.record import Event, Record
+from rdc_dyn.output.segments import Segment
+from rdc_dyn.scenario import Scenario
+from rdc_dyn.signals import Signals
+from rdc_dyn.simulate import Frozen, Point, Problem, aimed, freeze, noise_gap, to_record
+from rdc_dyn.status import Status
+
+#: Ends after which a run can go on.
+RESUMABLE = frozenset({Status.TIME_LIMIT.name, Status.INTERRUPTED.name})
+
+
+class RunWarning(UserWarning):
+    """A run ended early, or its result should not be trusted as it stands."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A point as it came, before anything was asked of it.
+
+    Attributes:
+        point: The point.
+        state: What the rest of the path depends on.
+        segments: Pieces of the trajectory before it.
+        records: Points since the last of them.
+        events: Events since the last of them.
+        warned: Whether the user has been warned of noise that is learnt by heart.
+    """
+
+    point: Point
+    state: Frozen
+    segments: tuple[Segment, ...]
+    records: tuple[Record, ...]
+    events: tuple[Mapping[str, Any], ...]
+    warned: bool
+
+
+@dataclass
+class Recorder:
+    """Keeps points as they come.
+
+    A checkpoint holds a point as it came: one that goes on from there records it first. So it does not matter when a
+    run is stopped, be it in the middle of the diagnostics of a point.
+
+    Attributes:
+        scenario: What is run.
+        built: What it became.
+        problem: Its problem, with the slope of a geodesic that aims when that is known.
+        store: Where records go.
+        progress: Tells the user.
+        signals: Holds them back while something is written.
+        warned: Whether the user has been warned of noise that is learnt by heart.
+        unrecorded: The last point, if it was not its turn.
+        last: The last point as it came.
+        checkpointed: Index of the point that was checkpointed last.
+    """
+
+    scenario: Scenario
+    built: Built
+    problem: Problem
+    store: Store
+    progress: Progress
+    signals: Signals = field(default_factory=Signals)
+    warned: bool = False
+    unrecorded: Point | None = None
+    last: Arrival | None = None
+    checkpointed: int = -1
+
+    def point(self, point: Point, *, resumed: bool = False) -> None:
+        """Keep a point: a piece and a checkpoint where it is their turn, then its record where that has one.
+
+        Args:
+            point: The point.
+            resumed: Whether it came from a checkpoint, which then is there already.
+        """
+        kept = point.index % self.scenario.output.every == 0 or bool(point.jump)
+        turn = kept and self._turn and not resumed
+        if turn:
+            with self.signals.held():
+                self.store.cut()
+        self.last = self._arrived(point)
+        if resumed:
+            self.checkpointed = point.index
+        if turn:
+            self._checkpoint()
+        self.unrecorded = point
+        if kept:
+            self._record(point)
+
+    def _arrived(self, point: Point) -> Arrival:
+        store, state = self.store, freeze(self.problem, point)
+        if not store.lasting:
+            return Arrival(point, state, (), (), (), self.warned)
+        return Arrival(point, state, tuple(store.segments), tuple(store.records), tuple(store.events), self.warned)
+
+    @property
+    def _turn(self) -> bool:
+        return self.store.count % self.scenario.output.checkpoint_every == 0
+
+    def _record(self, point: Point) -> None:
+        start, end = self.scenario.process.span
+        record = to_record(self.problem, point, stability=self._turn or point.time == end)
+        with self.signals.held():
+            self.unrecorded = None
+            self.store.record(record)
+        self.progress.record(record, (point.time - start) / (end - start))
+        gap = noise_gap(record)
+        if gap is not None and not self.warned:
+            self.warned = True
+            warnings.warn(gap.text, RunWarning, stacklevel=2)
+            self.event(gap)
+
+    def event(self, event: Event) -> None:
+        """Keep an event, log it and show it."""
+        if event.kind == "aimed":
+            self.problem = aimed(self.problem, event.values["slope"])
+        with self.signals.held():
+            self.store.event(event)
+        self.progress.event(event)
+
+    def complete(self) -> None:
+        """Record the last point, whatever its turn: nothing comes after it."""
+        if self.unrecorded is not None:
+            self._record(self.unrecorded)
+
+    def finish(self, end: Event) -> xr.Dataset:
+        """Checkpoint the last point as it came, log the end and make the trajectory.
+
+        Args:
+            end: The end of the run.
+
+        Returns:
+            The trajectory.
+        """
+        status = {"status": end.values["status"], "status_message": end.text, "status_detail": end.values["detail"]}
+        bracket = {name: end.values[name] for name in ("stopped_after", "stopped_before") if name in end.values}
+        whole = end.values["status"] not in RESUMABLE
+        if self.last is not None and self.last.point.index != self.checkpointed:
+            self._checkpoint()
+        self.event(end)
+        with self.signals.held():
+            return self.store.finish(status | bracket, whole=whole, theta=self.scenario.output.theta != "none")
+
+    def _checkpoint(self) -> None:
+        last = self.last
+        if last is None or not self.store.lasting:
+            return
+        checkpoint = Checkpoint(
+            tensors=last.state.tensors,
+            values=dict(last.state.values) | {"warned": last.warned},
+            objective=f"{self.scenario.objective.kind} {self.built.data_digest}",
+            attributes=self.store.attributes,
+            segments=last.segments,
+            records=last.records,
+            events=last.events,
+        )
+        with self.signals.held():
+            self.store.checkpoint(last.point.index, checkpoint)
+            self.checkpointed = last.point.index

@@ -1,0 +1,230 @@
+"""A run goes on from its last checkpoint: on the same machine with the same bits as if it had never been stopped."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from rdc_dyn import scenario as scenarios
+from rdc_dyn.build import Built, build
+from rdc_dyn.output.checkpoint import Checkpoint, load_checkpoint
+from rdc_dyn.output.lock import Lock
+from rdc_dyn.output.log import LOG
+from rdc_dyn.output.progress import Progress, Silent
+from rdc_dyn.output.record import Event
+from rdc_dyn.output.run_directory import DIGESTS, SCENARIO, TRAJECTORY, checkpoints, open_run
+from rdc_dyn.output.run_writer import RunWriter
+from rdc_dyn.output.segments import repair
+from rdc_dyn.recorder import RESUMABLE, Recorder
+from rdc_dyn.runner import carry, describe_run, guarded
+from rdc_dyn.scenario import Scenario
+from rdc_dyn.signals import Signals
+from rdc_dyn.simulate import Frozen, Point, thaw
+from rdc_dyn.status import DataError, NumericalFailure, Status, UserError
+
+#: Attributes that make another run of a run; a difference is refused unless it is forced.
+_PROGRAM = ("source", "versions", "commit", "data_digest", "coupling_digest", "parameters")
+#: Attributes that may change the last bits.
+_MACHINE = ("platform", "processor", "device", "threads", "processes", "backend")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a run can go on.
+
+    Attributes:
+        path: The checkpoint's file.
+        checkpoint: What it holds.
+        said: What had to be passed over or mended, a clause each.
+    """
+
+    path: Path
+    checkpoint: Checkpoint
+    said: tuple[str, ...]
+
+
+def resume(
+    run: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    max_time: float | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> xr.Dataset:
+    """Go on with a run that was killed, interrupted or stopped by a limit.
+
+    Args:
+        run: Its run directory.
+        device: Overrides the scenario's device.
+        max_time: Stop after so many seconds, at the next point.
+        force: Go on although the scenario, the program or the data are not those of the checkpoint, or the run has
+            ended; the trajectory's attribute `history` then says what changed.
+        progress: Told how the run goes on.
+
+    Returns:
+        The trajectory, as `run` returns it; of a run that is complete, as it is.
+
+    Raises:
+        UserError: If another process writes there, or something changed and `force` is not set.
+        DataError: If there is no run, or no checkpoint of it can be used.
+    """
+    path, began = Path(run), time.monotonic()
+    scenario = _scenario(path, device)
+    # Digests come last: without them the run died before it had ended in every respect.
+    ended = open_run(path) if (path / DIGESTS).is_file() and (path / TRAJECTORY).is_file() and not force else None
+    if ended is not None and ended.attrs["status"] not in RESUMABLE:
+        if ended.attrs["status"] == Status.COMPLETED.name:
+            return ended
+        status = Status[ended.attrs["status"]]
+        raise UserError(
+            f"{path}: the run ended, {status.value}; after a change of {path / SCENARIO} rdc-dyn resume --force goes "
+            "on from its last checkpoint"
+        )
+
+    def follow(built: Built, signals: Signals) -> xr.Dataset:
+        lock = Lock.take(path, "another run")
+        try:
+            return _follow(path, lock, scenario, built, signals, began, max_time, force, progress or Silent())
+        finally:
+            lock.release()
+
+    return guarded(lambda: build(scenario, path, device), follow)
+
+
+def _scenario(path: Path, device: str | None) -> Scenario:
+    if not (path / SCENARIO).is_file():
+        raise DataError(f"{path}: no run to resume, {SCENARIO} is missing; begin with rdc-dyn run SCENARIO -o {path}")
+    scenario = scenarios.absolute(scenarios.load(path / SCENARIO), path)
+    return scenario if device is None else scenario.model_copy(update={"device": device})
+
+
+def _follow(
+    path: Path,
+    lock: Lock,
+    scenario: Scenario,
+    built: Built,
+    signals: Signals,
+    began: float,
+    max_time: float | None,
+    force: bool,
+    progress: Progress,
+) -> xr.Dataset:
+    attributes = describe_run(scenario, built)
+    found = _find(path, built)
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if found is None:
+        text = f"{now} begun again, there was no checkpoint yet"
+        with signals.held():
+            store = RunWriter.reopen(path, lock, None, text)
+        recorder = Recorder(scenario, built, built.problem, store, progress, signals)
+        return carry(recorder, attributes, None, began, max_time)
+    changed = list(_changes(found.checkpoint.attributes, attributes))
+    if changed and not force:
+        raise UserError(
+            f"{path}: not the run that {found.path.name} is of: {'; '.join(changed)}; with rdc-dyn resume --force it "
+            "goes on all the same, and the trajectory says so"
+        )
+    problem, point, difference = _thaw(found, built)
+    text = "; ".join(
+        [
+            f"{now} resumed at time {point.time:.8g} from {found.path.name}",
+            *found.said,
+            *(f"{each} (forced)" for each in changed),
+            _sameness(found.checkpoint.attributes, attributes, difference, same=not changed),
+        ]
+    )
+    with signals.held():
+        store = RunWriter.reopen(path, lock, (found.path, found.checkpoint), text)
+    progress.event(Event("resumed", point.time, text.partition(" ")[2], {}))
+    warned = bool(found.checkpoint.values.get("warned"))
+    recorder = Recorder(scenario, built, problem, store, progress, signals, warned)
+    history = f"{found.checkpoint.attributes['history']}\n{text}"
+    return carry(recorder, attributes | {"history": history}, point, began, max_time)
+
+
+def _find(path: Path, built: Built) -> Found | None:
+    """The newest checkpoint that is whole, with the pieces of the trajectory that it knows.
+
+    Returns:
+        The checkpoint, or None where there is none.
+
+    Raises:
+        DataError: If there are checkpoints and none can be used.
+    """
+    files, said = checkpoints(path), list[str]()
+    for file in files:
+        try:
+            checkpoint = load_checkpoint(file, built.problem.start.theta.numel())
+            said += [
+                f"segment {name} was damaged and written anew from {LOG}" for name in repair(path, checkpoint.segments)
+            ]
+            return Found(file, checkpoint, tuple(said))
+        except DataError as error:
+            said.append(f"passed over: {error}")
+    if files:
+        raise DataError(f"{path}: no checkpoint can be used; {'; '.join(said)}")
+    return None
+
+
+def _thaw(found: Found, built: Built) -> tuple[Any, Point, float]:
+    try:
+        return thaw(built.problem, Frozen(found.checkpoint.tensors, found.checkpoint.values))
+    except NumericalFailure as failure:
+        raise DataError(f"{found.path}: {failure}") from None
+    except DataError as error:
+        raise DataError(f"{found.path}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{found.path}: not a state of this program ({type(error).__name__}: {error})") from None
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """What makes another run of it, a clause each."""
+    if before.get("scenario_sha256") != now["scenario_sha256"]:
+        yield f"the scenario has changed ({_differences(str(before.get('scenario')), str(now['scenario']))})"
+    for name in _PROGRAM:
+        if before.get(name) != now.get(name):
+            yield f"{name} was {_short(before.get(name), now.get(name))}"
+
+
+def _differences(before: str, now: str) -> str:
+    """Dotted keys that differ between two resolved scenarios, with both values."""
+    try:
+        old, new = (_flat(scenarios.loads(text).model_dump(by_alias=True, mode="json")) for text in (before, now))
+    except UserError:
+        return "the old one can no longer be read"
+    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    return ", ".join(f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys[:6]) + ", ..." * (len(keys) > 6)
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, Mapping):
+        return {prefix: tree}
+    flat = dict[str, Any]()
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _short(before: Any, now: Any) -> str:
+    """Two values; of lists of versions only what differs."""
+    old, new = (str(value).split(", ") for value in (before, now))
+    if len(old) > 1:
+        return f"{', '.join(o for o in old if o not in new)} -> {', '.join(n for n in new if n not in old)}"
+    return f"{before} -> {now}"
+
+
+def _sameness(before: Mapping[str, Any], now: Mapping[str, Any], difference: float, *, same: bool) -> str:
+    """Whether the bits are those of a run that was never stopped, and if not why."""
+    moved = [f"{name} {before.get(name)} -> {now.get(name)}" for name in _MACHINE if before.get(name) != now.get(name)]
+    if same and not moved and difference == 0.0:
+        return "same program, machine and threads: the same bits as without the stop"
+    if difference:
+        moved.append(f"J, its gradient or a preconditioner are off by {difference:.1e}, relative")
+    return "the same as without the stop only to tolerance" + f" ({', '.join(moved)})" * bool(moved)

@@ -1,0 +1,157 @@
+"""Runs in processes of their own that can be killed, and what two trajectories must share to the last bit."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+import warnings
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+import rdc_dyn
+from tests.tiny import linear_gaussian
+
+#: What depends on when a run happened, by name: nothing else may differ.
+PASSING = ("wall_time",)
+PASSING_ATTRIBUTES = ("history",)
+#: Exit code of a process that a test has stopped by `os._exit`.
+ABORTED = 77
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    ["tests.reliability.made", "rdc_dyn.runner", "rdc_dyn.resumption", "rdc_dyn.output.accessor"]
+)
+
+_SOLVED = {"response": {"solver": {"method": "cg", "preconditioner": "factorised"}}}
+#: One scenario of each kind of path, with a few segments and checkpoints in each.
+SCENARIOS: dict[str, dict[str, Any]] = {
+    method: linear_gaussian(
+        **_SOLVED,
+        process={"span": [0.0, 1.0], "path": {"lam": 1.6, "gamma": 2.2}},
+        integrator={"method": method, "step_size": 0.1, **({"rtol": 1e-6} if method == "dopri5" else {})},
+        output={"checkpoint_every": 2},
+    )
+    for method in ("euler", "rk4", "dopri5")
+}
+_MOVED = [
+    [1.5, 0.1, 0.2, 0.4, 0.2],
+    [0.1, 1.4, 0.1, 0.3, 0.1],
+    [0.2, 0.1, 0.8, 0.1, 0.2],
+    [0.4, 0.3, 0.1, 1.1, 0.1],
+    [0.2, 0.1, 0.2, 0.1, 0.9],
+]
+SCENARIOS["transfer"] = linear_gaussian(
+    **_SOLVED,
+    data={"path": "optimal_transport"},
+    objective={"target_second_moment": _MOVED},
+    integrator={"method": "rk4", "step_size": 0.1},
+    output={"checkpoint_every": 2},
+) | {"process": {"kind": "iso_classification_transfer", "span": [0.0, 1.0], "lam_rate": 0.3}}
+
+
+def same_bits(one: xr.Dataset, other: xr.Dataset) -> bool:
+    """Whether two trajectories agree in every bit of every number and in every attribute, passing things left out."""
+    if set(one.variables) != set(other.variables) or one.sizes != other.sizes:
+        return False
+    for name in set(one.variables) - set(PASSING):
+        a, b = np.asarray(one[name].values), np.asarray(other[name].values)
+        equal = a.tobytes() == b.tobytes() if a.dtype.kind == "f" else a.tolist() == b.tolist()
+        if (a.dtype.kind == "f") != (b.dtype.kind == "f") or not equal:
+            return False
+    attributes = [{k: v for k, v in d.attrs.items() if k not in PASSING_ATTRIBUTES} for d in (one, other)]
+    return attributes[0] == attributes[1]
+
+
+def start(run: Path, tree: dict[str, Any]) -> BaseProcess:
+    """Begin a run, or go on with it, in a process of its own."""
+    return spawn(begin_or_resume, run, tree)
+
+
+def spawn(work: Callable[..., Any], *arguments: Any) -> BaseProcess:
+    """A process that has everything imported already."""
+    process = _CONTEXT.Process(target=work, args=arguments)
+    process.start()
+    return process
+
+
+def begin_or_resume(run: Path, tree: dict[str, Any]) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    if (run / "scenario.yaml").exists():
+        rdc_dyn.resume(run)
+    else:
+        rdc_dyn.run(tree, run)
+
+
+def begin_or_resume_until(run: Path, tree: dict[str, Any], step: int, count: Path | None = None) -> None:
+    """The same, but die before a step of storage: the whole process at once, as by a power cut.
+
+    Args:
+        run: Run directory.
+        tree: Scenario.
+        step: Number of the step to die at, from 0; a negative one lets all of them pass.
+        count: Where to write how many there were.
+    """
+    taken = [0]
+
+    def before(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            if taken[0] == step:
+                os._exit(ABORTED)
+            taken[0] += 1
+            return function(*arguments, **options)
+
+        return wrapped
+
+    for name in ("fsync", "replace", "unlink", "mkdir"):
+        setattr(os, name, before(getattr(os, name)))
+    Path.write_bytes = before(Path.write_bytes)  # type: ignore[method-assign]
+    xr.Dataset.to_netcdf = before(xr.Dataset.to_netcdf)  # type: ignore[method-assign]
+    begin_or_resume(run, tree)
+    if count is not None:
+        count.write_text(str(taken[0]))
+
+
+def finish(run: Path, tree: dict[str, Any]) -> xr.Dataset:
+    """Let a run go on to its end, undisturbed."""
+    process = start(run, tree)
+    process.join(120)
+    assert process.exitcode == 0, f"resume ended with {process.exitcode}"
+    return rdc_dyn.open_run(run)
+
+
+def kill_after(process: BaseProcess, seconds: float) -> bool:
+    """kill -9 after some seconds; whether the process was still there."""
+    process.join(seconds)
+    if process.exitcode is not None:
+        return False
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    return True
+
+
+def duration(run: Path, tree: dict[str, Any]) -> tuple[float, xr.Dataset]:
+    """Seconds that a run takes undisturbed, and its trajectory."""
+    spawn(time.time).join()  # the first process waits for the imports
+    began = time.monotonic()
+    trajectory = finish(run, tree)
+    return time.monotonic() - began, trajectory
+
+
+def temporaries(run: Path) -> list[Path]:
+    return [path for path in run.rglob("*") if ".tmp" in path.name]
+
+
+def draws(seed: int) -> random.Random:
+    return random.Random(seed)

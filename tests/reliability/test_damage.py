@@ -1,0 +1,153 @@
+"""Bit flips and truncations: each is noticed, the checkpoint before is used and it is said, nothing crashes."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+
+import rdc_dyn
+from rdc_dyn.cli import main
+from rdc_dyn.output.checkpoint import load_checkpoint
+from rdc_dyn.output.run_directory import checkpoints
+from rdc_dyn.output.segments import read_segment
+from rdc_dyn.verify import verify
+from tests.reliability.made import draws, same_bits
+from tests.tiny import linear_gaussian
+
+TREE = linear_gaussian(output={"checkpoint_every": 1})
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was stopped after three points: two pieces, two checkpoints."""
+    run = tmp_path_factory.mktemp("stopped") / "run"
+
+    class Third:
+        records = 0
+
+        def equilibrating(self, *anything: object) -> None: ...
+        def event(self, event: object) -> None: ...
+        def close(self) -> None: ...
+        def record(self, record: object, fraction: float) -> None:
+            self.records += 1
+            if self.records == 3:
+                raise KeyboardInterrupt
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rdc_dyn.run(TREE, run, progress=Third())
+    assert len(checkpoints(run)) == 2 and len(list((run / "segments").iterdir())) == 2
+    return run
+
+
+def _damages(whole: bytes, flips: int, lengths: int) -> Iterator[bytes]:
+    rng = draws(len(whole))
+    for bit in rng.sample(range(8 * len(whole)), flips):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        yield bytes(damaged)
+    for length in rng.sample(range(len(whole)), lengths):
+        yield whole[:length]
+
+
+def _copy(stopped: Path, target: Path) -> Path:
+    shutil.copytree(stopped, target)
+    return target
+
+
+def test_every_damage_of_a_segment_or_a_checkpoint_is_noticed(stopped: Path, scratch: Path) -> None:
+    run = _copy(stopped, scratch / "run")
+    newest = checkpoints(run)[0]
+    segment = load_checkpoint(newest).segments[-1]
+    piece = run / "segments" / segment.name
+    for file in (newest, piece):
+        whole = file.read_bytes()
+        for damaged in _damages(whole, 200, 50):
+            file.write_bytes(damaged)
+            with pytest.raises(rdc_dyn.DataError) as raised:
+                load_checkpoint(file) if file == newest else read_segment(run, segment)
+            assert "\n" not in str(raised.value) and raised.value.exit_code == 4
+        file.write_bytes(whole)
+
+
+def _resumed(run: Path) -> xr.Dataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return rdc_dyn.resume(run)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_the_checkpoint_before_is_used_and_it_is_said(stopped: Path, scratch: Path, number: int) -> None:
+    run, whole = _copy(stopped, scratch / "run"), rdc_dyn.run(TREE)
+    newest, before = checkpoints(run)
+    damaged = list(_damages(newest.read_bytes(), 2, 2))[number]
+    newest.write_bytes(damaged)
+    again = _resumed(run)
+    assert same_bits(again, whole)
+    history = again.attrs["history"].splitlines()[-1]
+    assert f"from {before.name}" in history and f"passed over: {newest}" in history
+
+
+def test_a_damaged_segment_is_written_anew_from_the_log(stopped: Path, scratch: Path) -> None:
+    run, whole = _copy(stopped, scratch / "run"), rdc_dyn.run(TREE)
+    piece = run / "segments" / "000000.nc"
+    content = piece.read_bytes()
+    piece.write_bytes(content[:100])
+    again = _resumed(run)
+    assert same_bits(again, whole)
+    assert piece.read_bytes() == content
+    assert "segment 000000.nc was damaged and written anew from log.jsonl" in again.attrs["history"]
+
+
+def test_what_cannot_be_mended_is_one_line(stopped: Path, scratch: Path) -> None:
+    run = _copy(stopped, scratch / "run")
+    log = run / "log.jsonl"
+    log.write_text(log.read_text().replace('"rate": 1', '"rate": 2'))
+    (run / "segments" / "000000.nc").unlink()
+    with pytest.raises(rdc_dyn.DataError, match="no checkpoint can be used") as raised:
+        rdc_dyn.resume(run)
+    assert "\n" not in str(raised.value)
+    assert len(checkpoints(run)) == 2, "nothing is thrown away"
+
+
+def test_verify_tells_a_whole_run_from_a_damaged_one(scratch: Path) -> None:
+    run = scratch / "run"
+    rdc_dyn.run(TREE, run)
+    assert {finding.verdict for finding in verify(run)} <= {"ok", "open"}
+    assert CliRunner().invoke(main, ["verify", str(run)]).exit_code == 0
+    for file in (run / "trajectory.nc", run / "segments" / "000001.nc", checkpoints(run)[0], run / "scenario.yaml"):
+        whole = file.read_bytes()
+        for damaged in _damages(whole, 5, 2):
+            file.write_bytes(damaged)
+            assert any(finding.verdict == "FAILED" and finding.kind == "files" for finding in verify(run)), file
+        result = CliRunner().invoke(main, ["verify", str(run)])
+        assert result.exit_code == 4 and "FAILED" in result.output and "Traceback" not in result.output
+        file.write_bytes(whole)
+
+
+def test_verify_finds_a_broken_identity(scratch: Path) -> None:
+    from rdc_dyn.output.netcdf import write_netcdf
+
+    run = rdc_dyn.run(TREE)
+    for change, name in (
+        ({"free_energy": run.free_energy + 0.1}, "F = R + λD + γC + Ω"),
+        ({"response": run.response * [[[1.0], [1.0], [1.0]], [[1.0], [1.1], [1.0]], [[1.0]] * 3]}, "D_γ = C_λ"),
+        ({"response": -run.response}, "Hess F ⪯ 0"),
+        ({"rate": run.rate.where(run.time < 0.2, 5.0)}, "dR = −λdD − γdC − dΩ + ∂_tF dt"),
+        ({"distortion": 2 * run.distortion}, "∂F/∂λ = D, ∂F/∂γ = C"),
+        ({"hessian_vector_products": -run.hessian_vector_products}, "counters"),
+        ({"rate": run.rate.where(run.time < 0.2)}, "numbers"),
+    ):
+        write_netcdf(run.assign(change), scratch / "t.nc")
+        failed = [finding.name for finding in verify(scratch / "t.nc") if finding.verdict == "FAILED"]
+        assert name in failed, (name, failed)
+    write_netcdf(run.isel(time=[0, 2, 1, 3, 4]), scratch / "t.nc")
+    assert "clock" in [finding.name for finding in verify(scratch / "t.nc") if finding.verdict == "FAILED"]
+    write_netcdf(run, scratch / "t.nc")
+    assert not [finding for finding in verify(scratch / "t.nc") if finding.verdict == "FAILED"]

@@ -1,0 +1,35 @@
+"""kill -9 at any moment, resume, kill, resume: the trajectory is that of a run which was never stopped, to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.reliability.made import SCENARIOS, draws, duration, finish, kill_after, same_bits, start, temporaries
+
+
+def _killed_twice(scratch: Path, kind: str, times: int) -> None:
+    tree, rng = SCENARIOS[kind], draws(times)
+    seconds, whole = duration(scratch / "whole", tree)
+    assert whole.attrs["status"] == "COMPLETED"
+    killed = 0
+    for number in range(times):
+        run = scratch / f"{number}"
+        for _ in range(2):
+            killed += kill_after(start(run, tree), rng.uniform(0.0, seconds))
+        again = finish(run, tree)
+        assert same_bits(again, whole), f"run {number} differs"
+        assert not temporaries(run)
+    assert killed >= times, "most of the kills must find the run alive"
+
+
+@pytest.mark.parametrize("kind", SCENARIOS)
+def test_two_runs_are_killed_twice(scratch: Path, kind: str) -> None:
+    _killed_twice(scratch, kind, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SCENARIOS)
+def test_twenty_runs_are_killed_twice(scratch: Path, kind: str) -> None:
+    _killed_twice(scratch, kind, 20)

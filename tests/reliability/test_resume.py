@@ -1,0 +1,214 @@
+"""Going on: after limits, after signals, at other places, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xarray as xr
+from click.testing import CliRunner, Result
+
+import rdc_dyn
+from rdc_dyn.cli import main
+from rdc_dyn.scenario import dump, from_mapping
+from tests.reliability.made import SCENARIOS, same_bits
+from tests.tiny import images, linear_gaussian
+
+ROOT = Path(rdc_dyn.__file__).parents[1]
+TREE = linear_gaussian(output={"checkpoint_every": 2})
+
+
+def _quiet(call: Any, *arguments: Any, **options: Any) -> xr.Dataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return call(*arguments, **options)
+
+
+def _stopped_at_every_point(tree: dict[str, Any], run: Path, times: int = 10_000) -> xr.Dataset:
+    trajectory = _quiet(rdc_dyn.run, tree, run, max_time=1e-9)
+    for _ in range(times):
+        if trajectory.attrs["status"] != "TIME_LIMIT":
+            break
+        trajectory = _quiet(rdc_dyn.resume, run, max_time=1e-9)
+    return trajectory
+
+
+_FOLLOWED = linear_gaussian(process={"path": {"lam": 0.1, "gamma": 0.1}, "span": [0.0, 1.0]}, output={"every": 2})
+KINDS: dict[str, dict[str, Any]] = {
+    **SCENARIOS,
+    "warned, finite alphabet": images(integrator={"step_size": 0.05}, output={"checkpoint_every": 2}),
+    "minres": linear_gaussian(response={"solver": {"method": "minres", "preconditioner": "nystrom", "rank": 4}}),
+    "relax": linear_gaussian(**{**_FOLLOWED, "process": {**_FOLLOWED["process"], "on_fold": "relax"}}),
+    "stop": _FOLLOWED,
+    "follow": linear_gaussian(
+        process={"path": {"lam": 0.3, "gamma": 0.3}, "span": [0.0, 1.0], "on_fold": "follow"}, output={"every": 2}
+    ),
+    "secant": linear_gaussian(response={"kind": "secant", "solver": {"method": "cg"}}),
+    "secant, guessed": linear_gaussian(
+        **{"process": {"kind": "prescribed"}},
+        corrector={"method": "gradient", "steps": 30},
+        response={"kind": "secant", "start": "guess"},
+    ),
+    "finite differences": linear_gaussian(response={"kind": "finite_difference"}),
+    "adam": images(corrector={"method": "gradient", "steps": 20, "batch": 16}, integrator={"step_size": 0.05}),
+    "variance reduced": images(
+        corrector={"method": "variance_reduced", "batch": 12, "steps": 4, "epochs": 60, "tolerance": 1e-4},
+        integrator={"step_size": 0.05},
+    ),
+    "one method per segment": linear_gaussian(integrator={"method": "dopri8", "rtol": 1e-7}),
+    "float32": linear_gaussian(dtype="float32", response={"solver": {"method": "cg"}}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopped_at_every_point_gives_the_same_bits(tmp_path: Path, kind: str) -> None:
+    whole = _quiet(rdc_dyn.run, KINDS[kind])
+    again = _stopped_at_every_point(KINDS[kind], tmp_path / "run")
+    assert whole.sizes["time"] > 1
+    assert same_bits(again, whole)
+
+
+def test_a_complete_run_stays_as_it_is(tmp_path: Path) -> None:
+    run = rdc_dyn.run(TREE, tmp_path / "run")
+    before = {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
+    assert rdc_dyn.resume(tmp_path / "run").identical(run)
+    assert before == {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
+    result = CliRunner().invoke(main, ["resume", str(tmp_path / "run")])
+    assert result.exit_code == 0 and "nothing is left to do" in result.output
+
+
+def test_a_numerical_stop_is_not_resumed(tmp_path: Path) -> None:
+    assert _quiet(rdc_dyn.run, KINDS["stop"], tmp_path / "run").attrs["status"] == "BRANCH_POINT"
+    with pytest.raises(rdc_dyn.UserError, match="the run ended, a branch point"):
+        rdc_dyn.resume(tmp_path / "run")
+
+
+def test_a_changed_scenario_is_refused_unless_forced_and_then_recorded(tmp_path: Path) -> None:
+    _quiet(rdc_dyn.run, TREE, tmp_path / "run", max_time=1e-9)
+    file = tmp_path / "run" / "scenario.yaml"
+    file.write_text("# a comment changes nothing\n" + file.read_text())
+    _quiet(rdc_dyn.resume, tmp_path / "run", max_time=1e-9)
+    file.write_text(file.read_text().replace("step_size: 0.1", "step_size: 0.2"))
+    with pytest.raises(rdc_dyn.UserError, match=r"the scenario has changed \(integrator.step_size: 0.1 -> 0.2\)"):
+        rdc_dyn.resume(tmp_path / "run")
+    forced = rdc_dyn.resume(tmp_path / "run", force=True)
+    assert forced.attrs["status"] == "COMPLETED"
+    assert "integrator.step_size: 0.1 -> 0.2) (forced)" in forced.attrs["history"]
+    assert "only to tolerance" in forced.attrs["history"].splitlines()[-1]
+    assert "step_size: 0.2" in forced.attrs["scenario"]
+
+
+def test_another_version_is_refused_unless_forced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _quiet(rdc_dyn.run, TREE, tmp_path / "run", max_time=1e-9)
+    monkeypatch.setattr("rdc_dyn.output.provenance.commit", lambda: "another")
+    with pytest.raises(rdc_dyn.UserError, match=r"commit was .* -> another"):
+        rdc_dyn.resume(tmp_path / "run")
+    assert "-> another (forced)" in rdc_dyn.resume(tmp_path / "run", force=True).attrs["history"]
+
+
+def test_elsewhere_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _quiet(rdc_dyn.run, TREE, tmp_path / "run", max_time=1e-9)
+    monkeypatch.setattr("rdc_dyn.output.provenance.processor", lambda: "another processor")
+    last = rdc_dyn.resume(tmp_path / "run").attrs["history"].splitlines()[-1]
+    assert "only to tolerance" in last and "another processor" in last
+
+
+def test_changed_data_are_refused(tmp_path: Path) -> None:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    arrays = {"x": rng.random((30, 6)), "y": np.arange(30) % 3}
+    np.savez(tmp_path / "data.npz", **arrays)
+    tree = images()
+    tree["data"] = {"source": {"name": "npz", "file": str(tmp_path / "data.npz")}}
+    _quiet(rdc_dyn.run, tree, tmp_path / "run", max_time=1e-9)
+    np.savez(tmp_path / "data.npz", **{**arrays, "x": arrays["x"] + 0.1})
+    with pytest.raises(rdc_dyn.UserError, match="data_digest was"):
+        rdc_dyn.resume(tmp_path / "run")
+
+
+def test_nothing_to_resume(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(rdc_dyn.DataError, match="no run to resume"):
+            rdc_dyn.resume(path)
+    assert not list(tmp_path.iterdir())
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def test_max_time_then_resume_on_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(dump(from_mapping(TREE)))
+    result = invoke("run", file, "-o", tmp_path / "run", "--max-time", "0.000001s")
+    assert result.exit_code == 5 and f"rdc-dyn resume {tmp_path / 'run'}" in result.output
+    result = invoke("resume", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert same_bits(rdc_dyn.open_run(tmp_path / "run"), rdc_dyn.run(TREE))
+
+
+def _spawn(*arguments: object) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "rdc_dyn", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def _wait_for(process: subprocess.Popen[str], log: Path, points: int) -> None:
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.read_text().count('"record"') >= points):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_signals_checkpoint_and_the_run_goes_on(scratch: Path) -> None:
+    tree = linear_gaussian(integrator={"step_size": 0.004}, output={"checkpoint_every": 7})
+    file, run = scratch / "tiny.yaml", scratch / "run"
+    file.write_text(dump(from_mapping(tree)))
+    commands: list[tuple[object, ...]] = [("run", file, "-o", run, "-q"), ("resume", run, "-q")]
+    for number, (command, code, points) in enumerate(zip(commands, (130, 143), (5, 40))):
+        process = _spawn(*command)
+        _wait_for(process, run / "log.jsonl", points)
+        process.send_signal((signal.SIGINT, signal.SIGTERM)[number])
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == code, errors
+        assert "Traceback" not in errors and f"rdc-dyn resume {run}" in errors
+        assert rdc_dyn.open_run(run).attrs["status"] == "INTERRUPTED"
+    assert invoke("resume", run, "-q").exit_code == 0
+    assert same_bits(rdc_dyn.open_run(run), rdc_dyn.run(tree))
+
+
+def test_a_second_interrupt_ends_at_once(scratch: Path) -> None:
+    """The first one finds a step that takes a minute, and writing a checkpoint that takes another."""
+    code = (
+        "import time, sys\n"
+        "import rdc_dyn.recorder as recorder\n"
+        "def slow(*anything, **options):\n    print('writing', flush=True)\n    time.sleep(60)\n"
+        "recorder.Recorder._checkpoint = slow\n"
+        "from rdc_dyn.cli import main\nmain(sys.argv[1:])\n"
+    )
+    file, run = scratch / "tiny.yaml", scratch / "run"
+    file.write_text(dump(from_mapping(TREE)))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "run", str(file), "-o", str(run), "-q"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "writing\n"  # the checkpoint of the end
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    process.communicate(timeout=30)
+    assert process.returncode in (130, -signal.SIGINT)
+    assert time.monotonic() - began < 10
+    assert rdc_dyn.resume(run).attrs["status"] == "COMPLETED"

@@ -48,7 +48,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "relax": linear_gaussian(**{**_FOLLOWED, "process": {**_FOLLOWED["process"], "on_fold": "relax"}}),
     "stop": _FOLLOWED,
     "follow": linear_gaussian(
-        process={"path": {"lam": 0.3, "gamma": 0.3}, "span": [0.0, 1.0], "on_fold": "follow"}, output={"every": 2}
+        process={"path": {"lam": 0.1, "gamma": 0.1}, "span": [0.0, 1.0], "on_fold": "follow"}, output={"every": 2}
     ),
     "secant": linear_gaussian(response={"kind": "secant", "solver": {"method": "cg"}}),
     "secant, guessed": linear_gaussian(

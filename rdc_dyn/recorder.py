@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import xarray as xr
@@ -67,6 +67,7 @@ class Recorder:
         unrecorded: The last point, if it was not its turn.
         last: The last point as it came.
         checkpointed: Index of the point that was checkpointed last.
+        rebuild: Builds the scenario's problem anew, where that is possible.
     """
 
     scenario: Scenario
@@ -79,6 +80,31 @@ class Recorder:
     unrecorded: Point | None = None
     last: Arrival | None = None
     checkpointed: int = -1
+    rebuild: Callable[[Scenario], Built] | None = None
+
+    def has(self, point: Point) -> bool:
+        """Whether this very point has come before, and been recorded if it was its turn."""
+        return self.last is not None and self.last.point is point and self.unrecorded is not point
+
+    def release(self) -> None:
+        """Let go of everything that holds graphs, but for what the last point needs to come back."""
+        if self.last is not None:
+            self.last = replace(self.last, point=replace(self.last.point, at=None))  # type: ignore[arg-type]
+        self.problem = self.built.problem
+
+    def restart(self, built: Built, problem: Problem, point: Point | None) -> None:
+        """Go on with another build of the same problem.
+
+        Args:
+            built: The build.
+            problem: Its problem, which knows what was known at the last point.
+            point: The last point, or None where there was none.
+        """
+        self.built, self.problem = built, problem
+        self.store.attributes = dict(self.store.attributes) | built.choices
+        if self.last is not None and point is not None:
+            self.last = replace(self.last, point=point)
+            self.unrecorded = None if self.unrecorded is None else point
 
     def point(self, point: Point, *, resumed: bool = False) -> None:
         """Keep a point: a piece and a checkpoint where it is their turn, then its record where that has one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,9 @@ def resume(
 def _scenario(path: Path, device: str | None) -> Scenario:
     if not (path / SCENARIO).is_file():
         raise DataError(f"{path}: no run to resume, {SCENARIO} is missing; begin with rdc-dyn run SCENARIO -o {path}")
-    scenario = scenarios.absolute(scenarios.load(path / SCENARIO), path)
+    # Its paths were written out by the run that it belongs to, and may lead anywhere.
+    document = replace(scenarios.read(path / SCENARIO), folder=None)
+    scenario = scenarios.absolute(scenarios.resolve(document), path)
     return scenario if device is None else scenario.model_copy(update={"device": device})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 import warnings
@@ -24,8 +25,11 @@ from rdc_dyn.parts import Own
 from rdc_dyn.recorder import Recorder, RunWarning
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.signals import Signals
-from rdc_dyn.simulate import Point, simulate
+from rdc_dyn.simulate import Point, simulate, thaw
 from rdc_dyn.status import Status, UserError
+
+#: Graphs that a block's evaluation is allowed to take: its own and that of each vector in a batch (see `evaluation`).
+_GRAPHS = 9
 
 
 class Interrupted(KeyboardInterrupt):
@@ -114,6 +118,7 @@ def run_scenario(
         text = scenarios.dump(scenario)
         store: Store = InMemory() if output is None else RunWriter.create(Path(output), text)
         recorder = Recorder(scenario, built, built.problem, store, progress or Silent(), signals)
+        recorder.rebuild = partial(build, folder=folder, device=device)
         return carry(recorder, describe_run(scenario, built), None, began, max_time)
 
     return guarded(lambda: build(scenario, folder, device, networks), follow)
@@ -190,6 +195,8 @@ def carry(
         with recorder.signals.held():
             store.begin(attributes)
         end = drive(recorder, resumed, began, max_time)
+        while end.values["status"] == Status.OUT_OF_MEMORY.name and shrink(recorder, end):
+            end = drive(recorder, None if recorder.last is None else recorder.last.point, began, max_time)
         trajectory = recorder.finish(end)
     except UserError:
         if fresh and not store.count:
@@ -220,7 +227,7 @@ def drive(recorder: Recorder, resumed: Point | None, began: float, max_time: flo
     """
     clock, last = recorder.scenario.process.span
     try:
-        if resumed is not None:
+        if resumed is not None and not recorder.has(resumed):
             recorder.point(resumed, resumed=True)
         for item in simulate(recorder.problem, recorder.progress.equilibrating, resumed):
             if isinstance(item, Event):
@@ -233,9 +240,54 @@ def drive(recorder: Recorder, resumed: Point | None, began: float, max_time: flo
             recorder.point(item)
             if max_time is not None and time.monotonic() - began > max_time and clock != last:
                 return _stopped(clock, Status.TIME_LIMIT, f"{max_time:g} s")
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        return _stopped(clock, Status.OUT_OF_MEMORY, (str(error).splitlines() or ["no reason given"])[0][:200])
     except KeyboardInterrupt as signal:
         return _stopped(clock, Status.INTERRUPTED, "SIGTERM" if isinstance(signal, Interrupted) else "SIGINT")
     raise RuntimeError("a simulation ends with an event")
+
+
+def shrink(recorder: Recorder, end: Event) -> bool:
+    """Evaluate J in blocks of half as many data from the last point on, after the memory was not enough.
+
+    Args:
+        recorder: Keeps the run; its problem becomes one of smaller blocks.
+        end: How the memory ended.
+
+    Returns:
+        Whether there are smaller blocks.
+    """
+    choices = recorder.built.choices
+    block, each = int(choices.get("linearisation_block", 0)), float(choices.get("graph_bytes_per_datum", 0.0))
+    if recorder.rebuild is None or recorder.built.team is not None or block < 2 or not each:
+        return False
+    recorder.release()
+    while block >= 2:
+        block //= 2
+        try:
+            _in_blocks(recorder, block, each)
+        except (torch.OutOfMemoryError, MemoryError):
+            continue
+        text = f"out of memory ({end.values['detail']}); going on in smaller blocks of {block} data"
+        recorder.event(Event("warning", end.time, text, {"block": block}))
+        return True
+    return False
+
+
+def _in_blocks(recorder: Recorder, block: int, each: float) -> None:
+    """Build the problem anew, for blocks of so many data and as many bytes for each of them."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    memory = 1e-9 * each * (block + 0.5) * _GRAPHS
+    scenario = recorder.scenario
+    section = scenario.linearisation.model_copy(update={"graph": "recomputed", "memory": memory})
+    assert recorder.rebuild is not None
+    built = recorder.rebuild(scenario.model_copy(update={"linearisation": section}))
+    problem, point = built.problem, None
+    if recorder.last is not None:
+        problem, point, _ = thaw(problem, recorder.last.state)
+    recorder.restart(built, problem, point)
 
 
 def _stopped(clock: float, status: Status, detail: str) -> Event:

@@ -61,6 +61,10 @@ class Status(Enum):
         "the corrector went to another branch of equilibria; shorten integrator.step_size, or set process.on_fold to "
         "relax"
     )
+    OUT_OF_MEMORY = (
+        "the device has too little memory, also for smaller blocks of data; lower linearisation.memory, use float32 or "
+        "a preconditioner with a lower rank, or fewer data"
+    )
     BOUND_REACHED = "a multiplier would become negative; the process ends at the boundary of the surface"
 
     @property

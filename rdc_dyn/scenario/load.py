@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from rdc_dyn.scenario.checks import cross_check
 from rdc_dyn.scenario.document import MAX_BYTES, decode, parse_scenario
 from rdc_dyn.scenario.explain import explain
+from rdc_dyn.scenario.outside import outside
 from rdc_dyn.scenario.overrides import apply_overrides
 from rdc_dyn.scenario.places import Document, Position
 from rdc_dyn.scenario.plain import from_tree
@@ -24,7 +26,7 @@ def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Scenari
     """Read a scenario file.
 
     Args:
-        path: A YAML file.
+        path: A YAML file; its paths must not leave its folder, those of overrides may.
         overrides: `key=value` each, applied in turn before validation.
 
     Returns:
@@ -105,6 +107,7 @@ def resolve(document: Document, overrides: Sequence[str] = (), origin: str = "--
     document = apply_overrides(document, overrides, origin)
     scenario, findings = _schema_findings(document.tree)
     wrong = {finding.path for finding in findings}
+    findings += outside(document)
     findings += [finding for finding in cross_check(document.tree) if finding.path not in wrong]
     problems: list[tuple[Position, Problem]] = list(document.problems)
     problems += [document.problem(finding) for finding in findings if not document.is_spoiled(finding.path)]
@@ -121,7 +124,7 @@ def _read_file(path: str | os.PathLike[str]) -> Document:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UserError(f"{path}: the scenario cannot be read: {reason}") from None
     name = os.fspath(path)
-    return parse_scenario(decode(data, name), name)
+    return replace(parse_scenario(decode(data, name), name), folder=FilePath(path).absolute().parent)
 
 
 def _from_mapping(tree: Mapping[str, Any]) -> Document:

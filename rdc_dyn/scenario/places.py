@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 from typing import Any
 
 from rdc_dyn.scenario.problems import Finding, Path, Problem, dotted
@@ -48,6 +49,7 @@ class Document:
         problems: What is wrong with the text itself, with positions.
         spoiled: Paths whose value was refused; nothing more is to be said about them.
         by_key: There is no text; positions are dotted keys.
+        folder: Of the file, whose paths must not leave it; None where there is no file to distrust.
     """
 
     tree: Any
@@ -55,6 +57,7 @@ class Document:
     problems: tuple[tuple[Position, Problem], ...] = ()
     spoiled: frozenset[Path] = frozenset()
     by_key: bool = False
+    folder: FilePath | None = None
 
     def position(self, path: Path, at_key: bool = False) -> Position:
         """Find where something was written.

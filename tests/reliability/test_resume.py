@@ -48,7 +48,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "relax": linear_gaussian(**{**_FOLLOWED, "process": {**_FOLLOWED["process"], "on_fold": "relax"}}),
     "stop": _FOLLOWED,
     "follow": linear_gaussian(
-        process={"path": {"lam": 0.3, "gamma": 0.3}, "span": [0.0, 1.0], "on_fold": "follow"}, output={"every": 2}
+        process={"path": {"lam": 0.1, "gamma": 0.1}, "span": [0.0, 1.0], "on_fold": "follow"}, output={"every": 2}
     ),
     "secant": linear_gaussian(response={"kind": "secant", "solver": {"method": "cg"}}),
     "secant, guessed": linear_gaussian(
@@ -125,11 +125,11 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
 
     rng = np.random.default_rng(0)
     arrays = {"x": rng.random((30, 6)), "y": np.arange(30) % 3}
-    np.savez(tmp_path / "data.npz", **arrays)
+    np.savez(tmp_path / "data.npz", x=arrays["x"], y=arrays["y"])
     tree = images()
     tree["data"] = {"source": {"name": "npz", "file": str(tmp_path / "data.npz")}}
     _quiet(rdc_dyn.run, tree, tmp_path / "run", max_time=1e-9)
-    np.savez(tmp_path / "data.npz", **{**arrays, "x": arrays["x"] + 0.1})
+    np.savez(tmp_path / "data.npz", x=arrays["x"] + 0.1, y=arrays["y"])
     with pytest.raises(rdc_dyn.UserError, match="data_digest was"):
         rdc_dyn.resume(tmp_path / "run")
 

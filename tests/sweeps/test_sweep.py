@@ -319,6 +319,9 @@ def test_the_command_lists_what_failed(mixed: tuple[Path, SweepResult], tmp_path
     path, first = mixed
     file = tmp_path / "s.yaml"
     file.write_text(dump(from_mapping(_scenario() | {"sweep": _MIXED})))
+    refused = CliRunner().invoke(main, ["sweep", str(file), "-o", str(path)])
+    assert refused.exit_code == 2 and "start.from: leaves the folder of the scenario" in refused.output
+    file.write_text(dump(from_mapping(_scenario() | {"sweep": [*_MIXED[:2], {"start.from": ["nowhere"]}]})))
     result = CliRunner().invoke(main, ["sweep", str(file), "-o", str(path)])
     assert result.exit_code == 6, result.output
     assert f"failed: {first.failed[0].name}" in result.output

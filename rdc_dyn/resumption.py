@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from rdc_dyn.output.record import Event
 from rdc_dyn.output.run_directory import DIGESTS, SCENARIO, TRAJECTORY, checkpoints, open_run
 from rdc_dyn.output.run_writer import RunWriter
 from rdc_dyn.output.segments import repair
+from rdc_dyn.parts import Own
 from rdc_dyn.recorder import RESUMABLE, Recorder
 from rdc_dyn.runner import carry, describe_run, guarded
 from rdc_dyn.scenario import Scenario
@@ -57,6 +58,7 @@ def resume(
     max_time: float | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    networks: Own | None = None,
 ) -> xr.Dataset:
     """Go on with a run that was killed, interrupted or stopped by a limit.
 
@@ -67,6 +69,7 @@ def resume(
         force: Go on although the scenario, the program or the data are not those of the checkpoint, or the run has
             ended; the trajectory's attribute `history` then says what changed.
         progress: Told how the run goes on.
+        networks: The modules that `run` was given, where the scenario has parts of kind module.
 
     Returns:
         The trajectory, as `run` returns it; of a run that is complete, as it is.
@@ -88,14 +91,17 @@ def resume(
             "on from its last checkpoint"
         )
 
+    def made(scenario: Scenario) -> Built:
+        return build(scenario, path, device, networks)
+
     def follow(built: Built, signals: Signals) -> xr.Dataset:
         lock = Lock.take(path, "another run")
         try:
-            return _follow(path, lock, scenario, built, signals, began, max_time, force, progress or Silent())
+            return _follow(path, lock, scenario, built, made, signals, began, max_time, force, progress or Silent())
         finally:
             lock.release()
 
-    return guarded(lambda: build(scenario, path, device), follow)
+    return guarded(lambda: made(scenario), follow)
 
 
 def _scenario(path: Path, device: str | None) -> Scenario:
@@ -112,6 +118,7 @@ def _follow(
     lock: Lock,
     scenario: Scenario,
     built: Built,
+    made: Callable[[Scenario], Built],
     signals: Signals,
     began: float,
     max_time: float | None,
@@ -126,6 +133,7 @@ def _follow(
         with signals.held():
             store = RunWriter.reopen(path, lock, None, text)
         recorder = Recorder(scenario, built, built.problem, store, progress, signals)
+        recorder.rebuild = made
         return carry(recorder, attributes, None, began, max_time)
     changed = list(_changes(found.checkpoint.attributes, attributes))
     if changed and not force:
@@ -147,6 +155,7 @@ def _follow(
     progress.event(Event("resumed", point.time, text.partition(" ")[2], {}))
     warned = bool(found.checkpoint.values.get("warned"))
     recorder = Recorder(scenario, built, problem, store, progress, signals, warned)
+    recorder.rebuild = made
     history = f"{found.checkpoint.attributes['history']}\n{text}"
     return carry(recorder, attributes | {"history": history}, point, began, max_time)
 

@@ -118,7 +118,7 @@ def run_scenario(
         text = scenarios.dump(scenario)
         store: Store = InMemory() if output is None else RunWriter.create(Path(output), text)
         recorder = Recorder(scenario, built, built.problem, store, progress or Silent(), signals)
-        recorder.rebuild = partial(build, folder=folder, device=device)
+        recorder.rebuild = partial(build, folder=folder, device=device, networks=networks)
         return carry(recorder, describe_run(scenario, built), None, began, max_time)
 
     return guarded(lambda: build(scenario, folder, device, networks), follow)

@@ -250,3 +250,14 @@ def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monk
     run = names["ds"]
     assert run.attrs["status"] == "COMPLETED" and float(abs(run.rdc.drift("classification_loss")).max()) < 1e-6
     assert names["mean"].shape == (5, 2)
+
+
+def test_a_run_with_own_modules_goes_on(tmp_path: Path) -> None:
+    tree, modules = scenario(_MODULES), own()
+    whole = rdc_dyn.run(tree, networks=modules)
+    with pytest.warns(rdc_dyn.RunWarning, match="TIME_LIMIT"):
+        rdc_dyn.run(tree, tmp_path / "run", max_time=1e-9, networks=modules)
+    with pytest.raises(UserError, match="networks="):
+        rdc_dyn.resume(tmp_path / "run")
+    resumed = rdc_dyn.resume(tmp_path / "run", networks=modules)
+    np.testing.assert_array_equal(resumed.free_energy, whole.free_energy)

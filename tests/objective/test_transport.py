@@ -19,7 +19,7 @@ from rdc_dyn.objective import Data, FreeEnergy, Objective, Work
 from rdc_dyn.objective import coupling as couplings
 from rdc_dyn.objective.coupling import Coupling, optimal_coupling, read_coupling
 from rdc_dyn.objective.datasets import Selection, Transport, load_data
-from rdc_dyn.scenario import dump, from_mapping
+from rdc_dyn.scenario import dump, from_mapping, load
 from rdc_dyn.status import DataError
 from tests.problems import (
     FLOAT,
@@ -319,7 +319,10 @@ def test_a_run_with_a_coupling_file_runs_again_from_elsewhere(tmp_path: Path, mo
     (tmp_path / "s.yaml").write_text(dump(from_mapping(tree)))
     first = rdc_dyn.run(tmp_path / "s.yaml", tmp_path / "run")
     monkeypatch.chdir("/")
-    again = rdc_dyn.run(tmp_path / "run" / "scenario.yaml")
+    copy = tmp_path / "run" / "scenario.yaml"
+    with pytest.raises(rdc_dyn.ScenarioError, match="coupling: leaves the folder of the scenario"):
+        rdc_dyn.run(copy)
+    again = rdc_dyn.run(load(copy, [f"data.coupling={tmp_path / 'c.npz'}"]))
     assert first.attrs["coupling_digest"] == again.attrs["coupling_digest"]
     np.testing.assert_array_equal(first.rate, again.rate)
 

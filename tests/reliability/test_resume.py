@@ -57,6 +57,12 @@ KINDS: dict[str, dict[str, Any]] = {
         response={"kind": "secant", "start": "guess"},
     ),
     "finite differences": linear_gaussian(response={"kind": "finite_difference"}),
+    "no response": images(
+        response={"kind": "none"},
+        corrector={"method": "gradient", "steps": 10, "trace": 4, "schedule": "constant"},
+        process={"shape": "jump"},
+        integrator={"step_size": 0.05},
+    ),
     "adam": images(corrector={"method": "gradient", "steps": 20, "batch": 16}, integrator={"step_size": 0.05}),
     "variance reduced": images(
         corrector={"method": "variance_reduced", "batch": 12, "steps": 4, "epochs": 60, "tolerance": 1e-4},

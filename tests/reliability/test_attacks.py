@@ -32,6 +32,9 @@ from rdc_dyn.scenario import ScenarioError, dump, from_mapping, load, loads
 from rdc_dyn.status import DataError, UserError
 from tests.tiny import images, linear_gaussian, trajectory
 
+# Each starts processes or opens many files: minutes in all.
+pytestmark = pytest.mark.slow
+
 _MEMORY = 300 << 20
 
 

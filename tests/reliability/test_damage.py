@@ -20,6 +20,9 @@ from rdc_dyn.verify import verify
 from tests.reliability.made import draws, same_bits
 from tests.tiny import linear_gaussian
 
+# Each starts processes or opens many files: minutes in all.
+pytestmark = pytest.mark.slow
+
 TREE = linear_gaussian(output={"checkpoint_every": 1})
 
 

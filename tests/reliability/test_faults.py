@@ -18,6 +18,9 @@ import rdc_dyn
 from tests.reliability.made import SCENARIOS, same_bits
 from tests.tiny import images
 
+# Each starts processes or opens many files: minutes in all.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(rdc_dyn.__file__).parents[1]
 
 _POISONED = """
@@ -85,7 +88,6 @@ def test_two_identical_runs_have_the_same_bits(kind: str, threads: int) -> None:
     assert runs[0].attrs["threads"] == threads
 
 
-@pytest.mark.slow
 def test_memory_is_flat_over_two_thousand_steps(scratch: Path) -> None:
     code = (
         "import gc, sys, warnings\n"

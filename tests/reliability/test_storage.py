@@ -45,6 +45,7 @@ def _aborted(scratch: Path, step: int, again: int) -> None:
     assert not temporaries(run)
 
 
+@pytest.mark.slow
 def test_abort_before_some_steps_of_storage(scratch: Path) -> None:
     steps = _steps(scratch)
     assert steps > 40

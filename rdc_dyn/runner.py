@@ -114,14 +114,16 @@ def run_scenario(
     if device is not None:  # the scenario of a run directory is that of its run
         scenario = scenario.model_copy(update={"device": device})
 
+    make = partial(build, folder=folder, device=device, networks=networks)
+
     def follow(built: Built, signals: Signals) -> xr.Dataset:
         text = scenarios.dump(scenario)
         store: Store = InMemory() if output is None else RunWriter.create(Path(output), text)
         recorder = Recorder(scenario, built, built.problem, store, progress or Silent(), signals)
-        recorder.rebuild = partial(build, folder=folder, device=device, networks=networks)
+        recorder.rebuild = make
         return carry(recorder, describe_run(scenario, built), None, began, max_time)
 
-    return guarded(lambda: build(scenario, folder, device, networks), follow)
+    return guarded(lambda: make(scenario), follow)
 
 
 def guarded(make: Callable[[], Built], follow: Callable[[Built, Signals], xr.Dataset]) -> xr.Dataset:

@@ -20,8 +20,8 @@ from rdc_dyn.parts.response import multiplies
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.status import UserError
 
-#: Bytes of graphs where nothing asks for products: no graph of second derivatives is built then, and blocks of data
-#: that stay small are faster than large ones (54,000 MNIST images, 160,000 parameters, CPU: see the README).
+#: Bytes of graphs where nothing asks for products: no graph of second derivatives is kept then, and large blocks would
+#: only take memory.
 _WITHOUT_PRODUCTS = 5e8
 
 

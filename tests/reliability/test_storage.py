@@ -45,11 +45,10 @@ def _aborted(scratch: Path, step: int, again: int) -> None:
     assert not temporaries(run)
 
 
-@pytest.mark.slow
 def test_abort_before_some_steps_of_storage(scratch: Path) -> None:
     steps = _steps(scratch)
     assert steps > 40
-    for step in range(0, steps, 6):
+    for step in range(0, steps, 25):
         _aborted(scratch, step, 7 * step % steps)
 
 

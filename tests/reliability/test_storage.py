@@ -75,7 +75,9 @@ def test_a_full_disk_stops_a_run_and_leaves_it_whole(scratch: Path, share: float
     run, whole = scratch / "run", finish(scratch / "whole", TREE)
     piece, final = (os.path.getsize(scratch / "whole" / n) for n in ("segments/000000.nc", "trajectory.nc"))
     assert final > piece
-    size = {"segment": piece - 1, "trajectory": final - 1}[share] if isinstance(share, str) else int(share * piece)
+    # Not by a byte: how well the wall times compress differs from run to run.
+    named = {"segment": 9 * piece // 10, "trajectory": (piece + final) // 2}
+    size = named[share] if isinstance(share, str) else int(share * piece)
     process = spawn(_limited, run, TREE, size)
     process.join(120)
     assert process.exitcode == 4

@@ -71,8 +71,8 @@ def _few(scenario: dict[str, Any]) -> list[str]:
     found = ["sweep=null", "start.equilibrate.adam_steps=40", "corrector.steps=6", "corrector.batch=20"]
     found += ["process.span=[0.0, 0.02]", "integrator.step_size=0.01"]
     if scenario["process"]["kind"] != "prescribed":
-        # After a few steps slopes of C are not to be trusted: a pull by them would leave lam > 0. On minibatches of a few
-        # images C_gamma has any sign, and at the gamma of Figure 6 they are learnt by heart.
+        # After a few steps slopes of C are not to be trusted: a pull by them would leave lam > 0. On minibatches of a
+        # few images C_gamma has any sign, and at the gamma of Figure 6 they are learnt by heart.
         found += ["corrector.baumgarte=0", "corrector.batch=null", "corrector.steps=20", "start.gamma=10"]
         if scenario["response"]["kind"] == "finite_difference":
             found += ["response.delta=0.5"]

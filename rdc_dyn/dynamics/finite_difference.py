@@ -29,13 +29,13 @@ class FiniteDifference:
 
     Attributes:
         corrector: Equilibrates θ at fixed multipliers.
-        delta: δ; t − δ is taken in place of t + δ where that leaves [0, 1].
+        delta: δ of λ, of γ and of t; t − δ is taken in place of t + δ where that leaves [0, 1].
         predictor: Whether θ_c is differenced too; else θ stays where it is until it is corrected.
         reference: Whether θ is equilibrated at c too.
     """
 
     corrector: Corrector
-    delta: float = 0.01
+    delta: tuple[float, float, float] = (0.01, 0.01, 0.01)
     predictor: bool = False
     reference: bool = False
     tangent: bool = False
@@ -62,8 +62,9 @@ class FiniteDifference:
 
     def _step(self, at: Linearisation, column: int) -> Tensor:
         step = torch.zeros_like(at.controls)
-        backwards = column == 2 and float(at.controls[2]) + self.delta > 1
-        step[column] = -self.delta if backwards else self.delta
+        delta = self.delta[column]
+        backwards = column == 2 and float(at.controls[2]) + delta > 1
+        step[column] = -delta if backwards else delta
         return step
 
     def _equilibrated(self, free_energy: FreeEnergy, at: Linearisation, step: Tensor) -> Linearisation:

@@ -179,12 +179,13 @@ class IsoFunctional:
     Attributes:
         span: First and last value of the clock.
         weights: w.
-        clock: What has unit speed: alpha (α = 1), multipliers (|(λ̇, γ̇)| = 1) or rate_distortion (|(Ṙ, Ḋ)| = 1).
+        clock: What has unit speed: alpha (α = 1), multipliers (|(λ̇, γ̇)| = 1), rate_distortion (|(Ṙ, Ḋ)| = 1) or lam
+            (λ̇ = 1 and γ̇ = −h_λ/h_γ, which needs h_γ ≠ 0; γ alone restores h then, so that a noisy M cannot turn λ).
     """
 
     span: tuple[float, float]
     weights: Weights = (0.0, 0.0, 1.0)
-    clock: Literal["alpha", "multipliers", "rate_distortion"] = "multipliers"
+    clock: Literal["alpha", "multipliers", "rate_distortion", "lam"] = "multipliers"
 
     @property
     def held(self) -> tuple[Weights, ...]:
@@ -206,9 +207,13 @@ class IsoFunctional:
             The rates.
 
         Raises:
-            NumericalFailure: DEGENERATE_CONSTRAINT where h does not depend on the multipliers, to rounding.
+            NumericalFailure: DEGENERATE_CONSTRAINT where h does not depend on the multipliers, or with the clock lam
+                on γ, to rounding.
         """
         matrix, row = here.matrix, self._gradient(here)
+        if self.clock == "lam":
+            size_of(row[1], matrix)
+            return torch.stack([torch.ones_like(row[0]), -row[0] / row[1], torch.zeros_like(row[0])])
         tangent = torch.stack([-row[1], row[0]])
         size = size_of(tangent, matrix)
         if self.clock == "multipliers":
@@ -218,7 +223,9 @@ class IsoFunctional:
         return torch.cat([tangent, matrix.new_zeros(1)])
 
     def free_directions(self, here: SurfacePoint) -> Float[Tensor, "1 3"]:
-        """The gradient of h in (λ, γ): the shortest way back to the level set."""
+        """The gradient of h in (λ, γ): the shortest way back to the level set; γ alone where λ is the clock."""
+        if self.clock == "lam":
+            return here.matrix.new_tensor([[0.0, 1.0, 0.0]])
         row = self._gradient(here)
         return torch.cat([row / size_of(row, here.matrix), row.new_zeros(1)])[None]
 
@@ -227,15 +234,19 @@ class IsoFunctional:
         return None
 
     def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
-        """None: the tangent of the level set has a length and no denominator."""
-        return {}
+        """h_γ where λ is the clock; else none: the tangent of the level set has a length and no denominator."""
+        if self.clock != "lam":
+            return {}
+        return {"h_gamma": (float(self._gradient(here)[1]), Status.DEGENERATE_CONSTRAINT)}
 
     def frame(self, controls: Controls) -> Float[Tensor, "1"]:
         """The data position."""
         return controls[2:]
 
     def elapsed(self, before: SurfacePoint, after: SurfacePoint) -> float:
-        """|Δ(λ, γ)|, |Δ(R, D)|, or for α the first over |(h_λ, h_γ)|, as the clock says."""
+        """|Δλ|, |Δ(λ, γ)|, |Δ(R, D)|, or for α the second over |(h_λ, h_γ)|, as the clock says."""
+        if self.clock == "lam":
+            return float((after.controls - before.controls)[0].abs())
         if self.clock == "rate_distortion":
             return math.hypot(after.rate - before.rate, float(after.forces[0] - before.forces[0]))
         length = float((after.controls - before.controls)[:2].norm())

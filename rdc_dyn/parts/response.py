@@ -61,7 +61,7 @@ def build_response(scenario: Scenario, solver: LinearSolver | None, corrector: C
     """
     section = scenario.response
     if isinstance(section, schema.FiniteDifference):
-        return FiniteDifference(corrector, section.delta, section.predictor, section.reference)
+        return FiniteDifference(corrector, section.shifts, section.predictor, section.reference)
     if isinstance(section, schema.NoResponse):
         return NoResponse()
     linear = None if solver is None else LinearResponse(solver)
@@ -127,7 +127,8 @@ def approximations(scenario: Scenario, choices: Mapping[str, str | int | float],
     if isinstance(response, schema.Secant):
         found.append("response by secant updates")
     if isinstance(response, schema.FiniteDifference):
-        found.append(f"response by finite differences of {response.delta:g}")
+        shift = "" if response.delta_gamma is None else f", {response.delta_gamma:g} in gamma"
+        found.append(f"response by finite differences of {response.delta:g}{shift}")
         found += [] if response.predictor else ["no predictor"]
     if isinstance(response, schema.NoResponse):
         found.append("no response, no predictor")

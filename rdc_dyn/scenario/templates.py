@@ -55,7 +55,7 @@ start:
 process:
   kind: iso_classification   # hold C | prescribed: give lam and gamma as functions of the clock
   span: [0.0, 0.5]        # first and last value of the clock
-  clock: multipliers      # unit speed in (lam, gamma) | rate_distortion: in (R, D) | alpha: the paper's alpha = 1
+  clock: multipliers      # unit speed in (lam, gamma) | rate_distortion: in (R, D) | lam: of lam | alpha: alpha = 1
   on_fold: stop           # where a branch of minima ends: stop | relax to the minimum that takes over
 """
     + _COMMON_TAIL
@@ -108,7 +108,7 @@ start:
 process:
   kind: iso_classification   # hold C | prescribed: give lam and gamma as functions of the clock
   span: [0.0, 1.0]        # first and last value of the clock
-  clock: multipliers      # unit speed in (lam, gamma) | rate_distortion: in (R, D) | alpha: the paper's alpha = 1
+  clock: multipliers      # unit speed in (lam, gamma) | rate_distortion: in (R, D) | lam: of lam | alpha: alpha = 1
   on_fold: relax          # a network's path is a chain of branches: go on at the minimum that takes over | stop
 """
     + _COMMON_TAIL

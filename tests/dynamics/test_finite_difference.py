@@ -42,8 +42,20 @@ def differenced(delta: float, at: Tensor, *, predictor: bool = False) -> tuple[T
     objective = linear_gaussian()
     free_energy = FreeEnergy(objective, Work())
     point = free_energy.linearise(equilibrium(objective, at).theta, at)
-    found = FiniteDifference(NEWTON, delta, predictor).at_point(free_energy, point, None)
+    found = FiniteDifference(NEWTON, (delta, delta, delta), predictor).at_point(free_energy, point, None)
     return found.matrix, found.directions, found.data_curvature
+
+
+def test_each_control_has_its_own_delta() -> None:
+    """Columns of M with δ = (1e-2, 1e-3, 1e-4) are those with each δ alone."""
+    at = controls(2.0, 3.0, 0.3)
+    deltas = (1e-2, 1e-3, 1e-4)
+    objective = linear_gaussian()
+    free_energy = FreeEnergy(objective, Work())
+    point = free_energy.linearise(equilibrium(objective, at).theta, at)
+    mixed = FiniteDifference(NEWTON, deltas).at_point(free_energy, point, None).matrix
+    for column, delta in enumerate(deltas):
+        torch.testing.assert_close(mixed[:, column], differenced(delta, at)[0][:, column], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("t", [0.3, 1.0])
@@ -107,7 +119,7 @@ def test_iso_c_holds_to_first_order_in_delta_and_step(predictor: bool) -> None:
         run = problem(
             linear_gaussian(), IsoFunctional((0.0, 0.8)), 1.2, 1.5, Integrator("euler"), step, look_ahead=False
         )
-        run = replace(run, corrector=NEWTON, response=FiniteDifference(NEWTON, delta, predictor))
+        run = replace(run, corrector=NEWTON, response=FiniteDifference(NEWTON, (delta, delta, delta), predictor))
         points, events = points_and_events(run)
         assert [e.kind for e in events] == ["end"] and events[-1].values["status"] == "COMPLETED"
         drifts.append(abs(float(points[-1].at.functionals[2] - points[0].at.functionals[2])))
@@ -123,7 +135,7 @@ def test_a_transfer_to_the_very_end() -> None:
         objective, IsoClassificationTransfer((0.0, 1.0), 0.2), 2.0, 3.0, Integrator("euler"), 0.1, look_ahead=False,
         baumgarte=10.0,
     )  # fmt: skip
-    run = replace(run, corrector=NEWTON, response=FiniteDifference(NEWTON, 0.01))
+    run = replace(run, corrector=NEWTON, response=FiniteDifference(NEWTON))
     points, events = points_and_events(run)
     assert events[-1].values["status"] == "COMPLETED"
     assert points[-1].state.data_position == pytest.approx(1.0)
@@ -139,7 +151,7 @@ def test_a_reference_cancels_what_a_short_correction_still_improves() -> None:
     beside = free_energy.linearise(equilibrium(objective, at).theta + off, at)
     errors = []
     for reference in (False, True):
-        model = FiniteDifference(Gradient(300, 5e-3, 30), 0.02, reference=reference)
+        model = FiniteDifference(Gradient(300, 5e-3, 30), (0.02, 0.02, 0.02), reference=reference)
         before = free_energy.work.corrector_iterations
         errors.append(float((model.at_point(free_energy, beside, None).matrix[1:, :2] - exact).norm()))
         assert free_energy.work.corrector_iterations - before == (900 if reference else 600)

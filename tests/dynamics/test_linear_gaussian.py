@@ -164,9 +164,9 @@ def test_prescribed_path_ends_at_the_closed_form() -> None:
         np.testing.assert_allclose(np.array(record.response)[1:, :2], hessian[:2, :2], rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize("clock", ["alpha", "multipliers", "rate_distortion"])
+@pytest.mark.parametrize("clock", ["alpha", "multipliers", "rate_distortion", "lam"])
 def test_clocks(clock: str) -> None:
-    """α = 1, unit speed in (λ, γ), unit speed in (R, D), against the closed form's Hessian."""
+    """α = 1, unit speed in (λ, γ), in (R, D) and of λ, against the closed form's Hessian."""
     objective = linear_gaussian()
     c = controls(3.0, 4.0)
     _, hessian = closed_form_hessian(objective, c)
@@ -181,6 +181,7 @@ def test_clocks(clock: str) -> None:
         "alpha": 1.0,
         "multipliers": float(tangent.norm()),
         "rate_distortion": float(d_dot.abs() * (1 + 3.0**2) ** 0.5),
+        "lam": float(tangent[0]),
     }
     torch.testing.assert_close(rates[:2], tangent / speed[clock], rtol=1e-8, atol=1e-10)
     assert float((matrix @ rates)[2]) == pytest.approx(0.0, abs=1e-12)
@@ -198,3 +199,15 @@ def test_backward_span_returns_to_the_start() -> None:
     assert back[-1].time == 0.0
     assert back[-1].values["lam"] == pytest.approx(3.0, abs=1e-6)
     assert back[-1].values["gamma"] == pytest.approx(4.0, abs=1e-6)
+
+
+def test_lam_as_the_clock_follows_the_same_curve() -> None:
+    """γ at λ is that of the path at unit speed; C stays, and time is λ."""
+    objective = linear_gaussian()
+    there, _ = trajectory(problem(objective, IsoFunctional((0.0, 1.0)), 3.0, 4.0, Integrator("rk4"), 0.1))
+    end = there[-1].values
+    span = (3.0, float(end["lam"]))
+    again, status = trajectory(problem(objective, IsoFunctional(span, clock="lam"), 3.0, 4.0, Integrator("rk4"), 0.1))
+    assert status == "COMPLETED"
+    assert again[-1].values["lam"] == pytest.approx(end["lam"], abs=1e-9)
+    assert again[-1].values["gamma"] == pytest.approx(end["gamma"], abs=1e-6)

@@ -17,6 +17,8 @@ from rdc_dyn.scenario.schema.base import (
     list_to_tuple,
 )
 
+Clock = Literal["alpha", "multipliers", "rate_distortion", "lam"]
+
 
 class Equilibrate(Section):
     """How the first equilibrium is found: Adam, then trust-region Newton-Krylov."""
@@ -82,8 +84,8 @@ class IsoClassification(_Process):
     """Remark 7: the classification loss stays constant."""
 
     kind: Literal["iso_classification"]
-    clock: Literal["alpha", "multipliers", "rate_distortion"] = Field(
-        default="multipliers", description="what has unit speed: alpha = 1, (lam, gamma), or (R, D)"
+    clock: Clock = Field(
+        default="multipliers", description="what has unit speed: alpha = 1, (lam, gamma), (R, D), or lam alone"
     )
 
 
@@ -100,8 +102,8 @@ class IsoFunctional(_Process):
 
     kind: Literal["iso_functional"]
     hold: Held
-    clock: Literal["alpha", "multipliers", "rate_distortion"] = Field(
-        default="multipliers", description="what has unit speed: alpha = 1, (lam, gamma), or (R, D)"
+    clock: Clock = Field(
+        default="multipliers", description="what has unit speed: alpha = 1, (lam, gamma), (R, D), or lam alone"
     )
 
 

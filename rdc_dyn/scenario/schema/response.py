@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from rdc_dyn.scenario.schema.base import Section
+from rdc_dyn.scenario.schema.base import Positive, Section
 from rdc_dyn.scenario.schema.numerics import Cg, Solver
 
 _SOLVER = "of the corrector newton_krylov, and the preconditioner of variance_reduced"
@@ -45,6 +45,7 @@ class FiniteDifference(Section):
     delta: Annotated[float, Field(gt=0, le=0.5)] = Field(
         default=0.01, description="shift of lam, gamma and, where data move, of data_position"
     )
+    delta_gamma: Positive | None = Field(default=None, description="shift of gamma; null: delta")
     predictor: bool = Field(default=False, description="difference theta too; false: theta waits for the corrector")
     reference: bool = Field(
         default=False,
@@ -52,6 +53,11 @@ class FiniteDifference(Section):
         "corrector that stops short of the surface still improves there cancels",
     )
     solver: Solver = Field(default=Cg(method="cg"), description=_SOLVER)
+
+    @property
+    def shifts(self) -> tuple[float, float, float]:
+        """Of lam, gamma and data_position."""
+        return (self.delta, self.delta if self.delta_gamma is None else self.delta_gamma, self.delta)
 
 
 class NoResponse(Section):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -50,3 +53,42 @@ def test_products_of_a_network_are_alike(mode: str) -> None:
         at = FreeEnergy(objective, Work(), chosen.local).linearise(theta.to(place), c.to(place))
         products.append(torch.cat([at.mm(v.to(place)), at.mixed, at.gradient[None]]).cpu())
     torch.testing.assert_close(products[0], products[1], rtol=1e-11, atol=1e-11)
+
+
+_PERCEPTRON = {
+    "objective": {
+        "kind": "amortised",
+        "encoder": {"kind": "mlp", "hidden": [5], "latent_dim": 2},
+        "decoder": {"kind": "mlp", "hidden": [5], "likelihood": "bernoulli"},
+        "classifier": {"kind": "linear"},
+        "samples": 4,
+        "weight_prior_precision": 0.1,
+    },
+    "start": {"lam": 0.5, "gamma": 1.0, "equilibrate": {"adam_steps": 200, "learning_rate": 0.02}},
+}
+_CONVOLUTIONS = {
+    "objective": {
+        "kind": "amortised",
+        "encoder": {"kind": "resnet18", "width": 4, "latent_dim": 2, "stem": "3x3"},
+        "decoder": {"kind": "deconv", "width": 4, "likelihood": "gaussian", "variance": 0.5},
+        "classifier": {"kind": "linear"},
+        "samples": 1,
+        "weight_prior_precision": 0.1,
+    },
+    "start": {
+        "lam": 0.5,
+        "gamma": 1.0,
+        "equilibrate": {"adam_steps": 20, "batch": 20, "newton_steps": 0, "tolerance": 1e6},
+    },
+    "response": {"kind": "finite_difference", "delta": 0.1, "reference": True},
+    "corrector": {"method": "gradient", "steps": 5, "batch": 20},
+}
+
+
+@pytest.mark.filterwarnings("ignore::rdc_dyn.RunWarning")
+@pytest.mark.parametrize("changes", [_PERCEPTRON, _CONVOLUTIONS], ids=["perceptron", "convolutions"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-6), ("float32", 2e-2)])
+def test_networks_run_alike(changes: dict[str, Any], dtype: str, tolerance: float) -> None:
+    """Newton and linear response on a perceptron; minibatches and finite differences on convolutions."""
+    scenario = tiny.images(dtype=dtype) | copy.deepcopy(changes)
+    _agree(rdc_dyn.run(scenario, device="cpu"), rdc_dyn.run(scenario, device="cuda"), tolerance)

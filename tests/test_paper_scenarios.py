@@ -23,8 +23,8 @@ _IMAGES = {"train": 12, "test": 6}
 #: Sizes may differ between siblings, and nothing else.
 _SIZES = {
     "name", "device", "threads", "limit", "hidden", "latent_dim", "width", "stem", "samples", "adam_steps", "batch",
-    "learning_rate", "drop_every", "span", "step_size", "delta", "delta_gamma", "steps", "baumgarte", "folder", "size", "split",
-    "channels",
+    "learning_rate", "drop_every", "span", "step_size", "delta", "delta_gamma", "steps", "baumgarte", "folder", "size",
+    "split", "channels",
 }  # fmt: skip
 
 

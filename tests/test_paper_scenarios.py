@@ -48,6 +48,12 @@ def test_every_experiment_has_both_sizes() -> None:
     assert {name[:4] for name in names} == {"fig2", "fig3", "fig4", "fig5", "fig6"}
 
 
+def test_the_exact_path_is_the_same_by_both_ways() -> None:
+    one, other = (load(PAPER / "exact" / f"mnist_{way}.yaml").model_dump() for way in ("linear_response", "recipe"))
+    assert {key for key in one if one[key] != other[key]} == {"name", "response", "integrator", "corrector"}
+    assert one["integrator"]["step_size"] == other["integrator"]["step_size"]
+
+
 @pytest.fixture(scope="module")
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MNIST as it is, and the first images of each class of CIFAR-10."""
@@ -103,3 +109,18 @@ def test_a_few_data_run_to_the_end(small: Path, data_root: Path, monkeypatch: py
         assert bool(np.isfinite(ds.validation_target_accuracy).all())
     if "fig4a" in small.stem:
         assert int((ds.rdc.events.kind == "equilibrated").sum()) == ds.sizes["time"] - 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::rdc_dyn.RunWarning")
+@pytest.mark.parametrize("way", ["linear_response", "recipe"])
+def test_the_exact_path_runs_on_few_images(way: str, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From an equilibrium, A > 0, found by Newton; C is held where the corrector holds it."""
+    monkeypatch.setenv("RDC_DYN_DATA", str(data_root))
+    few = ["data.source.limit=12", "data.validation.source.limit=20", "objective.samples=1", "process.span=[0.0, 0.1]"]
+    few += ["objective.weight_prior_precision=0.1", "start.equilibrate.adam_steps=300", "response.solver.rank=100"]
+    ds = rdc_dyn.run(load(PAPER / "exact" / f"mnist_{way}.yaml", [*few, "response.solver.preconditioner=nystrom"]))
+    assert ds.attrs["status"] == "COMPLETED", ds.attrs["status_detail"]
+    assert float(ds.equilibrium_residual[0]) <= 1e-6
+    drift = float(abs(ds.classification_loss[-1] - ds.classification_loss[0]))
+    assert (drift <= 1e-6) == (way == "linear_response")

@@ -78,12 +78,13 @@ class Process(Protocol):
         ...
 
 
-def size_of(tangent: Tensor, matrix: Matrix) -> float:
+def size_of(tangent: Tensor, matrix: Matrix, weights: Weights) -> float:
     """|tangent|, refused where it is zero to rounding.
 
     Args:
-        tangent: A combination of entries of M.
-        matrix: M, which sets the scale.
+        tangent: Derivatives of w·(R, D, C).
+        matrix: M, whose rows set the scale, each by its weight: where D varies by hundreds, C may by a thousandth.
+        weights: w.
 
     Returns:
         The length.
@@ -92,7 +93,8 @@ def size_of(tangent: Tensor, matrix: Matrix) -> float:
         NumericalFailure: DEGENERATE_CONSTRAINT where it is not above rounding.
     """
     size = float(tangent.norm())
-    if not size > 1e2 * torch.finfo(matrix.dtype).eps * max(1.0, float(matrix.norm())):
+    scale = max(1.0, float((matrix.new_tensor(weights).abs() @ matrix.abs()).norm()))
+    if not size > 1e2 * torch.finfo(matrix.dtype).eps * scale:
         raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, f"derivative of what is held: {size:.3g}")
     return size
 
@@ -212,10 +214,10 @@ class IsoFunctional:
         """
         matrix, row = here.matrix, self._gradient(here)
         if self.clock == "lam":
-            size_of(row[1], matrix)
+            size_of(row[1], matrix, self.weights)
             return torch.stack([torch.ones_like(row[0]), -row[0] / row[1], torch.zeros_like(row[0])])
         tangent = torch.stack([-row[1], row[0]])
-        size = size_of(tangent, matrix)
+        size = size_of(tangent, matrix, self.weights)
         if self.clock == "multipliers":
             tangent = tangent / size
         elif self.clock == "rate_distortion":
@@ -227,7 +229,7 @@ class IsoFunctional:
         if self.clock == "lam":
             return here.matrix.new_tensor([[0.0, 1.0, 0.0]])
         row = self._gradient(here)
-        return torch.cat([row / size_of(row, here.matrix), row.new_zeros(1)])[None]
+        return torch.cat([row / size_of(row, here.matrix, self.weights), row.new_zeros(1)])[None]
 
     def prescribed(self, s: float, like: Controls) -> None:
         """The controls follow from M."""
@@ -250,4 +252,6 @@ class IsoFunctional:
         if self.clock == "rate_distortion":
             return math.hypot(after.rate - before.rate, float(after.forces[0] - before.forces[0]))
         length = float((after.controls - before.controls)[:2].norm())
-        return length if self.clock == "multipliers" else length / size_of(self._gradient(after), after.matrix)
+        if self.clock == "multipliers":
+            return length
+        return length / size_of(self._gradient(after), after.matrix, self.weights)

@@ -42,7 +42,7 @@ class IsoClassificationTransfer:
             NumericalFailure: DEGENERATE_CONSTRAINT where C_γ is zero to rounding.
         """
         c_lam, c_gamma, c_t = here.matrix[_CLASSIFICATION].unbind()
-        size_of(c_gamma, here.matrix)
+        size_of(c_gamma, here.matrix, self.held[0])
         gamma_rate = -(c_lam * self.lam_rate + c_t) / c_gamma
         return torch.stack([gamma_rate.new_tensor(self.lam_rate), gamma_rate, gamma_rate.new_tensor(1.0)])
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from rdc_dyn.dynamics import Integrator, IsoFunctional, Prescribed, SurfacePoint, linear_response
+from rdc_dyn.dynamics import (
+    Integrator,
+    IsoClassificationTransfer,
+    IsoFunctional,
+    Prescribed,
+    SurfacePoint,
+    linear_response,
+)
 from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, LinearSolver, Preconditioner
 from rdc_dyn.objective import FreeEnergy, LinearGaussian, Work
 from rdc_dyn.objective.linearisation import Linearisation
+from rdc_dyn.status import NumericalFailure
 from tests.problems import (
     closed_form,
     closed_form_hessian,
@@ -211,3 +220,13 @@ def test_lam_as_the_clock_follows_the_same_curve() -> None:
     assert status == "COMPLETED"
     assert again[-1].values["lam"] == pytest.approx(end["lam"], abs=1e-9)
     assert again[-1].values["gamma"] == pytest.approx(end["gamma"], abs=1e-6)
+
+
+def test_a_small_slope_of_the_loss_counts_beside_large_ones_of_the_distortion() -> None:
+    """In float32: C_γ = −2e-4 is no rounding of C, however D varies; a slope of D that cancels to 2e-4 is."""
+    matrix = torch.tensor([[0.9, 0.02, -5.0], [-0.9, 0.01, 2e2], [-3e-4, -2e-4, 1.4]])
+    here = SurfacePoint(controls(4.0, 100.0), matrix, torch.zeros(3))
+    assert float(IsoClassificationTransfer((0.0, 1.0), -1.5).rates(0.0, here)[1]) == pytest.approx(7e3, rel=0.01)
+    cancels = replace(here, matrix=torch.tensor([[2e2, 3e2, 0.0], [-2e2, -3e2 + 2e-4, 0.0], [0.0, 0.0, 0.0]]))
+    with pytest.raises(NumericalFailure, match=r"derivative of what is held: 0\.000"):
+        IsoFunctional((0.0, 1.0), (1.0, 1.0, 0.0)).rates(0.0, cancels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,8 +36,12 @@ def info(run_directory: Path, scenario_only: bool) -> None:
             click.echo(f"{name:<{width}}  {value}")
     status, detail = attributes["status"], attributes.get("status_detail")
     click.echo(f"{'status':<{width}}  {sentence(status, attributes['status_message'], detail)}")
-    for line in _summary(trajectory):
-        click.echo(line)
+    import numpy as np
+
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a stranger's file: what overflows is shown as it is
+        for line in _summary(trajectory):
+            click.echo(line)
 
 
 def _summary(trajectory: xr.Dataset) -> Iterable[str]:

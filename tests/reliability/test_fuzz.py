@@ -62,7 +62,7 @@ _changes = st.lists(
         st.tuples(
             st.just("shape"), st.sampled_from(_NAMES), st.sampled_from([(), ("x",), ("time", "x"), ("x", "y", "time")])
         ),
-        st.tuples(st.just("giant"), st.sampled_from(_NAMES), st.integers(20, 62)),
+        st.tuples(st.just("giant"), st.sampled_from(_NAMES), st.integers(20, 40)),
         st.tuples(st.just("attribute"), st.sampled_from(_ATTRIBUTES), _texts),
         st.tuples(st.just("no attribute"), st.sampled_from(_ATTRIBUTES), st.none()),
         st.tuples(

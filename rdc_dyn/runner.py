@@ -26,7 +26,7 @@ from rdc_dyn.recorder import Recorder, RunWarning
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.signals import Signals
 from rdc_dyn.simulate import Point, simulate, thaw
-from rdc_dyn.status import Status, UserError
+from rdc_dyn.status import NumericalFailure, Status, UserError
 
 #: Graphs that a block's evaluation is allowed to take: its own and that of each vector in a batch (see `evaluation`).
 _GRAPHS = 9
@@ -246,6 +246,8 @@ def drive(recorder: Recorder, resumed: Point | None, began: float, max_time: flo
         return _stopped(clock, Status.OUT_OF_MEMORY, (str(error).splitlines() or ["no reason given"])[0][:200])
     except KeyboardInterrupt as signal:
         return _stopped(clock, Status.INTERRUPTED, "SIGTERM" if isinstance(signal, Interrupted) else "SIGINT")
+    except NumericalFailure as failure:  # of a point's diagnostics: the simulation names its own
+        return _stopped(clock, failure.status, failure.detail)
     raise RuntimeError("a simulation ends with an event")
 
 

@@ -259,7 +259,7 @@ def bad_arrays() -> dict[str, dict[str, np.ndarray]]:
         "expected (N, ...) and (N,)": {"x": x, "y": x},
         "only one class": {"x": x, "y": 0 * y},
         "no data left": {"x": x[:0], "y": y[:0]},
-        "not a readable npz file": {"x": np.array([None, {}], dtype=object), "y": y},
+        "x has type object; expected numbers": {"x": np.array([None, {}], dtype=object), "y": y},
         "expected numbers": {"x": x.astype(str), "y": y},
         "a bernoulli likelihood needs values in [0, 1]": {"x": below, "y": y},
     }

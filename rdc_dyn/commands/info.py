@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--scenario", "scenario_only", is_flag=True, help="Print the YAML that made it, and nothing else.")
+@click.option(
+    "--scenario", "scenario_only", is_flag=True, help="Print the YAML that made it, for a file in this folder."
+)
 @reported
 def info(run_directory: Path, scenario_only: bool) -> None:
     """Print provenance and summary of RUN."""
@@ -25,7 +28,7 @@ def info(run_directory: Path, scenario_only: bool) -> None:
 
     trajectory = open_run(run_directory)
     if scenario_only:
-        click.echo(trajectory.attrs["scenario"], nl=False)
+        _rerunnable(trajectory.attrs["scenario"])
         return
     attributes = trajectory.attrs
     hidden = {"events", "scenario", "Conventions", "references", "status", "status_message", "status_detail"}
@@ -35,8 +38,26 @@ def info(run_directory: Path, scenario_only: bool) -> None:
             click.echo(f"{name:<{width}}  {value}")
     status, detail = attributes["status"], attributes.get("status_detail")
     click.echo(f"{'status':<{width}}  {sentence(status, attributes['status_message'], detail)}")
-    for line in _summary(trajectory):
-        click.echo(line)
+    import numpy as np
+
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a stranger's file: what overflows is shown as it is
+        for line in _summary(trajectory):
+            click.echo(line)
+
+
+def _rerunnable(text: str) -> None:
+    """The scenario as a file of the working folder may have it; on standard error what it needs besides."""
+    from rdc_dyn import scenario as scenarios
+
+    try:
+        scenario, needed = scenarios.portable(scenarios.loads(text), Path.cwd())
+    except scenarios.ScenarioError:  # of another version of the program, or of a stranger: it is shown as it is
+        click.echo(text, nl=False)
+        return
+    click.echo(scenarios.dump(scenario), nl=False)
+    if needed:
+        click.echo(f"rdc-dyn: data outside this folder; to run it again give {', '.join(needed)}", err=True)
 
 
 def _summary(trajectory: xr.Dataset) -> Iterable[str]:

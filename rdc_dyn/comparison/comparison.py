@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -82,6 +83,19 @@ def compare(
         DataError: If there is nothing to compare.
     """
     runs = read_runs([path] if isinstance(path, str | os.PathLike) else path)
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a stranger's file: what overflows is no error
+            return _compared(runs, reference)
+    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, np.linalg.LinAlgError) as error:
+        # Scenarios of other versions are read too, so that none is validated here.
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise DataError(
+            f"compare: a trajectory or its scenario is none that a run leaves ({type(error).__name__}: {reason})"
+        ) from error
+
+
+def _compared(runs: list[Run], reference: str | None) -> xr.Dataset:
     groups = problem_groups(runs, [has_closed_form(run) for run in runs])
     if not groups:
         raise DataError(f"compare: none of {len(runs)} runs left a trajectory; the first says: {runs[0].message}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from rdc_dyn.output.log import LOG
@@ -110,6 +111,9 @@ def _run(path: Path) -> Run:
     except (DataError, ScenarioError) as error:
         return Run(path.name, None, {}, "UNREADABLE", str(error).splitlines()[0])
     status, message = str(trajectory.attrs["status"]), str(trajectory.attrs["status_message"])
+    clock = np.diff(trajectory["time"].values)
+    if not ((clock > 0).all() or (clock < 0).all()):  # also where a time is not a number
+        return Run(path.name, None, {}, "UNREADABLE", f"{path}: its clock stands still or turns round")
     points = trajectory if trajectory.sizes["time"] else None
     return Run(path.name, points, values, status, message)
 

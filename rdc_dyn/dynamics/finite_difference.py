@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rdc_dyn.dynamics.corrector import Corrector
-from rdc_dyn.dynamics.response import Known, Response, extrapolated
+from rdc_dyn.dynamics.response import Known, Response, extrapolated, finite
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.objective.linearisation import Linearisation
@@ -54,7 +54,7 @@ class FiniteDifference:
                 directions[column] = (there.theta - here.theta) / difference
             if column == 2:
                 curvature = float(there.forces[2] - here.forces[2]) / difference
-        return Response(directions, matrix, at.forces, at.functionals, curvature, 0, float("nan"))
+        return finite(Response(directions, matrix, at.forces, at.functionals, curvature, 0, float("nan")))
 
     def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
         """M of the step's start."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +11,7 @@ import torch
 
 from rdc_dyn.dynamics.corrector import Constraint, Correction
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.linalg.base import Vector
+from rdc_dyn.linalg.base import Vector, all_finite
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.status import NumericalFailure, Status
 
@@ -73,7 +74,7 @@ class Gradient:
         for k in range(1, self.steps + 1):
             part = free_energy if self.batch is None else free_energy.minibatch(self.batch, draws)
             value, theta.grad = part.gradient(theta, state.controls)
-            if not bool(torch.isfinite(theta.grad).all()):
+            if not (math.isfinite(value) and all_finite(theta.grad)):
                 return Correction(state, None, k, Status.NON_FINITE, f"J = {value:.6g}")
             if self.schedule == "hump":
                 optimiser.param_groups[0]["lr"] = schedule(k, self.steps, self.peak_learning_rate)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from rdc_dyn.dynamics.response import Known, Response, explicit_derivatives, functional_gradients
+from rdc_dyn.dynamics.response import Known, Response, explicit_derivatives, finite, functional_gradients
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import LinearSolver, Rows
 from rdc_dyn.objective.free_energy import FreeEnergy
@@ -27,7 +27,7 @@ def linear_response(at: Linearisation, solver: LinearSolver, precision: float, s
         The response.
 
     Raises:
-        NumericalFailure: With the status of a solve that failed.
+        NumericalFailure: With the status of a solve that failed, or NON_FINITE.
     """
     active = at.mixed.abs().amax(dim=1) > 0
     directions = torch.zeros_like(at.mixed)
@@ -40,7 +40,7 @@ def linear_response(at: Linearisation, solver: LinearSolver, precision: float, s
         iterations, residual = solution.iterations, solution.residual
     matrix = explicit_derivatives(at) + functional_gradients(at, precision) @ directions.T
     curvature = float(at.control_hessian[2, 2] - torch.dot(at.mixed[2], directions[2]))
-    return Response(directions, matrix, at.forces, at.functionals, curvature, iterations, residual)
+    return finite(Response(directions, matrix, at.forces, at.functionals, curvature, iterations, residual))
 
 
 @dataclass(frozen=True)

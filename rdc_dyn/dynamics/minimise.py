@@ -76,7 +76,7 @@ class Minimiser:
             The minimum, or the best point with NOT_AT_EQUILIBRIUM.
 
         Raises:
-            NumericalFailure: NON_FINITE if J is not finite at the start.
+            NumericalFailure: NON_FINITE if J is not finite at the start, or a product with A on the way.
         """
         tolerance = self.tolerance if tolerance is None else tolerance
         at = free_energy.linearise(state.theta, state.controls)
@@ -136,6 +136,9 @@ class Minimiser:
 
         Returns:
             The step p, its length |p|_M, the predicted decrease, and the products used.
+
+        Raises:
+            NumericalFailure: NON_FINITE if a product is not finite.
         """
         kernel = at.kernel
         gradient = project_out(kernel, at.gradient)
@@ -150,6 +153,8 @@ class Minimiser:
             ad = project_out(kernel, at.mv(d))
             pairs.append((d, ad))
             curvature = float(torch.dot(d, ad))
+            if not math.isfinite(curvature):
+                raise NumericalFailure(Status.NON_FINITE, "second derivatives")
             slope = float(torch.dot(d, r))
             alpha = ry / curvature if curvature > 0 else math.inf
             beyond = curvature <= 0 or pp + 2 * alpha * pd + alpha**2 * dd >= radius**2
@@ -192,6 +197,6 @@ class Minimiser:
         best, best_value, size = at.theta, at.value, 1e-3
         for sign in (1.0, -1.0):
             length = size
-            while (value := free_energy.value(at.theta + sign * length * down, at.controls)) < best_value:
+            while -math.inf < (value := free_energy.value(at.theta + sign * length * down, at.controls)) < best_value:
                 best, best_value, length = at.theta + sign * length * down, value, 2 * length
         return free_energy.linearise(best, at.controls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -10,9 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.linalg.base import Rows
+from rdc_dyn.linalg.base import Rows, all_finite
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.objective.linearisation import Linearisation
+from rdc_dyn.status import NumericalFailure, Status
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,24 @@ class Response:
     iterations: int
     residual: float
     before: Rows | None = None
+
+
+def finite(response: Response) -> Response:
+    """The response, where every number of it is finite.
+
+    Args:
+        response: Any but one that leaves M unknown.
+
+    Returns:
+        The same.
+
+    Raises:
+        NumericalFailure: NON_FINITE, for instance where J and ∇J are finite and a second derivative overflows.
+    """
+    numbers = (response.directions, response.matrix, response.forces, response.functionals)
+    if not (all_finite(*numbers) and math.isfinite(response.data_curvature)):
+        raise NumericalFailure(Status.NON_FINITE, "derivatives of R, D and C along the surface")
+    return response
 
 
 def functional_gradients(at: Linearisation, precision: float) -> Rows:

@@ -9,12 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.dynamics.linear_response import LinearResponse
-from rdc_dyn.dynamics.response import Known, Response, extrapolated, free_energy_hessian
+from rdc_dyn.dynamics.response import Known, Response, extrapolated, finite, free_energy_hessian
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.linalg.base import Rows
+from rdc_dyn.linalg.base import Rows, all_finite
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.objective.graph import Controls
 from rdc_dyn.objective.linearisation import Linearisation
+from rdc_dyn.status import NumericalFailure, Status
 
 #: A step shorter than this share of the multipliers tells nothing above rounding.
 _SHORT = 1e-8
@@ -94,6 +95,8 @@ def _scale(controls: Controls) -> Controls:
 def _concave(hessian: Float[Tensor, "3 3"], scale: Controls) -> Float[Tensor, "3 3"]:
     """Hess F with a negative definite (λ, γ) block: eigenvalues in relative lengths are cut off."""
     units = torch.outer(scale[:2], scale[:2])
+    if not all_finite(hessian, units):
+        raise NumericalFailure(Status.NON_FINITE, "second derivatives of F")
     values, vectors = torch.linalg.eigh(hessian[:2, :2] * units)
     highest = -_FLAT * values.abs().max().clamp_min(torch.finfo(values.dtype).tiny)
     if bool(values.max() <= highest):
@@ -108,4 +111,4 @@ def _response(free_energy: FreeEnergy, at: Linearisation, directions: Rows, hess
     rate = -at.controls[:2] @ hessian[:2] - free_energy.objective.weight_prior_precision * (directions @ at.theta)
     rate[2] += at.forces[2]
     matrix = torch.cat([rate[None], hessian[:2]])
-    return Response(directions, matrix, at.forces, at.functionals, float(hessian[2, 2]), 0, float("nan"))
+    return finite(Response(directions, matrix, at.forces, at.functionals, float(hessian[2, 2]), 0, float("nan")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,6 +86,28 @@ class LinearSolver(Protocol):
         ...
 
 
+def all_finite(*tensors: Tensor) -> bool:
+    """Whether no number of these is NaN or infinite."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+
+@contextmanager
+def decomposing() -> Iterator[None]:
+    """Name the failure of a decomposition: of numbers whose squares overflow, say, or that are not finite.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        NumericalFailure: NON_FINITE in place of torch's own exception.
+    """
+    try:
+        yield
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        reason = (str(error).splitlines() or ["no reason given"])[0][:200]
+        raise NumericalFailure(Status.NON_FINITE, f"a matrix could not be decomposed: {reason}") from None
+
+
 def project_out(kernel: Rows, rows: Tensor) -> Tensor:
     """v − Nᵀ N v: the part of each row (or of one vector) orthogonal to the kernel's rows N."""
     if kernel.shape[0] == 0:
@@ -111,6 +135,6 @@ def chunked(operator: SymmetricOperator, rows: Rows) -> Rows:
         NumericalFailure: NON_FINITE if a product is not finite.
     """
     image = torch.cat([operator.mm(batch) for batch in rows.split(_CHUNK)])
-    if not bool(torch.isfinite(image).all()):
+    if not all_finite(image):
         raise NumericalFailure(Status.NON_FINITE, "second derivatives")
     return image

@@ -100,6 +100,10 @@ def select(selection: Selection, seed: int) -> Chosen:
             f"{labelled.where}: datum {int(y.argmax())} has label {int(y.max())}, but there are only {len(y)} data; "
             "number the classes 0, 1, ... or name them in classes"
         )
+    elif not labelled.numbered and (empty := sorted({*range(len(names))} - set(y.tolist()))):
+        raise DataError(
+            f"{labelled.where}: has no datum of class {names[empty[0]]}; put some there, or name the others in classes"
+        )
     if selection.limit is not None and selection.limit < len(rows):
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[: selection.limit]]
     y = y[rows]

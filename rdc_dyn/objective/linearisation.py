@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.linalg.base import Rows, Vector
+from rdc_dyn.linalg.base import Rows, Vector, all_finite
 from rdc_dyn.objective.base import Objective
 from rdc_dyn.objective.graph import Controls
 from rdc_dyn.objective.total import Products, Second
@@ -58,7 +59,7 @@ class Linearisation:
         forces: ∂J/∂(λ, γ, t) at fixed θ, that is (D, C, ∂_tJ), shape (3,).
 
     Raises:
-        NumericalFailure: NON_FINITE if J or a first derivative is not finite.
+        NumericalFailure: NON_FINITE if J, its gradient, or one of R, D, C and ∂_tJ is not finite.
     """
 
     def __init__(
@@ -79,8 +80,13 @@ class Linearisation:
         self.value = float(first.value) + self.weight_penalty
         self.gradient = first.gradient + precision * theta if precision else first.gradient
         self.forces = first.forces
-        if not (torch.isfinite(self.gradient).all() and torch.isfinite(self.forces).all()):
-            raise NumericalFailure(Status.NON_FINITE, f"J = {self.value:.6g}")
+        # Each alone: a constant may overflow in J and vanish in its gradient, or a product λD overflow in R.
+        if not (math.isfinite(self.value) and all_finite(self.gradient, self.forces, self.functionals)):
+            raise NumericalFailure(Status.NON_FINITE, self._numbers())
+
+    def _numbers(self) -> str:
+        named = zip("RDC", self.functionals.tolist())
+        return f"J = {self.value:.6g}, " + ", ".join(f"{name} = {number:.6g}" for name, number in named)
 
     @property
     def size(self) -> int:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import zlib
+import math
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import IO
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
+from numpy.lib import format as npy
 
 from rdc_dyn.status import DataError
 
 #: Largest array that is read.
 _MAX_BYTES = 8 * 2**30
+#: Bytes that any array may unpack to, and most times that a larger one may grow by it: black images by a thousand.
+_SMALL, _GROWTH = 2**28, 100
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def read_arrays(path: Path, *names: str) -> list[np.ndarray]:
-    """Read arrays of numbers.
+    """Read arrays of numbers; each is looked at in its header before anything of its size is made.
 
     Args:
         path: An npz file.
@@ -28,24 +33,42 @@ def read_arrays(path: Path, *names: str) -> list[np.ndarray]:
         DataError: If the file is not readable, an array is missing or holds no numbers.
     """
     wanted = f"array{'s' if len(names) > 1 else ''} {' and '.join(names)}"
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: not a readable npz file (it is no regular file)")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if any(name not in file for name in names):
-                raise DataError(f"{path}: holds {', '.join(file.files) or 'nothing'}; expected {wanted}")
-            arrays = [file[name] for name in names]
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        EOFError,
-        MemoryError,
-        BadZipFile,
-        zlib.error,
-    ) as error:
-        raise DataError(f"{path}: not a readable npz file ({error})") from None
-    if any(array.dtype.kind not in "fiu" or array.nbytes > _MAX_BYTES for array in arrays):
-        types = ", ".join(f"{name} has type {array.dtype}" for name, array in zip(names, arrays))
-        raise DataError(f"{path}: {types}; expected numbers (at most 8 GB)")
-    return arrays
+        with ZipFile(path) as file:
+            members = {member.filename.removesuffix(".npy"): member for member in file.infolist()}
+            if any(name not in members for name in names):
+                raise DataError(f"{path}: holds {', '.join(members) or 'nothing'}; expected {wanted}")
+            for name in names:
+                with file.open(members[name]) as stream:
+                    _require_numbers(path, name, stream, members[name])
+            arrays = []
+            for name in names:
+                with file.open(members[name]) as stream:
+                    arrays.append(npy.read_array(stream, allow_pickle=False))
+            return arrays
+    except DataError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds on crafted files
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{path}: not a readable npz file ({reason})") from None
+
+
+def _require_numbers(path: Path, name: str, stream: IO[bytes], member: ZipInfo) -> None:
+    """Refuse what is no array of numbers, or larger than its bytes in the file can be.
+
+    Raises:
+        DataError: With what is wrong.
+    """
+    version = npy.read_magic(stream)
+    if version not in _HEADERS:
+        raise DataError(f"{path}: {name} is of version {version} of NumPy's format; expected one of numbers")
+    shape, _, dtype = _HEADERS[version](stream)
+    if dtype.kind not in "fiu":
+        raise DataError(f"{path}: {name} has type {dtype}; expected numbers (at most 8 GB)")
+    needed = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or needed > _MAX_BYTES:
+        raise DataError(f"{path}: {name} has shape {shape}; expected numbers (at most 8 GB)")
+    if needed > member.file_size or needed > max(_SMALL, _GROWTH * member.compress_size):
+        raise DataError(f"{path}: {name} has shape {shape}, more than its {member.compress_size} bytes can hold")

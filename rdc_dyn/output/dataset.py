@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from rdc_dyn.output.record import CONTROLS, FUNCTIONALS, VARIABLES, Record
+from rdc_dyn.status import DataError
 
 TIME_ATTRS = {"long_name": "process clock", "units": "1", "axis": "T"}
 CONVENTIONS = "CF-1.11"
@@ -74,3 +77,45 @@ def _assembled(
         **{name: variables.pop(name) for name in CONTROLS},
     }
     return xr.Dataset(variables, coordinates, {"Conventions": CONVENTIONS, **attributes})
+
+
+def require_trajectory(dataset: xr.Dataset, file: Path) -> None:
+    """Refuse a file that is no trajectory, or of which a part is missing or of another kind.
+
+    Args:
+        dataset: What was read.
+        file: Its name, for the message.
+
+    Raises:
+        DataError: With what is wrong.
+    """
+    wrong = _wrong_variables(dataset) or _wrong_attributes(dataset.attrs)
+    if wrong:
+        raise DataError(f"{file}: not a trajectory of this program, {wrong}")
+
+
+def _wrong_variables(dataset: xr.Dataset) -> str:
+    words = {"functional": FUNCTIONALS, "control": CONTROLS}
+    needed = ("time", *(name for name, v in VARIABLES.items() if not v.optional), "response", *words)
+    missing = [name for name in needed if name not in dataset.variables]
+    if missing:
+        return f"it lacks {', '.join(missing[:6])}" + ", ..." * (len(missing) > 6)
+    for name, variable in dataset.variables.items():
+        if name in words:
+            if variable.dims != (name,) or [str(word) for word in variable.values] != list(words[str(name)]):
+                return f"{name} is not {', '.join(words[str(name)])}"
+            continue
+        dims = ("functional", "control", "time") if name == "response" else ("time",)
+        if variable.dims != dims or variable.dtype.kind != "f":
+            return f"{str(name)[:80]} is {variable.dtype}{variable.dims}"
+    return ""
+
+
+def _wrong_attributes(attributes: Mapping[Any, Any]) -> str:
+    if not isinstance(attributes.get("scenario"), str):
+        return "it lacks the attribute scenario, or that is no text"
+    if attributes.get("dtype", "float64") not in ("float64", "float32"):
+        return "its attribute dtype is neither float64 nor float32"
+    kinds = (str, int, float, np.integer, np.floating)
+    odd = [str(name)[:80] for name, value in attributes.items() if not isinstance(value, kinds)]
+    return f"its attribute {odd[0]} is neither text nor a number" if odd else ""

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from netCDF4 import Dataset as File
+from xarray.backends import NetCDF4DataStore
 
 from rdc_dyn.output.commit import commit
 from rdc_dyn.status import DataError
 
-#: Most bytes that a file may unpack to, and most times that it may grow by it; zlib alone reaches a thousandfold.
-_BYTES, _GROWTH = 4 << 30, 1100
+#: Most bytes that a file may unpack to, and most times that it may grow by it: columns such as R and D hardly shrink.
+_BYTES, _GROWTH = 4 << 30, 100
 #: Bytes that any file may unpack to, however small it is.
 _SMALL = 16 << 20
 #: Most variables, dimensions and attributes.
@@ -72,9 +73,12 @@ def read_netcdf(path: Path) -> xr.Dataset:
         DataError: If it is damaged, or too large for what it holds.
     """
     try:
-        _require_bounds(path)
-        with xr.open_dataset(path, engine="netcdf4") as dataset:
-            return dataset.load()
+        if not path.is_file():
+            raise DataError(f"{path}: not a readable trajectory (no file there)")
+        # One handle, closed here whatever happens: what xarray opens and cannot decode stays open.
+        with File(str(path)) as file:
+            _require_bounds(path, file)
+            return xr.open_dataset(NetCDF4DataStore(file)).load()
     except DataError:
         raise
     except MemoryError:
@@ -83,29 +87,27 @@ def read_netcdf(path: Path) -> xr.Dataset:
         raise DataError(f"{path}: not a readable trajectory ({_one_line(error)})") from None
 
 
-def _require_bounds(path: Path) -> None:
+def _require_bounds(path: Path, file: File) -> None:
     """Dimensions are free of charge in a file, and zeros nearly so; arrays in memory are not.
 
     Raises:
         DataError: If the file would unpack to more than it can hold.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: not a readable trajectory (no file there)")
     allowed = min(_BYTES, max(_SMALL, _GROWTH * os.path.getsize(path)))
-    with File(str(path)) as file:
-        if len(file.variables) > _COUNT or len(file.ncattrs()) > _COUNT:
-            raise DataError(f"{path}: not a trajectory of this program (more than {_COUNT} variables or attributes)")
-        total = 0
-        for variable in file.variables.values():
-            if not isinstance(variable.dtype, np.dtype) and variable.dtype is not str:
-                raise DataError(f"{path}: not a trajectory of this program ({variable.name} is of a type of its own)")
-            each = variable.dtype.itemsize if isinstance(variable.dtype, np.dtype) else 64
-            count = 1
-            for length in variable.shape:
-                count *= int(length)
-            total += count * each
-            if total > allowed:
-                raise DataError(f"{path}: unpacks to more than {allowed / 1e6:.0f} MB, more than such a file can hold")
+    if len(file.variables) > _COUNT or len(file.ncattrs()) > _COUNT:
+        raise DataError(f"{path}: not a trajectory of this program (more than {_COUNT} variables or attributes)")
+    total = 0
+    for variable in file.variables.values():
+        plain = isinstance(variable.datatype, np.dtype) and variable.dtype.kind in "fiuSU"
+        if not plain and variable.dtype is not str:
+            raise DataError(f"{path}: not a trajectory of this program ({variable.name} is of a type of its own)")
+        each = variable.dtype.itemsize if isinstance(variable.dtype, np.dtype) else 64
+        count = 1
+        for length in variable.shape:
+            count *= int(length)
+        total += count * each
+        if total > allowed:
+            raise DataError(f"{path}: unpacks to more than {allowed / 1e6:.0f} MB, more than such a file can hold")
 
 
 def _one_line(error: Exception) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 import xarray as xr
 
 from rdc_dyn.output.commit import commit_text, sha256
-from rdc_dyn.output.dataset import to_dataset
+from rdc_dyn.output.dataset import require_trajectory, to_dataset
 from rdc_dyn.output.events import EVENTS, to_text
 from rdc_dyn.output.lock import LOCK
 from rdc_dyn.output.log import read_log
 from rdc_dyn.output.netcdf import read_netcdf
 from rdc_dyn.output.segments import SEGMENTS
-from rdc_dyn.status import DataError
+from rdc_dyn.status import DataError, Status
 
 TRAJECTORY, SCENARIO, CHECKPOINTS, DIGESTS = "trajectory.nc", "scenario.yaml", "checkpoints", "SHA256SUMS"
 _NAMED = re.compile(r"[0-9]{6,}\.safetensors")
@@ -60,6 +60,7 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
                 raise DataError(f"{file}: damaged, its digest is not the one in {DIGESTS}; see rdc-dyn verify")
         trajectory = read_netcdf(file)
         require_trajectory(trajectory, file)
+        require_ended(trajectory, file)
         trajectory.encoding["source"] = str(file)
         return trajectory
     records, events, attributes = read_log(path)
@@ -71,8 +72,8 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
     return trajectory
 
 
-def require_trajectory(dataset: xr.Dataset, file: Path) -> None:
-    """Refuse a file that is no trajectory, or of which a part is missing or of another kind.
+def require_ended(dataset: xr.Dataset, file: Path) -> None:
+    """Refuse a trajectory that does not say how its run ended.
 
     Args:
         dataset: What was read.
@@ -81,19 +82,9 @@ def require_trajectory(dataset: xr.Dataset, file: Path) -> None:
     Raises:
         DataError: With what is wrong.
     """
-    needed = ("time", "lam", "gamma", "rate", "distortion", "classification_loss", "response")
-    missing = [name for name in needed if name not in dataset.variables]
-    if missing or not isinstance(dataset.attrs.get("scenario"), str):
-        lacking = ", ".join(missing) or "the attribute scenario"
-        raise DataError(f"{file}: not a trajectory of this program, it lacks {lacking}")
-    for name, variable in dataset.variables.items():
-        dims = ("functional", "control", "time") if name == "response" else ("time",)
-        if name in ("functional", "control"):
-            continue
-        if variable.dims != dims or variable.dtype.kind != "f":
-            raise DataError(f"{file}: not a trajectory of this program, {name} is {variable.dtype}{variable.dims}")
-    if dataset["response"].shape[:2] != (3, 3):
-        raise DataError(f"{file}: not a trajectory of this program, response is {dataset['response'].shape}")
+    known = [status.name for status in Status]
+    if dataset.attrs.get("status") not in known or not isinstance(dataset.attrs.get("status_message"), str):
+        raise DataError(f"{file}: not a trajectory of this program, its attribute status is none that a run ends with")
 
 
 def checkpoints(path: Path) -> list[Path]:

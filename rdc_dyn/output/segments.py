@@ -10,7 +10,7 @@ from typing import Any
 import xarray as xr
 
 from rdc_dyn.output.commit import sha256
-from rdc_dyn.output.dataset import to_dataset
+from rdc_dyn.output.dataset import require_trajectory, to_dataset
 from rdc_dyn.output.events import EVENTS, to_text
 from rdc_dyn.output.log import read_log
 from rdc_dyn.output.netcdf import read_netcdf, write_netcdf
@@ -93,7 +93,9 @@ def read_segment(run: Path, segment: Segment) -> xr.Dataset:
         DataError: If it is missing or damaged.
     """
     require_whole(run / SEGMENTS / segment.name, segment.sha256)
-    return read_netcdf(run / SEGMENTS / segment.name)
+    piece = read_netcdf(run / SEGMENTS / segment.name)
+    require_trajectory(piece, run / SEGMENTS / segment.name)
+    return piece
 
 
 def require_whole(path: Path, digest: str) -> None:

@@ -5,6 +5,7 @@ from rdc_dyn.scenario.catalogue import catalogue
 from rdc_dyn.scenario.load import from_mapping, load, loads, read, resolve
 from rdc_dyn.scenario.overrides import apply_overrides
 from rdc_dyn.scenario.places import Document
+from rdc_dyn.scenario.portable import portable
 from rdc_dyn.scenario.problems import Problem, ScenarioError
 from rdc_dyn.scenario.schema import Scenario
 from rdc_dyn.scenario.templates import template, templates
@@ -25,6 +26,7 @@ __all__ = [
     "json_schema",
     "load",
     "loads",
+    "portable",
     "read",
     "resolve",
     "template",

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from rdc_dyn.dynamics import Curve, CurvePoint
+from rdc_dyn.linalg.base import decomposing
 from rdc_dyn.output.record import Event
 from rdc_dyn.simulate import events
 from rdc_dyn.simulate.problem import Point, Problem, Walk
@@ -67,6 +68,7 @@ def follow(problem: Problem, point: Point) -> Iterator[Point | Event]:
     yield events.end(end, Status.COMPLETED)
 
 
+@decomposing()
 def _begin(problem: Problem, point: Point) -> Walk:
     curve = curve_of(problem, point)
     here = curve.begin(point.at, _direction(problem, point))
@@ -99,6 +101,7 @@ def _first_length(problem: Problem, point: Point) -> float:
     return reach * float(_direction(problem, point).norm())
 
 
+@decomposing()
 def _step(problem: Problem, walk: Walk, point: Point) -> tuple[CurvePoint, Point]:
     """One step, refused where the curve bends too much or the clock advances by more than a nominal step."""
     curve, there = walk.curve, walk.curve.step(walk.here, walk.length)

@@ -6,9 +6,10 @@ import math
 import time as clock
 
 from rdc_dyn.linalg import spectrum
+from rdc_dyn.linalg.base import decomposing
 from rdc_dyn.output.record import CONTROLS, FUNCTIONALS, JUMPS, Event, Record
 from rdc_dyn.simulate.problem import Point, Problem
-from rdc_dyn.status import NumericalFailure
+from rdc_dyn.status import NumericalFailure, Status
 
 #: Relative difference between frozen and fresh noise from which a run warns.
 _NOISE_GAP = 0.05
@@ -24,6 +25,9 @@ def to_record(problem: Problem, point: Point, *, stability: bool = False) -> Rec
 
     Returns:
         The record.
+
+    Raises:
+        NumericalFailure: NON_FINITE where a loss of the diagnostics is not finite.
     """
     at, work = point.at, problem.free_energy.work
     values = dict(zip(CONTROLS, at.controls.tolist())) | dict(zip(FUNCTIONALS, at.functionals.tolist()))
@@ -54,10 +58,14 @@ def to_record(problem: Problem, point: Point, *, stability: bool = False) -> Rec
     return Record(point.time, values, tuple(tuple(row) for row in point.response.matrix.tolist()))
 
 
+@decomposing()
 def _diagnostics(problem: Problem, point: Point) -> dict[str, float]:
     at, objective = point.at, problem.free_energy.objective
     lam, gamma, data_position = at.controls.tolist()
     values = dict(objective.diagnostics(at.theta, lam, gamma, data_position))
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise NumericalFailure(Status.NON_FINITE, f"{name} = {value:.6g} at time {point.time:.6g}")
     if "validation_rate" in values:
         values["validation_free_energy"] = (
             values["validation_rate"]

@@ -8,12 +8,14 @@ import torch
 
 from rdc_dyn.dynamics import State
 from rdc_dyn.dynamics.gradient import stream
+from rdc_dyn.linalg.base import all_finite, decomposing
 from rdc_dyn.objective import Linearisation
 from rdc_dyn.simulate.problem import Point, Problem, Watch
 from rdc_dyn.simulate.step import respond, watched
 from rdc_dyn.status import NumericalFailure, Status
 
 
+@decomposing()
 def start(problem: Problem, watch: Watch | None) -> Point:
     """The first equilibrium.
 
@@ -63,7 +65,7 @@ def adam(problem: Problem, watch: Watch | None) -> torch.Tensor:
         θ.
 
     Raises:
-        NumericalFailure: NON_FINITE if a gradient is not finite.
+        NumericalFailure: NON_FINITE if J or a gradient is not finite.
     """
     theta, draws = problem.start.theta.clone(), stream(problem.seed, problem.start.theta)
     optimiser = torch.optim.Adam([theta], lr=problem.learning_rate)
@@ -71,7 +73,7 @@ def adam(problem: Problem, watch: Watch | None) -> torch.Tensor:
         part, batch = problem.free_energy, problem.adam_batch
         part = part if batch is None else part.minibatch(batch, draws)
         value, theta.grad = part.gradient(theta, problem.start.controls)
-        if not bool(torch.isfinite(theta.grad).all()):
+        if not (math.isfinite(value) and all_finite(theta.grad)):
             raise NumericalFailure(Status.NON_FINITE, f"J = {value:.6g} in Adam step {step}")
         if watch is not None:
             watch("adam", step, value, float(theta.grad.norm()))

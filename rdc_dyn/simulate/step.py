@@ -16,6 +16,7 @@ from rdc_dyn.dynamics import (
     VectorField,
     approach,
 )
+from rdc_dyn.linalg.base import decomposing
 from rdc_dyn.objective import Linearisation
 from rdc_dyn.simulate.events import jump
 from rdc_dyn.simulate.problem import Point, Problem
@@ -74,6 +75,7 @@ def watched(problem: Problem, point: Point, before: Point | None) -> Point:
     return replace(point, stability=stability)
 
 
+@decomposing()
 def advance(problem: Problem, point: Point, target: float) -> Point:
     """Predict to `target`, correct, and linearise there.
 
@@ -102,6 +104,7 @@ def advance(problem: Problem, point: Point, target: float) -> Point:
     return watched(problem, replace(new, singularities=_singularities(problem, point, new)), point)
 
 
+@decomposing()
 def relax(problem: Problem, point: Point, target: float) -> Point:
     """Descend to the minimum that takes over at the predicted controls, then restore the held functional.
 

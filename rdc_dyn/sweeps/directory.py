@@ -12,6 +12,7 @@ from typing import Any
 
 from rdc_dyn.output.lock import LOCK, Lock
 from rdc_dyn.output.provenance import commit, program_version
+from rdc_dyn.output.run_directory import checkpoints
 from rdc_dyn.output.sweep_directory import FAILED, FORMAT, MANIFEST, PACKED, RUNS, Manifest, read_manifest, read_point
 from rdc_dyn.status import DataError, UserError
 from rdc_dyn.sweeps.points import Point
@@ -94,6 +95,8 @@ def join_manifest(path: Path, scenario: str, keys: Sequence[str], points: Sequen
     """
     found = read_manifest(path) if (path / MANIFEST).exists() else None
     if found is not None and all(read_point(found, name).state == "missing" for name in found.points):
+        for name in found.points.keys() - {point.name for point in points}:
+            shutil.rmtree(found.run(name), ignore_errors=True)
         found = None  # nothing was done: whatever it was to be, it may become something else
     kept: Mapping[str, Mapping[str, Any]] = {} if found is None else found.points
     if found is not None:
@@ -139,7 +142,7 @@ def _check(found: Manifest, keys: Sequence[str], points: Sequence[Point]) -> Non
 
 
 def clear(manifest: Manifest, name: str) -> None:
-    """Remove what is left of a point that is to be run.
+    """Remove what an earlier try left of a point that is to be run, but for its run directory, which may go on.
 
     Args:
         manifest: Of its sweep.
@@ -149,8 +152,6 @@ def clear(manifest: Manifest, name: str) -> None:
         DataError: If it cannot be removed.
     """
     try:
-        if manifest.run(name).exists():
-            shutil.rmtree(manifest.run(name))
         manifest.failure(name).unlink(missing_ok=True)
         (manifest.path / PACKED / name).unlink(missing_ok=True)
         (manifest.path / RUNS).mkdir(exist_ok=True)
@@ -159,14 +160,14 @@ def clear(manifest: Manifest, name: str) -> None:
 
 
 def discard_unfinished(manifest: Manifest, names: Sequence[str]) -> None:
-    """Remove the folders of runs that were cut off; whole ones stay.
+    """Remove the folders of runs that were cut off before their first checkpoint; the others go on from it.
 
     Args:
         manifest: Of their sweep.
         names: Points that had begun.
     """
     for name in names:
-        if read_point(manifest, name).state == "missing":
+        if read_point(manifest, name).state == "missing" and not checkpoints(manifest.run(name)):
             shutil.rmtree(manifest.run(name), ignore_errors=True)
             with suppress(OSError):
                 (manifest.path / PACKED / name).unlink(missing_ok=True)

@@ -9,12 +9,16 @@ import traceback
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rdc_dyn import scenario as scenarios
 from rdc_dyn.output.packed import pack, stamp
-from rdc_dyn.output.run_directory import TRAJECTORY
+from rdc_dyn.output.run_directory import SCENARIO, TRAJECTORY, checkpoints
 from rdc_dyn.status import Status, UserError
 from rdc_dyn.sweeps.directory import program
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 #: What the libraries behind torch read, once, when they are loaded.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -104,13 +108,34 @@ def _run(task: Task) -> Outcome:
     from rdc_dyn.runner import run_scenario
 
     torch.set_num_threads(task.threads)
-    if task.path.exists():  # an earlier try, whose process died
-        shutil.rmtree(task.path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RunWarning)  # the outcome says it
-        trajectory = run_scenario(scenarios.loads(task.text), Path("/"), task.path, device=task.device)
+        trajectory = _gone_on(task)
+        if trajectory is None:
+            if task.path.exists():  # an earlier try that cannot go on
+                shutil.rmtree(task.path)
+            trajectory = run_scenario(scenarios.loads(task.text), Path("/"), task.path, device=task.device)
     source = stamp(task.path / TRAJECTORY)
     assert source is not None, "a run that returns has written its trajectory"
     pack(trajectory, source, task.packed)
     status, detail = Status[trajectory.attrs["status"]], trajectory.attrs["status_detail"]
     return Outcome(task.name, status.name, status.exit_code, status.value + (f" ({detail})" if detail else ""))
+
+
+def _gone_on(task: Task) -> xr.Dataset | None:
+    """The trajectory of an earlier try that was stopped, from its last checkpoint to its end.
+
+    Returns:
+        The trajectory; None where there is no checkpoint of this very scenario by this version, or the run had ended.
+    """
+    from rdc_dyn.resumption import resume
+
+    scenario = scenarios.loads(task.text)
+    if task.device is not None:
+        scenario = scenario.model_copy(update={"device": task.device})
+    try:
+        if not checkpoints(task.path) or (task.path / SCENARIO).read_text(encoding="utf-8") != scenarios.dump(scenario):
+            return None
+        return resume(task.path, device=task.device)
+    except (UserError, OSError, UnicodeDecodeError):  # it says why it cannot go on; to begin anew is always right
+        return None

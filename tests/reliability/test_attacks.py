@@ -40,11 +40,12 @@ _MEMORY = 300 << 20
 
 @contextmanager
 def bounded(seconds: float = 1.0) -> Iterator[None]:
-    """Less than a second and 300 MB more than before."""
+    """Less than a second and 300 MB more than before; of a machine that is busy with other things, ten seconds."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.perf_counter()
+    began, by_the_wall = time.process_time(), time.perf_counter()
     yield
-    assert time.perf_counter() - began < seconds
+    assert time.process_time() - began < seconds
+    assert time.perf_counter() - by_the_wall < 10 * seconds
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10 < _MEMORY
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,11 +21,11 @@ from click.testing import CliRunner
 
 import rdc_dyn
 from rdc_dyn.cli import main
-from rdc_dyn.output.run_directory import TRAJECTORY, open_run
+from rdc_dyn.output.run_directory import TRAJECTORY, checkpoints, open_run
 from rdc_dyn.output.sweep_directory import MANIFEST, read_sweep
-from rdc_dyn.scenario import dump, from_mapping
+from rdc_dyn.scenario import dump, from_mapping, loads
 from rdc_dyn.status import DataError, UserError
-from rdc_dyn.sweeps import SweepResult, sweep
+from rdc_dyn.sweeps import SweepResult, plan, sweep
 from rdc_dyn.sweeps.local import LocalWorkers, WorkerDied
 from rdc_dyn.sweeps.worker import Outcome, Task, run_point
 from tests.tiny import linear_gaussian
@@ -260,8 +261,6 @@ def _poisoned(file: str, task: Task) -> Outcome:
 
 
 def test_a_killed_worker_fails_only_its_point_after_a_second_try(tmp_path: Path) -> None:
-    from rdc_dyn.sweeps import plan
-
     names = [point.name for point in plan(_scenario(), {"seed": [1, 2, 3]}).points]
     file = tmp_path / "victims"
     file.write_text(json.dumps({names[0]: 2, names[1]: 1}))
@@ -288,6 +287,80 @@ def _wait_for(path: Path, count: int, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
+    """The trajectory of the one point of `_LONG`."""
+    path = tmp_path_factory.mktemp("undisturbed") / "sweep"
+    result = sweep(_LONG, _ONE, output=path, threads=1)
+    assert [point.state for point in result.points] == ["done"]
+    return next(iter(_bits(path).values()))
+
+
+_LONG = linear_gaussian(integrator={"step_size": 0.004}, output={"checkpoint_every": 5})
+_ONE = {"integrator.method": ["rk4"]}
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGINT))]
+)
+def test_a_point_that_was_stopped_goes_on(number: signal.Signals, tmp_path: Path, undisturbed: xr.Dataset) -> None:
+    """Bit for bit as if it had not been, from its last checkpoint and not from its start."""
+    file, path = tmp_path / "s.yaml", tmp_path / "sweep"
+    file.write_text(dump(from_mapping(_LONG)))
+    command = ["sweep", str(file), "-o", str(path), "--threads", "1", "--grid", "integrator.method=rk4"]
+    environment = os.environ | {"PYTHONPATH": str(_ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rdc_dyn", *command],
+        env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    limit = time.monotonic() + 120
+    while not any(int(file.stem) >= 10 for file in path.glob("runs/*/checkpoints/*.safetensors")):
+        assert process.poll() is None and time.monotonic() < limit
+        time.sleep(0.01)
+    os.killpg(process.pid, number) if number == signal.SIGKILL else process.send_signal(number)
+    assert process.wait(60) == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number]
+    (folder,) = (path / "runs").iterdir()
+    assert checkpoints(folder) and read_sweep(path).points[0].state == "missing"
+    assert sweep(_LONG, _ONE, output=path, threads=1).points[0].state == "done"
+    assert "resumed at time" in str(open_run(folder).attrs["history"])
+    assert _bits(path)[folder.name].identical(undisturbed)
+
+
+@pytest.mark.filterwarnings("ignore::rdc_dyn.RunWarning")
+def test_a_point_of_another_scenario_begins_anew(tmp_path: Path, undisturbed: xr.Dataset) -> None:
+    """Something else under its name, or a state that cannot be used, is not gone on with."""
+    path = tmp_path / "sweep"
+    here = InThisProcess()
+    (name,) = (point.name for point in plan(_LONG, _ONE).points)
+    for damage in ("scenario", "checkpoints"):
+        shutil.rmtree(path, ignore_errors=True)
+        rdc_dyn.run(loads(plan(_LONG, _ONE).points[0].text), path / "runs" / name, max_time=1e-9)
+        if damage == "scenario":
+            text = (path / "runs" / name / "scenario.yaml").read_text()
+            (path / "runs" / name / "scenario.yaml").write_text(text.replace("seed: 0", "seed: 1"))
+        else:
+            for file in checkpoints(path / "runs" / name):
+                file.write_bytes(b"damaged")
+        shutil.move(path / "runs", tmp_path / "runs")
+        path.rmdir()
+        result = sweep(_LONG, _ONE, output=path, executor=_Before(here, tmp_path / "runs", path / "runs"), threads=1)
+        assert result.points[0].state == "done"
+        assert "resumed" not in str(open_run(path / "runs" / name).attrs["history"])
+        assert _bits(path)[name].identical(undisturbed)
+
+
+class _Before(Executor):
+    """Puts a folder in its place before the first point is run."""
+
+    def __init__(self, inner: Executor, source: Path, place: Path) -> None:
+        self.inner, self.source, self.place = inner, source, place
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        shutil.rmtree(self.place, ignore_errors=True)
+        shutil.move(self.source, self.place)
+        return self.inner.submit(function, *arguments)
+
+
 @pytest.mark.slow
 def test_a_stopped_sweep_loses_no_finished_point(tmp_path: Path) -> None:
     file, path = tmp_path / "s.yaml", tmp_path / "sweep"
@@ -303,8 +376,8 @@ def test_a_stopped_sweep_loses_no_finished_point(tmp_path: Path) -> None:
         now = _content(path)
         assert before.items() <= now.items()
         assert len(now) < 16
-        if number != signal.SIGKILL:
-            assert {folder.name for folder in (path / "runs").iterdir()} == set(now)
+        if number != signal.SIGKILL:  # what has no trajectory can go on
+            assert all(folder.name in now or checkpoints(folder) for folder in (path / "runs").iterdir())
         before = now
     process = _spawn(path, file)
     out, errors = process.communicate(timeout=120)

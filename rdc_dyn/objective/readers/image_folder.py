@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,13 @@ def read_image_folder(selection: Selection) -> Labelled:
         The data, with the names of the folders, in the order of these.
 
     Raises:
-        DataError: If there are no folders or no images.
+        DataError: If there are no folders or no images, or links that lead elsewhere.
     """
     from torchvision import datasets
 
     folder = selection.path
     assert folder is not None and selection.size is not None  # the scenario gives both
+    _refuse_links(folder)
     try:
         images = datasets.ImageFolder(str(folder), allow_empty=True)
     except OSError as error:
@@ -57,6 +59,23 @@ def read_image_folder(selection: Selection) -> Labelled:
         return _decoded([Path(files[row]) for row in rows.tolist()], shape, _MODES[selection.channels], dtype)
 
     return Labelled(str(folder), torch.tensor(labels), shape, inputs, tuple(images.classes), numbered=False)
+
+
+def _refuse_links(folder: Path) -> None:
+    """Refuse links out of the folder, whose aims a stranger may have chosen, and links to folders, which may go round.
+
+    Raises:
+        DataError: With the first.
+    """
+    home = folder.resolve()
+    for place, folders, files in os.walk(home):
+        for name in folders:
+            if os.path.islink(os.path.join(place, name)):
+                raise DataError(f"{place}/{name}: a link to a folder; put the images themselves below {folder}")
+        for name in files:
+            file = Path(place, name)
+            if file.is_symlink() and not Path(os.path.realpath(file)).is_relative_to(home):
+                raise DataError(f"{file}: a link out of {folder}; put the image itself there")
 
 
 def _decoded(files: list[Path], shape: tuple[int, ...], mode: str, dtype: torch.dtype) -> Tensor:

@@ -17,6 +17,8 @@ _SETS = {
     "fashion_mnist": ("FashionMNIST", "FashionMNIST/raw"),
     "cifar10": ("CIFAR10", "cifar-10-batches-py"),
 }
+#: Each has ten.
+_CLASSES = 10
 
 
 def read_torchvision(selection: Selection) -> Labelled:
@@ -52,6 +54,10 @@ def read_torchvision(selection: Selection) -> Labelled:
     pixels, y = _arrays(images)
     if len(pixels) != len(y):
         raise DataError(f"{selection.path / folder}: {len(pixels)} images but {len(y)} labels")
+    wrong = ((y < 0) | (y >= _CLASSES)).nonzero()
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(f"{selection.path / folder}: datum {row} has label {int(y[row])}; expected 0 to {_CLASSES - 1}")
     shape = tuple(pixels.shape[1:])
 
     def inputs(rows: Rows, dtype: torch.dtype) -> Tensor:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import xarray as xr
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from rdc_dyn.status import UserError
 
 #: Tolerance on |∇J| of a scenario that names none.
 _DEFAULTS = {"float64": 1e-8, "float32": 1e-4}
+#: Characters that a scenario has at most.
+_LONGEST = 256 * 1024
 
 
 def equilibrium_mask(trajectory: xr.Dataset, tolerance: float | None = None) -> xr.DataArray:
@@ -39,14 +41,15 @@ def equilibrium_mask(trajectory: xr.Dataset, tolerance: float | None = None) -> 
 
 def _tolerance(attributes: dict[Any, Any]) -> float:
     """What the scenario of the trajectory asked for."""
+    text = str(attributes.get("scenario", ""))
     try:
-        scenario = YAML(typ="safe").load(io.StringIO(attributes.get("scenario", ""))) or {}
-    except YAMLError:
+        scenario = YAML(typ="safe").load(io.StringIO(text)) if len(text) <= _LONGEST else {}
+    except Exception:  # the file may be a stranger's, and the parser fails in many ways
         scenario = {}
     for path in (("corrector", "tolerance"), ("start", "equilibrate", "tolerance")):
         found: Any = scenario
         for key in path:
             found = found.get(key) if isinstance(found, dict) else None
-        if isinstance(found, (int, float)):
+        if isinstance(found, (int, float)) and 0 < found < math.inf:
             return float(found)
-    return _DEFAULTS[str(attributes.get("dtype", "float64"))]
+    return _DEFAULTS.get(str(attributes.get("dtype")), 1e-8)

@@ -13,6 +13,7 @@ _CLOCKS = {
     "alpha": "alpha = 1: d lam = -C_gamma, d gamma = C_lam; speed follows the curvature of F",
     "multipliers": "unit speed in (lam, gamma)",
     "rate_distortion": "unit speed in (R, D)",
+    "lam": "unit speed of lam; gamma follows, and alone restores what is held",
 }
 _LIKELIHOODS = {
     "gaussian": "D is half the squared error over the variance, plus a constant",

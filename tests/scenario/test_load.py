@@ -382,7 +382,7 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
             "iso_classification_transfer",
             "geodesic_transfer",
         ],
-        "clocks": ["alpha", "multipliers", "rate_distortion"],
+        "clocks": ["alpha", "multipliers", "rate_distortion", "lam"],
         "integrators": [*FIXED_METHODS, *ADAPTIVE_METHODS],
         "correctors": ["none", "gradient", "variance_reduced", "newton_krylov"],
         "responses": ["linear_response", "secant", "finite_difference", "none"],

@@ -21,7 +21,10 @@ from rdc_dyn.dynamics import (
 )
 from rdc_dyn.linalg import Dense
 from rdc_dyn.objective import FreeEnergy, Work
+from rdc_dyn.parts.response import build_response
+from rdc_dyn.scenario import from_mapping
 from rdc_dyn.status import NumericalFailure, Status
+from tests import tiny
 from tests.problems import (
     amortised,
     blobs,
@@ -56,6 +59,13 @@ def test_each_control_has_its_own_delta() -> None:
     mixed = FiniteDifference(NEWTON, deltas).at_point(free_energy, point, None).matrix
     for column, delta in enumerate(deltas):
         torch.testing.assert_close(mixed[:, column], differenced(delta, at)[0][:, column], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("keys", "shifts"), [({}, (0.1, 0.1, 0.1)), ({"delta_gamma": 2.0}, (0.1, 2.0, 0.1))])
+def test_the_scenario_gives_each_delta(keys: dict[str, float], shifts: tuple[float, float, float]) -> None:
+    tree = tiny.linear_gaussian() | {"response": {"kind": "finite_difference", "delta": 0.1, **keys}}
+    model = build_response(from_mapping(tree), None, NEWTON)
+    assert isinstance(model, FiniteDifference) and model.delta == shifts
 
 
 @pytest.mark.parametrize("t", [0.3, 1.0])

@@ -222,6 +222,17 @@ def test_lam_as_the_clock_follows_the_same_curve() -> None:
     assert again[-1].values["gamma"] == pytest.approx(end["gamma"], abs=1e-6)
 
 
+def test_with_lam_as_the_clock_gamma_alone_restores_and_its_slope_must_not_vanish() -> None:
+    here = SurfacePoint(controls(3.0, 4.0), torch.tensor([[1.0, 0, 0], [0, 1, 0], [0.5, -0.25, 0]]), torch.zeros(3))
+    process = IsoFunctional((0.0, 1.0), clock="lam")
+    assert process.free_directions(here).tolist() == [[0.0, 1.0, 0.0]]
+    assert {name: value for name, (value, _) in process.divisors(here).items()} == {"h_gamma": -0.25}
+    assert IsoFunctional((0.0, 1.0)).divisors(here) == {}
+    assert process.elapsed(here, replace(here, controls=controls(3.5, 9.0))) == pytest.approx(0.5)
+    with pytest.raises(NumericalFailure, match="derivative of what is held"):
+        process.rates(0.0, replace(here, matrix=torch.tensor([[1.0, 0, 0], [0, 1, 0], [0.5, 0, 0]])))
+
+
 def test_a_small_slope_of_the_loss_counts_beside_large_ones_of_the_distortion() -> None:
     """In float32: C_γ = −2e-4 is no rounding of C, however D varies; a slope of D that cancels to 2e-4 is."""
     matrix = torch.tensor([[0.9, 0.02, -5.0], [-0.9, 0.01, 2e2], [-3e-4, -2e-4, 1.4]])

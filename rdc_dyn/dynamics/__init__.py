@@ -1,7 +1,8 @@
 """How θ moves: response, process, vector field, integrator, corrector, step size."""
 
-from rdc_dyn.dynamics.corrector import Answer, Constraint, Correction, Corrector
+from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector
 from rdc_dyn.dynamics.curve import Curve, CurvePoint
+from rdc_dyn.dynamics.defect import Defect, first_guess
 from rdc_dyn.dynamics.finite_difference import FiniteDifference
 from rdc_dyn.dynamics.gradient import Gradient
 from rdc_dyn.dynamics.integrator import Integrator, IntegratorStep
@@ -21,13 +22,13 @@ from rdc_dyn.dynamics.variance_reduced import VarianceReduced
 from rdc_dyn.dynamics.vector_field import VectorField
 
 __all__ = [
-    "Answer",
     "Approach",
     "Constraint",
     "Correction",
     "Corrector",
     "Curve",
     "CurvePoint",
+    "Defect",
     "FiniteDifference",
     "GeodesicTransfer",
     "Gradient",
@@ -55,5 +56,6 @@ __all__ = [
     "VarianceReduced",
     "VectorField",
     "approach",
+    "first_guess",
     "linear_response",
 ]

@@ -15,19 +15,6 @@ from rdc_dyn.status import Status
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the free directions of the controls do, as known from the point where a step began.
-
-    Attributes:
-        responses: dθ/dd along the surface, shape (m, P).
-        slopes: dh_i/dd_j along the surface, shape (m, m).
-    """
-
-    responses: Float[Tensor, "m P"]
-    slopes: Float[Tensor, "m m"]
-
-
-@dataclass(frozen=True)
 class Constraint:
     """h_i = w_i·(R, D, C) is to have the value h_i⁰, for m functionals and as many free directions of the controls.
 
@@ -35,13 +22,13 @@ class Constraint:
         weights: w, shape (m, 3).
         values: h⁰ in nats, shape (m,).
         directions: Directions in (λ, γ, t) in which a corrector may move the controls, shape (m, 3).
-        known: What these directions do nearby, or None.
+        responses: dθ/dd along the surface, shape (m, P), as the step lets it be expected at its end; or None.
     """
 
     weights: Float[Tensor, "m 3"]
     values: Float[Tensor, "m"]
     directions: Float[Tensor, "m 3"]
-    known: Answer | None = None
+    responses: Float[Tensor, "m P"] | None = None
 
     def residual(self, at: Linearisation) -> Float[Tensor, "m"]:
         """h − h⁰ in nats."""

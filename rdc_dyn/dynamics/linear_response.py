@@ -55,12 +55,11 @@ class LinearResponse:
     tangent: bool = True
 
     def at_point(self, free_energy: FreeEnergy, at: Linearisation, before: Known | None) -> Response:
-        """Solve at the point, from θ_c as it goes on in a straight line; counts the work."""
+        """Solve at the point, from θ_c as it is expected; counts the work."""
         if before is None:
             return self._solve(free_energy, at, None)
-        last, earlier = before.response.directions, before.response.before
-        response = self._solve(free_energy, at, last if earlier is None else 2 * last - earlier)
-        return replace(response, before=last)
+        response = self._solve(free_energy, at, before.expected)
+        return replace(response, before=before.response.directions)
 
     def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
         """Linearise and solve at the stage."""

@@ -42,10 +42,10 @@ class _Border:
 class NewtonKrylov:
     """Newton steps for θ and m directions of the controls.
 
-    The border, θ_d and dh/dd, is that of the point where the step began, so that a Newton step costs one solve; if the
-    residuals fall slowly with it, it is solved for anew, m more solves with the same A. Near the surface convergence is
-    quadratic with a fresh border, and linear with the length of the step as its factor otherwise. Far from it Newton's
-    method may go anywhere; a correction that does not contract fails, and the step that needed it is taken shorter.
+    The border, θ_d and dh/dd, has θ_d as it is expected from the points before, so that a Newton step costs one solve;
+    if the residuals fall slowly with it, it is solved for anew, m more solves with the same A. Near the surface
+    convergence is quadratic with a fresh border, and linear with the error of θ_d as its factor otherwise. Far from it
+    Newton's method may go anywhere; a correction that does not contract fails, and its step is taken shorter.
 
     Attributes:
         solver: How A⁻¹ is applied.
@@ -123,17 +123,16 @@ class NewtonKrylov:
     def _border(
         self, free_energy: FreeEnergy, at: Linearisation, constraint: Constraint, last: _Border | None, *, solve: bool
     ) -> _Border:
-        """The border in force: that of the step's start, until that is slow; from then on one of every state's own."""
+        """The border in force: the one that is expected, until that is slow; from then on one of every state's own."""
         if last is not None and not (solve or last.fresh):
             return last
         gradients = constraint.weights @ functional_gradients(at, free_energy.objective.weight_prior_precision)
-        known = constraint.known
-        if last is None and known is not None:
-            return _Border(known.responses, known.slopes, gradients, False)
-        guess = last.responses if last is not None else None
-        responses = self._solve(free_energy, at, constraint.directions @ at.mixed, 1e-3, guess)
+        responses = constraint.responses if last is None else last.responses
+        known = last is None and responses is not None
+        if responses is None or not known:
+            responses = self._solve(free_energy, at, constraint.directions @ at.mixed, 1e-3, responses)
         slopes = constraint.weights @ explicit_derivatives(at) @ constraint.directions.T + gradients @ responses.T
-        return _Border(responses, slopes, gradients, True)
+        return _Border(responses, slopes, gradients, not known)
 
     def _solve(self, free_energy: FreeEnergy, at: Linearisation, rows: Rows, rtol: float, start: Rows | None) -> Rows:
         solution = self.solver.solve(at, rows, rtol=rtol, start=start)

@@ -30,7 +30,7 @@ class Response:
         data_curvature: ∂²F/∂t² along the surface at fixed multipliers.
         iterations: Krylov iterations it took.
         residual: Largest relative residual of the solves; NaN where nothing was solved.
-        before: θ_c at the point before, shape (3, P), from which the next solves are begun; or None.
+        before: θ_c at the point before on the same branch, shape (3, P), by which it is drawn on; or None.
     """
 
     directions: Rows
@@ -85,10 +85,12 @@ class Known:
     Attributes:
         state: θ and controls.
         response: θ_c, M, forces and (R, D, C) there.
+        expected: θ_c at the end of the step that begins here, drawn on in a straight line, shape (3, P); or None.
     """
 
     state: State
     response: Response
+    expected: Rows | None = None
 
 
 class ResponseModel(Protocol):

@@ -14,6 +14,7 @@ from rdc_dyn.dynamics import (
     Corrector,
     Curve,
     CurvePoint,
+    Defect,
     Integrator,
     Known,
     Minimiser,
@@ -130,6 +131,7 @@ class Point:
         morse_index: Number of negative eigenvalues of A on a branch that is followed; None where it was not counted.
         trace: J in the course of the correction that led here, where the corrector reports it.
         size: How long the next segment is to be; None for the problem's own first.
+        defects: What the corrector did to the last predictions on this branch, the newest last.
         walk: Where the path stands on the curve that it follows; None where it is a graph over the clock.
     """
 
@@ -146,6 +148,7 @@ class Point:
     morse_index: int | None = None
     trace: tuple[float, ...] = ()
     size: StepSize | None = None
+    defects: tuple[Defect, ...] = ()
     walk: Walk | None = None
 
     @property
@@ -158,10 +161,14 @@ class Point:
         """The nearest singular point, of the surface or of the process."""
         return min((self.stability.approach, *self.singularities), key=lambda a: a.reach)
 
-    @property
-    def known(self) -> Known:
-        """The point as the beginning of a step."""
-        return Known(self.state, self.response)
+    def towards(self, target: float) -> Known:
+        """The point as the beginning of a step that ends at a value of the clock."""
+        response, before = self.response, self.response.before
+        directions = response.directions
+        if before is None or self.step_size == 0.0:
+            return Known(self.state, response, directions)
+        ratio = abs(target - self.time) / self.step_size
+        return Known(self.state, response, directions + ratio * (directions - before))
 
     @property
     def here(self) -> SurfacePoint:

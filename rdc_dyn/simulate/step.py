@@ -7,16 +7,19 @@ from dataclasses import replace
 import torch
 
 from rdc_dyn.dynamics import (
-    Answer,
     Approach,
     Constraint,
+    Defect,
+    Known,
     Minimum,
     Response,
     State,
     VectorField,
     approach,
+    first_guess,
 )
-from rdc_dyn.linalg.base import decomposing
+from rdc_dyn.dynamics.defect import MOST
+from rdc_dyn.linalg.base import Rows, decomposing
 from rdc_dyn.objective import Linearisation
 from rdc_dyn.simulate.events import jump
 from rdc_dyn.simulate.problem import Point, Problem
@@ -28,13 +31,13 @@ _LOOSE = 1e-5
 _RESTORATIONS = 6
 
 
-def respond(problem: Problem, at: Linearisation, before: Point | None) -> Response:
+def respond(problem: Problem, at: Linearisation, before: Known | None) -> Response:
     """θ_c and M at a point of the path.
 
     Args:
         problem: What is run.
         at: The point.
-        before: The point before it, or None.
+        before: The point before it as the beginning of the step that led here, or None.
 
     Returns:
         The response.
@@ -42,7 +45,7 @@ def respond(problem: Problem, at: Linearisation, before: Point | None) -> Respon
     Raises:
         NumericalFailure: That of what failed on the way, such as a solve.
     """
-    return problem.response.at_point(problem.free_energy, at, None if before is None else before.known)
+    return problem.response.at_point(problem.free_energy, at, before)
 
 
 def watched(problem: Problem, point: Point, before: Point | None) -> Point:
@@ -93,15 +96,33 @@ def advance(problem: Problem, point: Point, target: float) -> Point:
     """
     held = point.held_values if problem.baumgarte else None
     vector_field = VectorField(
-        problem.free_energy, problem.process, problem.response, point.known, problem.baumgarte, held
+        problem.free_energy, problem.process, problem.response, point.towards(target), problem.baumgarte, held
     )
     predicted = problem.integrator.step(vector_field, point.time, target, point.first_step)
     if predicted.state is None:
         raise NumericalFailure(predicted.failure or Status.NON_FINITE, predicted.detail)
-    new = _correct(problem, point, predicted.state, target, predicted.next_step)
+    guess = predicted.state
+    if _smooth(problem):
+        free = problem.process.free_directions(point.here)
+        clock, order = (point.time, target), problem.integrator.order
+        guess = first_guess(point.defects, point.state, predicted.state, clock, order, free)
+    new = _correct(problem, point, guess, target, predicted.next_step)
     if problem.corrector.tolerance is not None and problem.response.tangent:
         _same_branch(point, predicted.state, new)
+    if _smooth(problem):
+        new = replace(new, defects=(*point.defects, _defect(point, predicted.state, new))[-MOST:])
     return watched(problem, replace(new, singularities=_singularities(problem, point, new)), point)
+
+
+def _smooth(problem: Problem) -> bool:
+    """Whether what the corrector does to a prediction is the integrator's local error and no noise of its own."""
+    exact = problem.corrector.tolerance is not None and problem.response.tangent
+    return exact and not problem.integrator.controlled
+
+
+def _defect(before: Point, predicted: State, after: Point) -> Defect:
+    moved = after.at.theta - predicted.theta, after.at.controls - predicted.controls
+    return Defect(0.5 * (before.time + after.time), abs(after.time - before.time), *moved)
 
 
 @decomposing()
@@ -162,12 +183,15 @@ def _correct(
     problem: Problem, point: Point, state: State, target: float, first_step: float | None, *, same_branch: bool = True
 ) -> Point:
     state.require_bounds()
-    constraint = _constraint(problem, point, known=same_branch and problem.response.tangent)
+    known = point.towards(target)
+    constraint = _constraint(problem, point, known.expected if same_branch and problem.response.tangent else None)
     correction = problem.corrector.correct(problem.free_energy, state, constraint)
     problem.free_energy.work.corrector_iterations += correction.iterations
     if correction.at is None or correction.failure is not None:
         raise NumericalFailure(correction.failure or Status.NON_FINITE, correction.detail)
-    response = respond(problem, correction.at, point)
+    response = respond(problem, correction.at, known)
+    if not same_branch:
+        response = replace(response, before=None)
     return Point(
         target,
         correction.at,
@@ -180,14 +204,13 @@ def _correct(
     )
 
 
-def _constraint(problem: Problem, point: Point, *, known: bool) -> Constraint | None:
+def _constraint(problem: Problem, point: Point, expected: Rows | None) -> Constraint | None:
     """What the process holds, and the controls that it leaves free to do so."""
     if not problem.process.held:
         return None
     weights = problem.weights(point.held_values)
-    directions, response = problem.process.free_directions(point.here), point.response
-    answer = Answer(directions @ response.directions, weights @ response.matrix @ directions.T) if known else None
-    return Constraint(weights, point.held_values, directions, answer)
+    directions = problem.process.free_directions(point.here)
+    return Constraint(weights, point.held_values, directions, None if expected is None else directions @ expected)
 
 
 def _same_branch(before: Point, predicted: State, after: Point) -> None:

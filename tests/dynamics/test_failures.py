@@ -21,7 +21,7 @@ from rdc_dyn.dynamics import (
     StepSize,
     linear_response,
 )
-from rdc_dyn.dynamics.corrector import Answer, Constraint
+from rdc_dyn.dynamics.corrector import Constraint
 from rdc_dyn.dynamics.integrator import ORDERS
 from rdc_dyn.linalg import Dense, Factorised, LinearSolution, Preconditioner, SymmetricOperator
 from rdc_dyn.objective import FreeEnergy, LinearGaussian, Work
@@ -197,8 +197,7 @@ def test_a_known_border_saves_solves_and_a_wrong_one_is_replaced(sign: float) ->
     response = linear_response(at, Dense(), 0.0)
     directions = torch.tensor([[0.6, 0.8, 0.0]], dtype=torch.float64)
     weights = torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64)
-    known = Answer(directions @ response.directions, sign * (weights @ response.matrix @ directions.T))
-    constraint = Constraint(weights, at.functionals[2:] + 1e-3, directions, known)
+    constraint = Constraint(weights, at.functionals[2:] + 1e-3, directions, sign * directions @ response.directions)
     counting = _Counting()
     done = NewtonKrylov(counting, 1e-10).correct(FreeEnergy(objective, Work()), at_state(at), constraint)
     assert done.failure is None and done.at is not None

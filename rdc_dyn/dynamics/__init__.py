@@ -2,7 +2,6 @@
 
 from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector
 from rdc_dyn.dynamics.curve import Curve, CurvePoint
-from rdc_dyn.dynamics.defect import Defect, first_guess
 from rdc_dyn.dynamics.finite_difference import FiniteDifference
 from rdc_dyn.dynamics.gradient import Gradient
 from rdc_dyn.dynamics.integrator import Integrator, IntegratorStep
@@ -28,7 +27,6 @@ __all__ = [
     "Corrector",
     "Curve",
     "CurvePoint",
-    "Defect",
     "FiniteDifference",
     "GeodesicTransfer",
     "Gradient",
@@ -56,6 +54,5 @@ __all__ = [
     "VarianceReduced",
     "VectorField",
     "approach",
-    "first_guess",
     "linear_response",
 ]

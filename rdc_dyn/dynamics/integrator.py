@@ -77,11 +77,6 @@ class Integrator:
         """Whether the method controls its own error inside a segment."""
         return self.method in ADAPTIVE and self.rtol is not None
 
-    @property
-    def order(self) -> int:
-        """p: the local error of a step is O(h^{p+1})."""
-        return ORDERS[self.method]
-
     def _options(self, s0: float, s1: float, first_step: float | None) -> dict[str, Any]:
         if self.method not in ADAPTIVE:
             return {}

@@ -56,7 +56,7 @@ class LinearResponse:
 
     def at_point(self, free_energy: FreeEnergy, at: Linearisation, before: Known | None) -> Response:
         """Solve at the point, from θ_c as it is expected; counts the work."""
-        if before is None:
+        if before is None or before.expected is None:
             return self._solve(free_energy, at, None)
         response = self._solve(free_energy, at, before.expected)
         return replace(response, before=before.response.directions)

@@ -85,7 +85,8 @@ class Known:
     Attributes:
         state: θ and controls.
         response: θ_c, M, forces and (R, D, C) there.
-        expected: θ_c at the end of the step that begins here, drawn on in a straight line, shape (3, P); or None.
+        expected: θ_c at the end of the step that begins here, drawn on in a straight line, shape (3, P); None where the
+            step ends on another branch.
     """
 
     state: State

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rdc_dyn.dynamics import Approach, CurvePoint, Defect, GeodesicTransfer, NoResponse, Response, Stability, StepSize
+from rdc_dyn.dynamics import Approach, CurvePoint, GeodesicTransfer, NoResponse, Response, Stability, StepSize
 from rdc_dyn.linalg import Learned, Preconditioner, materialise
 from rdc_dyn.objective import Linearisation
 from rdc_dyn.simulate.aim import aimed
@@ -76,7 +76,6 @@ def freeze(problem: Problem, point: Point) -> Frozen:
         "jump": dict(point.jump),
         "morse_index": point.morse_index,
         "trace": list(point.trace),
-        "defects": [[each.middle, each.length] for each in point.defects],
         "size": None if point.size is None else asdict(point.size),
         "response": {name: getattr(response, name) for name in _NUMBERS},
         "stability": _approach(point.stability.approach),
@@ -88,8 +87,6 @@ def freeze(problem: Problem, point: Point) -> Frozen:
         "start": problem.start.controls.tolist(),
         "slope": process.slope if isinstance(process, GeodesicTransfer) else None,
     }
-    for number, each in enumerate(point.defects):
-        tensors |= {f"defect{number}.theta": each.theta, f"defect{number}.controls": each.controls}
     if point.walk is not None:
         tensors |= {"walk.tangent": point.walk.here.tangent, "walk.travel": point.walk.travel}
         tensors["walk.frame"] = point.walk.curve.frame
@@ -146,10 +143,6 @@ def thaw(problem: Problem, frozen: Frozen) -> tuple[Problem, Point, float]:
         jump=values["jump"],
         morse_index=values["morse_index"],
         trace=tuple(values["trace"]),
-        defects=tuple(
-            Defect(middle, length, tensors[f"defect{number}.theta"], tensors[f"defect{number}.controls"])
-            for number, (middle, length) in enumerate(values["defects"])
-        ),
         size=None if values["size"] is None else StepSize(**values["size"]),
     )
     if "walk" in values:

@@ -14,7 +14,6 @@ from rdc_dyn.dynamics import (
     Corrector,
     Curve,
     CurvePoint,
-    Defect,
     Integrator,
     Known,
     Minimiser,
@@ -131,7 +130,6 @@ class Point:
         morse_index: Number of negative eigenvalues of A on a branch that is followed; None where it was not counted.
         trace: J in the course of the correction that led here, where the corrector reports it.
         size: How long the next segment is to be; None for the problem's own first.
-        defects: What the corrector did to the last predictions on this branch, the newest last.
         walk: Where the path stands on the curve that it follows; None where it is a graph over the clock.
     """
 
@@ -148,7 +146,6 @@ class Point:
     morse_index: int | None = None
     trace: tuple[float, ...] = ()
     size: StepSize | None = None
-    defects: tuple[Defect, ...] = ()
     walk: Walk | None = None
 
     @property

@@ -9,16 +9,13 @@ import torch
 from rdc_dyn.dynamics import (
     Approach,
     Constraint,
-    Defect,
     Known,
     Minimum,
     Response,
     State,
     VectorField,
     approach,
-    first_guess,
 )
-from rdc_dyn.dynamics.defect import MOST
 from rdc_dyn.linalg.base import Rows, decomposing
 from rdc_dyn.objective import Linearisation
 from rdc_dyn.simulate.events import jump
@@ -101,28 +98,10 @@ def advance(problem: Problem, point: Point, target: float) -> Point:
     predicted = problem.integrator.step(vector_field, point.time, target, point.first_step)
     if predicted.state is None:
         raise NumericalFailure(predicted.failure or Status.NON_FINITE, predicted.detail)
-    guess = predicted.state
-    if _smooth(problem):
-        free = problem.process.free_directions(point.here)
-        clock, order = (point.time, target), problem.integrator.order
-        guess = first_guess(point.defects, point.state, predicted.state, clock, order, free)
-    new = _correct(problem, point, guess, target, predicted.next_step)
+    new = _correct(problem, point, predicted.state, target, predicted.next_step)
     if problem.corrector.tolerance is not None and problem.response.tangent:
         _same_branch(point, predicted.state, new)
-    if _smooth(problem):
-        new = replace(new, defects=(*point.defects, _defect(point, predicted.state, new))[-MOST:])
     return watched(problem, replace(new, singularities=_singularities(problem, point, new)), point)
-
-
-def _smooth(problem: Problem) -> bool:
-    """Whether what the corrector does to a prediction is the integrator's local error and no noise of its own."""
-    exact = problem.corrector.tolerance is not None and problem.response.tangent
-    return exact and not problem.integrator.controlled
-
-
-def _defect(before: Point, predicted: State, after: Point) -> Defect:
-    moved = after.at.theta - predicted.theta, after.at.controls - predicted.controls
-    return Defect(0.5 * (before.time + after.time), abs(after.time - before.time), *moved)
 
 
 @decomposing()
@@ -183,15 +162,13 @@ def _correct(
     problem: Problem, point: Point, state: State, target: float, first_step: float | None, *, same_branch: bool = True
 ) -> Point:
     state.require_bounds()
-    known = point.towards(target)
-    constraint = _constraint(problem, point, known.expected if same_branch and problem.response.tangent else None)
+    known = point.towards(target) if same_branch else Known(point.state, point.response)
+    constraint = _constraint(problem, point, known.expected if problem.response.tangent else None)
     correction = problem.corrector.correct(problem.free_energy, state, constraint)
     problem.free_energy.work.corrector_iterations += correction.iterations
     if correction.at is None or correction.failure is not None:
         raise NumericalFailure(correction.failure or Status.NON_FINITE, correction.detail)
     response = respond(problem, correction.at, known)
-    if not same_branch:
-        response = replace(response, before=None)
     return Point(
         target,
         correction.at,

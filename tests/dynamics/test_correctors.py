@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,8 @@ from rdc_dyn.dynamics import Gradient, Integrator, IsoFunctional, NewtonKrylov, 
 from rdc_dyn.dynamics.gradient import schedule
 from rdc_dyn.linalg import Dense
 from rdc_dyn.objective import FreeEnergy, Work
+from rdc_dyn.simulate.start import start
+from rdc_dyn.simulate.step import advance
 from rdc_dyn.status import Status
 from tests.problems import controls, equilibrium, linear_gaussian, problem, trajectory
 
@@ -68,6 +71,22 @@ def test_what_each_corrector_buys() -> None:
     # On the surface but off the level set: equilibrium alone does not hold C.
     assert drifts["newton"] > 1e-5
     assert drifts["bordered"] <= 1e-10
+
+
+def test_the_response_is_expected_to_second_order_whatever_the_steps() -> None:
+    """θ_c drawn on in a straight line misses by O(h²), θ_c of the last point by O(h); steps of h and then of h/2."""
+    run = problem(linear_gaussian(), IsoFunctional((0.0, 1.0)), 1.2, 1.5, Integrator("euler"), 0.1)
+    misses = []
+    for h in (0.08, 0.04, 0.02):
+        first = start(run, None)
+        second = advance(run, first, h)
+        third = advance(run, second, 1.5 * h)
+        known = second.towards(1.5 * h)
+        assert known.expected is not None
+        misses.append([float((d - third.response.directions).norm()) for d in (known.expected, known.response.directions)])
+    drawn_on, kept = np.log2(np.array(misses[:-1]) / np.array(misses[1:])).T
+    assert drawn_on == pytest.approx([2, 2], abs=0.3)
+    assert kept == pytest.approx([1, 1], abs=0.3)
 
 
 def test_the_paper_s_recipe_runs_end_to_end() -> None:

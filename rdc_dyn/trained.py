@@ -1,4 +1,4 @@
-"""θ of a run's last checkpoint as encoder, decoder and classifier that anyone can call."""
+"""θ of a run's checkpoint as encoder, decoder and classifier that anyone can call."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ from torch import Tensor, nn
 from rdc_dyn import scenario as scenarios
 from rdc_dyn.objective.networks import Layout, Networks
 from rdc_dyn.output.checkpoint import load_checkpoint
-from rdc_dyn.output.run_directory import last_checkpoint, open_run
+from rdc_dyn.output.run_directory import checkpoints, last_checkpoint, open_run
 from rdc_dyn.parts import PARTS, Ends, Own, build_networks, check_own
 from rdc_dyn.scenario import schema
 from rdc_dyn.status import DataError, UserError
 
 
-def load_networks(run: str | os.PathLike[str], networks: Own | None = None) -> dict[str, nn.Module]:
-    """The networks of a run as they were at its last checkpoint.
+def load_networks(
+    run: str | os.PathLike[str], networks: Own | None = None, *, point: int | None = None
+) -> dict[str, nn.Module]:
+    """The networks of a run as they were at a checkpoint.
 
     Args:
         run: A run directory, of a run that is finished or not.
         networks: The modules that the run was given, for the parts whose kind is module. They stay as they are.
+        point: Number of a point that has a checkpoint, 0 for the start; None takes the last one.
 
     Returns:
         `encoder`, which takes rows (N, n) and gives mean and log-variance (N, 2 d), `decoder` and `classifier`, which
         take codes (M, d): on the CPU, in the dtype of the run.
 
     Raises:
-        UserError: If the run has no networks, or the modules are not those of the run.
+        UserError: If the run has no networks, the modules are not those of the run, or the point has no checkpoint.
         DataError: If there is no such run, or no checkpoint in it.
     """
     path, own = Path(run), networks or {}
@@ -41,8 +44,18 @@ def load_networks(run: str | os.PathLike[str], networks: Own | None = None) -> d
     if "x_shape" not in attributes:
         raise DataError(f"{path}: does not say what its networks connect; run its scenario again")
     check_own(section, own)
-    theta = load_checkpoint(last_checkpoint(path)).theta
+    theta = load_checkpoint(_checkpoint(path, point)).theta
     return filled(build_networks(section, Ends.recorded(attributes), own, theta), theta)
+
+
+def _checkpoint(path: Path, point: int | None) -> Path:
+    if point is None:
+        return last_checkpoint(path)
+    found = {int(file.stem): file for file in checkpoints(path)}
+    if point not in found:
+        listed = ", ".join(str(number) for number in sorted(found)) or "none"
+        raise UserError(f"point: {point} has no checkpoint in {path}; expected one of: {listed}")
+    return found[point]
 
 
 def filled(networks: Networks, theta: Tensor) -> dict[str, nn.Module]:

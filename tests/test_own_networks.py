@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,25 @@ def test_a_residual_network_and_a_deconvolution_run_and_come_back(tmp_path: Path
         assert _rate(networks["encoder"], _x(tree)) == pytest.approx(float(run.rate[-1]), rel=1e-12)
         assert networks["decoder"](torch.zeros(3, 2, dtype=torch.float64)).shape == (3, 64)
         assert networks["classifier"](torch.zeros(3, 2, dtype=torch.float64)).shape == (3, 3)
+        start = rdc_dyn.load_networks(tmp_path / "run", point=0)
+        assert _rate(start["encoder"], _x(tree)) == pytest.approx(float(run.rate[0]), rel=1e-12)
+    with pytest.raises(UserError, match=r"point: 7 has no checkpoint in .*; expected one of: 0, "):
+        rdc_dyn.load_networks(tmp_path / "run", point=7)
+
+
+def test_the_script_on_the_noise_of_the_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C over 32 codes is that of fresh noise; without noise C is lower, and no accuracy is."""
+    run = rdc_dyn.run(scenario(_MLPS), tmp_path / "run")
+    monkeypatch.setattr(sys, "argv", ["code_noise", str(tmp_path / "run")])
+    runpy.run_path(str(Path(rdc_dyn.__file__).parents[1] / "analysis" / "code_noise.py"))
+    first, last = (line.split() for line in capsys.readouterr().out.splitlines()[-2:])
+    for line, at in ((first[-8:], run.isel(time=0)), (last[-8:], run.isel(time=-1))):
+        lam, _, loss, still, one, two, mean, deviation = map(float, line)
+        assert lam == pytest.approx(float(at.lam), rel=1e-2)
+        assert loss == pytest.approx(float(at.fresh_classification_loss), rel=0.1)
+        assert still < loss and one <= two + 0.02 and one <= mean + 0.02 and deviation > 0
 
 
 def test_the_command_line_takes_them(tmp_path: Path) -> None:

@@ -83,7 +83,9 @@ def test_the_response_is_expected_to_second_order_whatever_the_steps() -> None:
         third = advance(run, second, 1.5 * h)
         known = second.towards(1.5 * h)
         assert known.expected is not None
-        misses.append([float((d - third.response.directions).norm()) for d in (known.expected, known.response.directions)])
+        misses.append(
+            [float((d - third.response.directions).norm()) for d in (known.expected, known.response.directions)]
+        )
     drawn_on, kept = np.log2(np.array(misses[:-1]) / np.array(misses[1:])).T
     assert drawn_on == pytest.approx([2, 2], abs=0.3)
     assert kept == pytest.approx([1, 1], abs=0.3)

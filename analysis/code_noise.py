@@ -1,0 +1,63 @@
+# %% [markdown]
+# # What C is made of
+#
+# Two models of equal classification loss need not be equally accurate. C is the mean of -log c(y|z) over codes z that
+# the encoder draws, so a part of it is the noise of the code and the rest is there without noise. This script takes
+# the networks of runs at their first and last points, and prints for the held-out data C over codes and at the mean
+# code, and the accuracy of one code, of two together (so it is recorded with `samples: 2`) and of the mean code.
+#
+#     python analysis/code_noise.py sweeps/fig2/runs/*
+
+# %%
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import rdc_dyn
+from rdc_dyn.build import build
+from rdc_dyn.scenario import loads
+
+CODES = 32
+torch.manual_seed(0)
+
+
+# %%
+def measured(networks: dict[str, torch.nn.Module], x: torch.Tensor, y: torch.Tensor) -> dict[str, float]:
+    """C in nats and accuracies, over codes and without noise; and the mean standard deviation of a code."""
+    with torch.no_grad():
+        mean, log_variance = networks["encoder"](x).chunk(2, dim=1)
+        deviation = (0.5 * log_variance).exp()
+
+        def log_probabilities(noise: torch.Tensor | float) -> torch.Tensor:
+            return torch.log_softmax(networks["classifier"](mean + deviation * noise), dim=1)
+
+        drawn = torch.stack([log_probabilities(torch.randn_like(mean)) for _ in range(CODES)])
+        still, rows = log_probabilities(0.0), torch.arange(len(y))
+        pairs = drawn.exp().unflatten(0, (-1, 2)).mean(1)
+    return {
+        "C": -float(drawn[:, rows, y].mean()),
+        "C still": -float(still[rows, y].mean()),
+        "one code": float((drawn.argmax(2) == y).double().mean()),
+        "two codes": float((pairs.argmax(2) == y).double().mean()),
+        "mean code": float((still.argmax(1) == y).double().mean()),
+        "deviation": float(deviation.mean()),
+    }
+
+
+# %%
+print(f"{'run':30}{'lam':>7}{'gamma':>8}{'C':>9}{'C still':>9}{'one code':>10}{'two':>8}{'mean':>8}{'deviation':>11}")
+for folder in sys.argv[1:]:
+    trajectory = rdc_dyn.open_run(folder)
+    objective: Any = build(loads(trajectory.attrs["scenario"]), Path.cwd()).problem.free_energy.objective
+    sample = objective.data.validation or objective.data.source
+    ends = {0: 0, -1: trajectory.sizes["time"] - 1}
+    for index, point in ends.items():
+        here = trajectory.isel(time=index)
+        found = measured(rdc_dyn.load_networks(folder, point=point), sample.x.cpu(), sample.y.cpu())
+        print(
+            f"{trajectory.attrs['title'] if index == 0 else '':30}{float(here.lam):7.3g}{float(here.gamma):8.4g}"
+            f"{found['C']:9.4f}{found['C still']:9.4f}{found['one code']:10.4f}{found['two codes']:8.4f}"
+            f"{found['mean code']:8.4f}{found['deviation']:11.3f}"
+        )

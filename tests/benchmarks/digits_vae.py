@@ -241,7 +241,7 @@ def main(device: str = "cpu", precision: str = "1e-2", *parts: str) -> None:
     )
     theta = start(objective)
     if _chosen("path", parts):
-        for patience in (0.1, 1.0):
+        for patience in (0.03, 0.1, 1.0):
             path(objective, theta, 1e-8, patience)
     if _chosen("baselines", parts):
         baselines(objective, *path(objective, theta, 1e-4, 1.0))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-import runpy
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from rdc_dyn.cli import main
 from rdc_dyn.scenario import dump, from_mapping
 from rdc_dyn.status import DataError, UserError
 from tests import tiny
+from tests.benchmarks import code_noise
 
 _MODULES = {"encoder": {"kind": "module", "latent_dim": 2}, "decoder": {"kind": "module", "likelihood": "gaussian"}}
 _IMAGES: dict[str, dict[str, Any]] = {
@@ -97,13 +96,10 @@ def test_a_residual_network_and_a_deconvolution_run_and_come_back(tmp_path: Path
         rdc_dyn.load_networks(tmp_path / "run", point=7)
 
 
-def test_the_script_on_the_noise_of_the_code(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_c_is_made_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """C over 32 codes is that of fresh noise; without noise C is lower, and no accuracy is."""
     run = rdc_dyn.run(scenario(_MLPS), tmp_path / "run")
-    monkeypatch.setattr(sys, "argv", ["code_noise", str(tmp_path / "run")])
-    runpy.run_path(str(Path(rdc_dyn.__file__).parents[1] / "analysis" / "code_noise.py"))
+    code_noise.main(str(tmp_path / "run"))
     first, last = (line.split() for line in capsys.readouterr().out.splitlines()[-2:])
     for line, at in ((first[-8:], run.isel(time=0)), (last[-8:], run.isel(time=-1))):
         lam, _, loss, still, one, two, mean, deviation = map(float, line)

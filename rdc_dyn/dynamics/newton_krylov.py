@@ -127,12 +127,13 @@ class NewtonKrylov:
         if last is not None and not (solve or last.fresh):
             return last
         gradients = constraint.weights @ functional_gradients(at, free_energy.objective.weight_prior_precision)
-        responses = constraint.responses if last is None else last.responses
-        known = last is None and responses is not None
-        if responses is None or not known:
-            responses = self._solve(free_energy, at, constraint.directions @ at.mixed, 1e-3, responses)
+        if last is None and constraint.responses is not None:
+            responses, fresh = constraint.responses, False
+        else:
+            guess = None if last is None else last.responses
+            responses, fresh = self._solve(free_energy, at, constraint.directions @ at.mixed, 1e-3, guess), True
         slopes = constraint.weights @ explicit_derivatives(at) @ constraint.directions.T + gradients @ responses.T
-        return _Border(responses, slopes, gradients, not known)
+        return _Border(responses, slopes, gradients, fresh)
 
     def _solve(self, free_energy: FreeEnergy, at: Linearisation, rows: Rows, rtol: float, start: Rows | None) -> Rows:
         solution = self.solver.solve(at, rows, rtol=rtol, start=start)

@@ -51,12 +51,11 @@ def main(*folders: str) -> None:
         trajectory = rdc_dyn.open_run(folder)
         objective: Any = build(loads(trajectory.attrs["scenario"]), Path.cwd()).problem.free_energy.objective
         sample = objective.data.validation or objective.data.source
-        ends = {0: 0, -1: trajectory.sizes["time"] - 1}
-        for index, point in ends.items():
-            here = trajectory.isel(time=index)
+        for point in (0, trajectory.sizes["time"] - 1):
+            here = trajectory.isel(time=point)
             found = measured(rdc_dyn.load_networks(folder, point=point), sample.x.cpu(), sample.y.cpu())
             print(
-                f"{trajectory.attrs['title'] if index == 0 else '':30}{float(here.lam):7.3g}{float(here.gamma):8.4g}"
+                f"{trajectory.attrs['title'] if point == 0 else '':30}{float(here.lam):7.3g}{float(here.gamma):8.4g}"
                 f"{found['C']:9.4f}{found['C still']:9.4f}{found['one code']:10.4f}{found['two codes']:8.4f}"
                 f"{found['mean code']:8.4f}{found['deviation']:11.3f}"
             )

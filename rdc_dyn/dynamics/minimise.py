@@ -10,6 +10,7 @@ import torch
 
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Vector, project_out
+from rdc_dyn.linalg.morse import softest
 from rdc_dyn.linalg.preconditioner import Preconditioner
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.objective.linearisation import Linearisation
@@ -181,15 +182,19 @@ class Minimiser:
         return p, math.sqrt(pp), predicted, len(pairs)
 
     def _negative_curvature(self, at: Linearisation) -> Vector | None:
-        """A direction of negative curvature at a stationary point, where the preconditioner can show one.
+        """A direction of negative curvature at a stationary point: a factor of A knows it, else it is searched for.
 
         Off the equilibrium a zero mode of A has an eigenvalue of the size of |∇J|, of either sign: that is none.
 
         Returns:
             The direction, or None.
         """
-        found = self.preconditioner.most_negative(at)
         flat = 10 * min(at.residual, self.tolerance)  # a descent that stops early must not overlook a weak saddle
+        if self.preconditioner.recipe.spectral:
+            found = self.preconditioner.most_negative(at)
+        else:
+            pair = softest(at, self.preconditioner)
+            found = pair.value, pair.vector
         return None if found is None or found[0] > -flat else found[1]
 
     def _escape(self, free_energy: FreeEnergy, at: Linearisation, down: Vector) -> Linearisation:

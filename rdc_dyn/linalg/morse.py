@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from rdc_dyn.linalg.base import Rows, SymmetricOperator
 from rdc_dyn.linalg.factorisation import materialise
 from rdc_dyn.linalg.preconditioner import Preconditioner
-from rdc_dyn.linalg.ritz import largest_ratio
+from rdc_dyn.linalg.ritz import RitzPair, largest_ratio
 
 #: Up to this size all eigenvalues are computed, and the Morse index with them.
 SMALL = 300
@@ -44,12 +44,30 @@ def spectrum(a: SymmetricOperator, preconditioner: Preconditioner, seed: int = 0
     """
     if a.size <= SMALL:
         return dense_spectrum(materialise(a), a.kernel)
+    pair = softest(a, preconditioner, seed)
+    return Spectrum(pair.value if pair.converged else torch.nan, None)
+
+
+def softest(a: SymmetricOperator, preconditioner: Preconditioner, seed: int = 0) -> RitzPair:
+    """The smallest eigenvalue of A and its vector, as far as a search of 100 products finds them.
+
+    Args:
+        a: A.
+        preconditioner: An approximate inverse of |A|.
+        seed: Seed of the vectors from which the search begins.
+
+    Returns:
+        An upper bound of the eigenvalue, with its vector of length one.
+
+    Raises:
+        NumericalFailure: NON_FINITE if a product is not finite.
+    """
     preconditioner.prepare(a)
     start = torch.randn(4, a.size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     pair = largest_ratio(
         lambda rows: -a.mm(rows), lambda rows: rows, a.kernel, preconditioner, start.to(a.kernel), max_iterations=100
     )
-    return Spectrum(-pair.value if pair.converged else torch.nan, None)
+    return replace(pair, value=-pair.value)
 
 
 def dense_spectrum(matrix: torch.Tensor, kernel: Rows) -> Spectrum:

@@ -118,7 +118,7 @@ def build_minimiser(
     """What descends to the first equilibrium and beyond folds.
 
     It shares its preconditioner with the solver, so that the factor that proves the start a minimum is the one that the
-    path begins with; unless that one is of a damped A, or of none.
+    path begins with; unless that one is of a damped A, or of none, or knows less than a factor that can be had.
 
     Args:
         scenario: Any.
@@ -130,14 +130,11 @@ def build_minimiser(
         The minimiser.
     """
     section = scenario.start.equilibrate
-    if (
-        isinstance(solver, (ConjugateGradient, Minres))
-        and solver.damping == 0.0
-        and solver.preconditioner.recipe.spectral
-    ):
-        preconditioner = solver.preconditioner
-    else:
-        preconditioner = build_preconditioner("factorised" if objective.size <= MAX_SIZE else "none", objective)
+    small = objective.size <= MAX_SIZE
+    preconditioner = build_preconditioner("factorised" if small else "none", objective)
+    if isinstance(solver, (ConjugateGradient, Minres)) and solver.damping == 0.0:
+        own = solver.preconditioner
+        preconditioner = own if own.recipe.spectral or not small else preconditioner
     return Minimiser(preconditioner, section.tolerance or tolerance, section.newton_steps)
 
 

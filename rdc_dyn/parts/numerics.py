@@ -117,9 +117,6 @@ def build_minimiser(
 ) -> Minimiser:
     """What descends to the first equilibrium and beyond folds.
 
-    It shares its preconditioner with the solver, so that the factor that proves the start a minimum is the one that the
-    path begins with; unless that one is of a damped A, or of none, or knows less than a factor that can be had.
-
     Args:
         scenario: Any.
         objective: J, for its size.
@@ -130,12 +127,27 @@ def build_minimiser(
         The minimiser.
     """
     section = scenario.start.equilibrate
-    small = objective.size <= MAX_SIZE
-    preconditioner = build_preconditioner("factorised" if small else "none", objective)
-    if isinstance(solver, (ConjugateGradient, Minres)) and solver.damping == 0.0:
-        own = solver.preconditioner
-        preconditioner = own if own.recipe.spectral or not small else preconditioner
-    return Minimiser(preconditioner, section.tolerance or tolerance, section.newton_steps)
+    return Minimiser(_descent(scenario, objective, solver), section.tolerance or tolerance, section.newton_steps)
+
+
+def _descent(scenario: Scenario, objective: Objective, solver: LinearSolver | None) -> Preconditioner:
+    """The solver's own, so that what the start ends with is what the path begins with; or one as the scenario names it.
+
+    A factor takes the place of what knows less wherever it can be had, for it proves a minimum. A solver's own is no
+    use here if it is of a damped A.
+
+    Returns:
+        The preconditioner.
+    """
+    small, section = objective.size <= MAX_SIZE, scenario.response.solver
+    if isinstance(solver, ConjugateGradient | Minres) and solver.damping == 0.0:
+        if solver.preconditioner.recipe.spectral or not small:
+            return solver.preconditioner
+    elif not small and not isinstance(section, schema.Dense) and section.preconditioner != "factorised":
+        return build_preconditioner(
+            section.preconditioner, objective, 0.0, section.rank, section.memory, section.patience, section.curvature
+        )
+    return build_preconditioner("factorised" if small else "none", objective)
 
 
 def build_monitor(objective: Objective, solver: LinearSolver | None, fold: str) -> Monitor:

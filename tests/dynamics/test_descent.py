@@ -1,0 +1,67 @@
+"""Networks too large for a factor descend by the preconditioner that their scenario names, down to a minimum."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rdc_dyn.build import build
+from rdc_dyn.linalg import Factorised, Identity, Nystrom, materialise
+from rdc_dyn.objective import Kfac
+from rdc_dyn.scenario import loads
+from rdc_dyn.simulate.start import start
+
+DIFFERENCES = {"kind": "finite_difference", "delta": 0.1}
+LINEAR = {"kind": "linear_response"}
+
+
+def _scenario(response: dict[str, Any], preconditioner: str, **solver: Any) -> dict[str, Any]:
+    """A digits VAE of 623 parameters."""
+    newton = response["kind"] == "linear_response"
+    return {
+        "name": "descent",
+        "data": {"source": {"name": "digits", "classes": [0, 1, 2], "limit": 30}},
+        "objective": {
+            "kind": "amortised",
+            "encoder": {"kind": "mlp", "hidden": [4], "latent_dim": 2},
+            "decoder": {"kind": "mlp", "hidden": [4], "likelihood": "bernoulli"},
+            "classifier": {"kind": "linear"},
+            "samples": 4,
+            "weight_prior_precision": 0.3,
+        },
+        "start": {"lam": 0.5, "gamma": 2.0, "equilibrate": {"adam_steps": 300, "tolerance": 1e-8}},
+        "process": {"kind": "iso_classification", "span": [0.0, 0.2]},
+        "response": response | {"solver": {"method": "cg", "preconditioner": preconditioner} | solver},
+        "integrator": {"method": "euler", "step_size": 0.1},
+        "corrector": {"method": "newton_krylov" if newton else "gradient"},
+    }
+
+
+@pytest.mark.parametrize(("response", "preconditioner"), [(LINEAR, "kfac"), (DIFFERENCES, "kfac"), (LINEAR, "nystrom")])
+def test_a_large_network_reaches_a_minimum(
+    response: dict[str, Any], preconditioner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rdc_dyn.parts.numerics.MAX_SIZE", 600)
+    problem = build(loads(json.dumps(_scenario(response, preconditioner))), Path()).problem
+    used = problem.minimiser.preconditioner
+    assert isinstance(used.recipe, Kfac if preconditioner == "kfac" else Nystrom)
+    assert used in problem.preconditioners  # what its builds cost is recorded
+    at = start(problem, None).at
+    assert at.residual <= 1e-8
+    values = torch.linalg.eigvalsh(materialise(at))
+    assert float(values[0]) > 1e-3 * problem.precision
+
+
+def test_a_factor_is_used_where_it_can_be_had_and_nothing_damped_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def recipe(*given: Any, **solver: Any) -> object:
+        return build(loads(json.dumps(_scenario(*given, **solver))), Path()).problem.minimiser.preconditioner.recipe
+
+    assert isinstance(recipe(LINEAR, "kfac"), Factorised)
+    monkeypatch.setattr("rdc_dyn.parts.numerics.MAX_SIZE", 600)
+    assert isinstance(recipe(LINEAR, "none"), Identity)
+    damped = recipe(LINEAR, "kfac", damping=0.1)
+    assert isinstance(damped, Kfac) and damped.damping == 0.0

@@ -20,11 +20,10 @@ from rdc_dyn.status import UserError
 _PROBES = (8, 24)
 #: Vectors in a batched product where graphs are built anew: building them then costs each vector little.
 _RECOMPUTED_WIDTH = 8
-#: Most vectors in a batched product: on a CPU more of them leave the cache (2,110-parameter digits VAE: 1.4 gradients
-#: for each vector at width 8, 2.1 to 2.6 at 32 and 64), a GPU wants many.
+#: Most vectors in a batched product: on a CPU more of them leave the cache, a GPU wants many.
 _WIDTH = {"cpu": 8, "cuda": 64}
-#: Bytes of a graph of convolutions beyond which vectors go through it one after the other on a CPU.
-_TOGETHER = 2**27
+#: Bytes of a graph, without and with convolutions, beyond which vectors go through it one after the other on a CPU.
+_TOGETHER = {False: 2**21, True: 2**27}
 #: Most vectors that go through a graph one after the other before the next one is built.
 _IN_TURN = 32
 
@@ -108,9 +107,11 @@ def bytes_per_datum(objective: OverData, theta: Vector, controls: Controls) -> f
 def batches(objective: Objective, theta: Vector, controls: Controls, size: float) -> bool:
     """Whether several vectors are to go through the graph of ∇J at once.
 
-    A batch saves the calls of many small operations, which is worth something as long as they are small: where networks
-    convolve, on a CPU, a batch of 8 takes 0.4 to 1.0 times as long as 8 single vectors up to a graph of 100 MB, 1.1 at
-    200 MB, and 2.0 at 780 MB (ResNet-18 and deconvolution of width 8, 256 images of 32 x 32).
+    A batch saves the calls of many small operations, which is worth something as long as they are small. On one core,
+    with dense layers, a batch of 8 takes 0.3 to 0.4 times as long as 8 single vectors at a graph of 0.3 MB, 1.0 at 0.5
+    to 2 MB, 1.5 to 1.7 at 4 to 11 MB (a digits VAE of 2,110 parameters), 1.4 to 2.4 beyond (MNIST VAEs). With
+    convolutions 0.4 to 1.0 times up to 100 MB, 1.1 at 200 MB, and 2.0 at 780 MB (ResNet-18 and deconvolution of width 8,
+    256 images of 32 x 32).
 
     Args:
         objective: J.
@@ -130,7 +131,7 @@ def batches(objective: Objective, theta: Vector, controls: Controls, size: float
     terms = terms_of(objective, (Block(part, slice(0, min(count, 2)), min(count, 2), 1.0),))
     graph = GradientGraph(terms, theta, controls)
     _require_second_derivatives(graph, theta)
-    if theta.device.type == "cpu" and objective.networks.convolves and size > _TOGETHER:
+    if theta.device.type == "cpu" and size > _TOGETHER[objective.networks.convolves]:
         return False
     try:
         graph.mm(torch.stack([theta, theta]))

@@ -100,8 +100,20 @@ def build_solver(scenario: Scenario, objective: Objective) -> LinearSolver:
         section.curvature,
     )
     method = ConjugateGradient if isinstance(section, schema.Cg) else Minres
-    rtol = section.rtol or (1e-8 if scenario.dtype == "float64" else 1e-4)
-    return method(rtol, section.max_iterations, section.damping, preconditioner)
+    return method(section.rtol or _rtol(scenario), section.max_iterations, section.damping, preconditioner)
+
+
+def _rtol(scenario: Scenario) -> float:
+    """A tenth of the integrator's tolerance, lest its error control fight the noise of solves; 1e-8 where that is more.
+
+    Returns:
+        The relative residual, never below what rounding allows.
+    """
+    if scenario.dtype == "float32":
+        return 1e-4
+    section = scenario.integrator
+    asked = section.rtol if isinstance(section, schema.AdaptiveStep) else None
+    return 1e-8 if asked is None else max(min(1e-8, 0.1 * asked), 1e-12)
 
 
 def _require_factorisable(objective: Objective) -> None:

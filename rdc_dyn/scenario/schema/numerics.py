@@ -21,7 +21,9 @@ REFUSED_METHODS = {
 class _Krylov(Section):
     method: str
     rtol: Positive | None = Field(
-        default=None, description="relative residual |b - A u| / |b|; null: 1e-8 in float64, 1e-4 in float32"
+        default=None,
+        description="relative residual |b - A u| / |b|; null: 1e-8 or, where that is less, a tenth of integrator.rtol; "
+        "1e-4 in float32",
     )
     max_iterations: Count = 2000
     damping: NonNegative = Field(default=0.0, description="added to A; the response is then that of the damped system")

@@ -1,4 +1,4 @@
-"""Networks too large for a factor descend by the preconditioner that their scenario names, down to a minimum."""
+"""Parts of a step: what large networks descend by, and how well solves are solved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from rdc_dyn.build import build
-from rdc_dyn.linalg import Factorised, Identity, Nystrom, materialise
+from rdc_dyn.dynamics import LinearResponse
+from rdc_dyn.linalg import ConjugateGradient, Factorised, Identity, Nystrom, materialise
 from rdc_dyn.objective import Kfac
 from rdc_dyn.scenario import loads
 from rdc_dyn.simulate.start import start
@@ -65,3 +66,28 @@ def test_a_factor_is_used_where_it_can_be_had_and_nothing_damped_or_none(monkeyp
     assert isinstance(recipe(LINEAR, "none"), Identity)
     damped = recipe(LINEAR, "kfac", damping=0.1)
     assert isinstance(damped, Kfac) and damped.damping == 0.0
+
+
+@pytest.mark.parametrize(
+    ("dtype", "integrator", "given", "expected"),
+    [
+        ("float64", {"method": "euler", "step_size": 0.1}, None, 1e-8),
+        ("float64", {"method": "dopri5", "rtol": 1e-4}, None, 1e-8),
+        ("float64", {"method": "dopri5", "rtol": 1e-10}, None, 1e-11),
+        ("float64", {"method": "dopri5", "rtol": 1e-13}, None, 1e-12),
+        ("float64", {"method": "dopri5", "rtol": 1e-10}, 1e-5, 1e-5),
+        ("float64", {"method": "dopri5", "rtol": None, "step_size": 0.1}, None, 1e-8),
+        ("float32", {"method": "dopri5", "rtol": 1e-6}, None, 1e-4),
+    ],
+)
+def test_solves_are_ten_times_as_good_as_the_integrator(
+    dtype: str, integrator: dict[str, Any], given: float | None, expected: float
+) -> None:
+    """Else its error control takes the noise of solves for error, and shortens steps that are short enough."""
+    scenario = _scenario(LINEAR, "kfac") | {"dtype": dtype, "integrator": integrator}
+    scenario["response"]["solver"]["rtol"] = given
+    scenario["start"]["equilibrate"]["tolerance"] = None
+    problem = build(loads(json.dumps(scenario)), Path()).problem
+    response = problem.response
+    assert isinstance(response, LinearResponse) and isinstance(response.solver, ConjugateGradient)
+    assert response.solver.rtol == pytest.approx(expected)

@@ -110,8 +110,8 @@ def batches(objective: Objective, theta: Vector, controls: Controls, size: float
     A batch saves the calls of many small operations, which is worth something as long as they are small. On one core,
     with dense layers, a batch of 8 takes 0.3 to 0.4 times as long as 8 single vectors at a graph of 0.3 MB, 1.0 at 0.5
     to 2 MB, 1.5 to 1.7 at 4 to 11 MB (a digits VAE of 2,110 parameters), 1.4 to 2.4 beyond (MNIST VAEs). With
-    convolutions 0.4 to 1.0 times up to 100 MB, 1.1 at 200 MB, and 2.0 at 780 MB (ResNet-18 and deconvolution of width 8,
-    256 images of 32 x 32).
+    convolutions 0.4 to 1.0 times up to 100 MB, 1.1 at 200 MB, and 2.0 at 780 MB (ResNet-18 and deconvolution of width
+    8, 256 images of 32 x 32).
 
     Args:
         objective: J.

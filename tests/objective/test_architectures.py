@@ -245,17 +245,20 @@ def test_memory_is_measured_and_decides() -> None:
     assert _apart(*products) < 1e-12
 
 
-def test_vectors_go_one_after_the_other_through_large_graphs_of_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("convolves", [True, False])
+def test_vectors_go_one_after_the_other_through_large_graphs(convolves: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large for each kind of network by a bound of its own; the products are the same."""
     objective = residual(images(4))
+    if not convolves:
+        dense = Networks(mlp((192, 4), "tanh"), mlp((2, 192), "tanh"), mlp((2, 3), "tanh"))
+        objective = replace(objective, networks=dense)
     theta, v = _theta(objective), _directions(objective, 3)
     small = evaluation(objective, theta, _C, "kept", 1e10)
-    monkeypatch.setattr("rdc_dyn.objective.memory._TOGETHER", 1)
+    monkeypatch.setattr("rdc_dyn.objective.memory._TOGETHER", {convolves: 1, not convolves: 2**40})
     large = evaluation(objective, theta, _C, "kept", 1e10)
     assert (small.local.batched, large.local.batched) == (True, False)
     products = [FreeEnergy(objective, Work(), e.local).linearise(theta, _C).mm(v) for e in (small, large)]
     assert _apart(*products) < 1e-12
-    plain = replace(objective, networks=Networks(mlp((192, 4), "tanh"), mlp((2, 192), "tanh"), mlp((2, 3), "tanh")))
-    assert evaluation(plain, plain.initial(generator()), _C, "kept", 1e10).local.batched
 
 
 # --- matrices -----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -62,7 +63,7 @@ class Minimiser:
         watch: Callable[[int, float, float], None] | None = None,
         *,
         tolerance: float | None = None,
-        saddles: bool = False,
+        accept: Literal["proved", "searched", "stationary"] = "proved",
     ) -> Minimum:
         """Descend from `state` at its controls.
 
@@ -71,7 +72,8 @@ class Minimiser:
             state: Start.
             watch: Told (step, J, |∇J|) before each step.
             tolerance: On |∇J|; None is the minimiser's own.
-            saddles: Whether any stationary point that the descent meets will do; else a factor is built to see.
+            accept: Where it may stop: at a minimum that a factor of A proves, where the preconditioner can have one; at
+                one where a search has found no negative curvature, which costs no factor; at any stationary point.
 
         Returns:
             The minimum, or the best point with NOT_AT_EQUILIBRIUM.
@@ -87,7 +89,7 @@ class Minimiser:
             if watch is not None:
                 watch(steps, at.value, at.residual)
             if at.residual <= tolerance:
-                down = None if saddles else self._negative_curvature(at)
+                down = None if accept == "stationary" else self._negative_curvature(at, accept == "proved")
                 if down is None:
                     return Minimum(at, steps, None)
                 escapes += 1
@@ -181,7 +183,7 @@ class Minimiser:
         self.preconditioner.learn(torch.stack(directions), torch.stack(images))
         return p, math.sqrt(pp), predicted, len(pairs)
 
-    def _negative_curvature(self, at: Linearisation) -> Vector | None:
+    def _negative_curvature(self, at: Linearisation, proved: bool) -> Vector | None:
         """A direction of negative curvature at a stationary point: a factor of A knows it, else it is searched for.
 
         Off the equilibrium a zero mode of A has an eigenvalue of the size of |∇J|, of either sign: that is none.
@@ -190,11 +192,12 @@ class Minimiser:
             The direction, or None.
         """
         flat = 10 * min(at.residual, self.tolerance)  # a descent that stops early must not overlook a weak saddle
-        if self.preconditioner.recipe.spectral:
-            found = self.preconditioner.most_negative(at)
-        else:
+        factor = self.preconditioner.recipe.spectral
+        if not (factor and proved):
             pair = softest(at, self.preconditioner)
-            found = pair.value, pair.vector
+            if pair.converged or not factor:
+                return pair.vector if pair.value < -flat else None
+        found = self.preconditioner.most_negative(at)
         return None if found is None or found[0] > -flat else found[1]
 
     def _escape(self, free_energy: FreeEnergy, at: Linearisation, down: Vector) -> Linearisation:

@@ -128,7 +128,7 @@ def relax(problem: Problem, point: Point, target: float) -> Point:
     # The corrector promises the rest, and with it what is held.
     promised = problem.corrector.tolerance
     loose = None if promised is None else max(promised, min(_LOOSE, 1e3 * promised))
-    minimum = problem.minimiser.minimise(problem.free_energy, predicted, tolerance=loose)
+    minimum = problem.minimiser.minimise(problem.free_energy, predicted, tolerance=loose, accept="searched")
     for attempt in range(_RESTORATIONS + 1):
         if minimum.failure is not None:
             raise NumericalFailure(minimum.failure, minimum.detail)
@@ -140,7 +140,7 @@ def relax(problem: Problem, point: Point, target: float) -> Point:
             if attempt == _RESTORATIONS or not problem.process.held:
                 raise
         there = _nearer(problem, point, minimum)
-        minimum = problem.minimiser.minimise(problem.free_energy, there, tolerance=loose, saddles=True)
+        minimum = problem.minimiser.minimise(problem.free_energy, there, tolerance=loose, accept="stationary")
     return watched(problem, replace(new, jump=jump(point, new)), None)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -214,14 +215,17 @@ def test_a_known_border_saves_solves_and_a_wrong_one_is_replaced(sign: float) ->
     assert (counting.solved == done.iterations) == (sign > 0)
 
 
+@pytest.mark.parametrize("accept", ["proved", "searched"])
 @pytest.mark.parametrize("recipe", [Factorised(), Nystrom(4), Identity()], ids=["factor", "nystrom", "none"])
-def test_minimiser_leaves_a_saddle(recipe: Recipe) -> None:
+def test_minimiser_leaves_a_saddle(recipe: Recipe, accept: Literal["proved", "searched"]) -> None:
     """θ = 0 is a stationary point of the linear-Gaussian J and no minimum: seen by a factor, else by a search."""
     objective: LinearGaussian = linear_gaussian()
     free_energy = FreeEnergy(objective, Work())
     origin = State(torch.zeros(objective.size, dtype=torch.float64), controls(3.0, 4.0))
     assert free_energy.linearise(origin.theta, origin.controls).residual == 0.0
-    minimum = Minimiser(Preconditioner(recipe), 1e-10).minimise(free_energy, origin)
+    minimiser = Minimiser(Preconditioner(recipe), 1e-10)
+    assert minimiser.minimise(free_energy, origin, accept="stationary").steps == 0
+    minimum = minimiser.minimise(free_energy, origin, accept=accept)
     assert minimum.failure is None
     best = equilibrium(objective, controls(3.0, 4.0))
     assert minimum.at.value == pytest.approx(best.value, rel=1e-10)

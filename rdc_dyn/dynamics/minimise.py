@@ -11,7 +11,7 @@ import torch
 
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Vector, project_out
-from rdc_dyn.linalg.morse import softest
+from rdc_dyn.linalg.morse import SEARCH, softest
 from rdc_dyn.linalg.preconditioner import Preconditioner
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.objective.linearisation import Linearisation
@@ -73,7 +73,8 @@ class Minimiser:
             watch: Told (step, J, |∇J|) before each step.
             tolerance: On |∇J|; None is the minimiser's own.
             accept: Where it may stop: at a minimum that a factor of A proves, where the preconditioner can have one; at
-                one where a search has found no negative curvature, which costs no factor; at any stationary point.
+                one where a search has found no negative curvature, unless `patience` makes a factor no dearer than
+                that; at any stationary point.
 
         Returns:
             The minimum, or the best point with NOT_AT_EQUILIBRIUM.
@@ -193,7 +194,8 @@ class Minimiser:
         """
         flat = 10 * min(at.residual, self.tolerance)  # a descent that stops early must not overlook a weak saddle
         factor = self.preconditioner.recipe.spectral
-        if not (factor and proved):
+        price = self.preconditioner.patience * self.preconditioner.recipe.products(at.size)
+        if not (factor and (proved or price <= SEARCH)):
             pair = softest(at, self.preconditioner)
             if pair.converged or not factor:
                 return pair.vector if pair.value < -flat else None

@@ -13,6 +13,8 @@ from rdc_dyn.linalg.ritz import RitzPair, largest_ratio
 
 #: Up to this size all eigenvalues are computed, and the Morse index with them.
 SMALL = 300
+#: Most products of a search for the smallest eigenvalue of a larger one.
+SEARCH = 100
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def spectrum(a: SymmetricOperator, preconditioner: Preconditioner, seed: int = 0
 
 
 def softest(a: SymmetricOperator, preconditioner: Preconditioner, seed: int = 0) -> RitzPair:
-    """The smallest eigenvalue of A and its vector, as far as a search of 100 products finds them.
+    """The smallest eigenvalue of A and its vector, as far as a search of `SEARCH` products finds them.
 
     Args:
         a: A.
@@ -65,7 +67,7 @@ def softest(a: SymmetricOperator, preconditioner: Preconditioner, seed: int = 0)
     preconditioner.prepare(a)
     start = torch.randn(4, a.size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     pair = largest_ratio(
-        lambda rows: -a.mm(rows), lambda rows: rows, a.kernel, preconditioner, start.to(a.kernel), max_iterations=100
+        lambda rows: -a.mm(rows), lambda rows: rows, a.kernel, preconditioner, start.to(a.kernel), max_iterations=SEARCH
     )
     return replace(pair, value=-pair.value)
 

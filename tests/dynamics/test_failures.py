@@ -231,6 +231,21 @@ def test_minimiser_leaves_a_saddle(recipe: Recipe, accept: Literal["proved", "se
     assert minimum.at.value == pytest.approx(best.value, rel=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("accept", "patience", "builds"), [("proved", 1e3, 2), ("searched", 1e3, 1), ("searched", 1e-3, 2)]
+)
+def test_a_descent_on_a_path_builds_a_factor_only_where_that_is_no_dearer_than_a_search(
+    accept: Literal["proved", "searched"], patience: float, builds: int
+) -> None:
+    objective: LinearGaussian = linear_gaussian()
+    free_energy, factor = FreeEnergy(objective, Work()), Preconditioner(Factorised(), patience=patience)
+    start = equilibrium(objective, controls(3.0, 4.0))
+    factor.prepare(start)
+    there = State(start.theta, controls(3.03, 4.0))
+    assert Minimiser(factor, 1e-8).minimise(free_energy, there, accept=accept).failure is None
+    assert factor.builds == builds
+
+
 def test_minimiser_never_returns_a_worse_point() -> None:
     objective = linear_gaussian()
     free_energy = FreeEnergy(objective, Work())

@@ -55,13 +55,15 @@ class Engine:
         return self.problem.free_energy.work
 
 
-def engine(objective: Amortised, theta: Tensor | None, tolerance: float, patience: float) -> Engine:
-    """An iso-classification path of 40 Euler steps over an arc of 1 in (λ, γ); folds are relaxed."""
+def engine(
+    objective: Amortised, theta: Tensor | None, tolerance: float, patience: float, steps: int = POINTS
+) -> Engine:
+    """An iso-classification path of Euler steps of 1/40 in (λ, γ), 40 of them by default; folds are relaxed."""
     preconditioner = Preconditioner(Factorised(), MEMORY, patience)
     solver = ConjugateGradient(1e-2, 2000, 0.0, preconditioner)
     problem = Problem(
         free_energy=FreeEnergy(objective, Work()),
-        process=IsoFunctional((0.0, ARC)),
+        process=IsoFunctional((0.0, steps * ARC / POINTS)),
         response=LinearResponse(solver),
         integrator=Integrator("euler"),
         corrector=NewtonKrylov(solver, tolerance, constraint_tolerance=1e-8),
@@ -97,9 +99,11 @@ def start(objective: Amortised) -> Tensor:
     return minimum.at.theta
 
 
-def path(objective: Amortised, theta: Tensor, tolerance: float, patience: float) -> tuple[list[Point], float]:
+def path(
+    objective: Amortised, theta: Tensor, tolerance: float, patience: float, steps: int = POINTS
+) -> tuple[list[Point], float]:
     """The path; returns its points and the gradient-equivalents of a step."""
-    made = engine(objective, theta, tolerance, patience)
+    made = engine(objective, theta, tolerance, patience, steps)
     work, factor = made.work, made.preconditioner
     points, jumps, rejected, began = [], 0, 0, time.perf_counter()
     for item in simulate(made.problem):
@@ -113,21 +117,21 @@ def path(objective: Amortised, theta: Tensor, tolerance: float, patience: float)
         if len(points) == 1:
             first = Work(work.gradient_evaluations, work.hessian_vector_products)
             built = factor.products
-    steps = len(points) - 1
+    taken = len(points) - 1
     products = work.hessian_vector_products - first.hessian_vector_products
     apart = products - (factor.products - built)
     spent = equivalents(work) - equivalents(first)
     held = [abs(float(p.at.functionals[2] - points[0].at.functionals[2])) for p in points]
     print(
-        f"path at |grad J| <= {tolerance:g}, patience {patience:g}: {steps} steps to time "
+        f"path at |grad J| <= {tolerance:g}, patience {patience:g}: {taken} steps to time "
         f"{points[-1].time:g}, {jumps} jumps, {rejected} "
         f"rejected; worst |grad J| {max(p.at.residual for p in points):.1e}, C off by {max(held):.1e}; products per "
-        f"point {apart / steps:.1f} apart from factorisations, {products / steps:.0f} with them "
+        f"point {apart / taken:.1f} apart from factorisations, {products / taken:.0f} with them "
         f"({factor.builds} in all, the first at the start); gradients per point "
-        f"{(work.gradient_evaluations - first.gradient_evaluations) / steps:.1f}; gradient-equivalents per point "
-        f"{spent / steps:.0f} ({time.perf_counter() - began:.0f} s)"
+        f"{(work.gradient_evaluations - first.gradient_evaluations) / taken:.1f}; gradient-equivalents per point "
+        f"{spent / taken:.0f} ({time.perf_counter() - began:.0f} s)"
     )
-    return points, spent / steps
+    return points, spent / taken
 
 
 def lbfgs(free_energy: FreeEnergy, state: State, tolerance: float, most: int) -> tuple[Tensor, float, int]:
@@ -189,29 +193,38 @@ def _report(name: str, norm: float, count: int, ours: float, tolerance: float) -
     print(f"{name}: |grad J| {norm:.1e} after {count} gradients: {bound}{count / ours:.0f} x ours ({ours:.0f})")
 
 
-def response(objective: Amortised, theta: Tensor) -> None:
-    """C_λ and C_γ: one linear response against the paper's finite differences at equal accuracy."""
-    at_controls = controls(LAM, GAMMA).to(theta)
+def response(objective: Amortised, points: list[Point]) -> None:
+    """C_λ and C_γ at the points of a path: linear response with the first point's factor against differences (31)."""
     free_energy = FreeEnergy(objective, Work())
+    preconditioner = Preconditioner(Factorised())
+    ours, theirs = 0.0, 0
+    for number, point in enumerate(points):
+        theta, at = point.at.theta, point.at.controls
+        exact, _ = _solved(objective, theta, at, ConjugateGradient(1e-10, 2000, 0.0, Preconditioner(Factorised())))
+        row, work = _solved(objective, theta, at, ConjugateGradient(1e-2, 2000, 0.0, preconditioner))
+        ours += equivalents(work)
+        error = float((row - exact).norm() / exact.norm())
+        print(
+            f"point {number}, linear response: error of (C_lam, C_gamma) {error:.1e}, "
+            f"{work.hessian_vector_products:.0f} products ({preconditioner.builds} factorisation so far)"
+        )
+        spent = _differences(free_energy, theta, at, exact, 1e-2, 1e-6)
+        theirs += spent
+        print(
+            f"point {number}: {spent / equivalents(work):.0f} x here, {theirs / ours:.1f} x for the {number + 1} so far"
+        )
 
-    def solved(rtol: float) -> tuple[Tensor, Work]:
-        work = Work()
-        at = FreeEnergy(free_energy.objective, work).linearise(theta, at_controls)
-        solver = ConjugateGradient(rtol, 2000, 0.0, Preconditioner(Factorised()))
-        return linear_response(at, solver, free_energy.objective.weight_prior_precision).matrix[2, :2], work
 
-    exact, _ = solved(1e-10)
-    row, work = solved(1e-2)
-    error = float((row - exact).norm() / exact.norm())
-    cost = equivalents(work)
-    print(f"linear response: error of (C_lam, C_gamma) {error:.1e}, {cost:.0f} gradient-equivalents with its factor")
-    for delta, tolerance in ((1e-2, 1e-6),):
-        _differences(free_energy, theta, at_controls, exact, delta, tolerance, cost)
+def _solved(objective: Amortised, theta: Tensor, at: Tensor, solver: ConjugateGradient) -> tuple[Tensor, Work]:
+    work = Work()
+    there = FreeEnergy(objective, work).linearise(theta, at)
+    return linear_response(there, solver, objective.weight_prior_precision).matrix[2, :2], work
 
 
 def _differences(
-    free_energy: FreeEnergy, theta: Tensor, at: Tensor, exact: Tensor, delta: float, tolerance: float, ours: float
-) -> None:
+    free_energy: FreeEnergy, theta: Tensor, at: Tensor, exact: Tensor, delta: float, tolerance: float
+) -> int:
+    """Gradients of both differences, each from an equilibration by L-BFGS."""
     base = free_energy.linearise(theta, at).functionals[2]
     entries: list[Tensor] = []
     norms: list[float] = []
@@ -224,9 +237,10 @@ def _differences(
         norms.append(norm)
     error = float((torch.stack(entries) - exact).norm() / exact.norm())
     print(
-        f"finite differences, delta {delta:g}, L-BFGS to |grad J| {max(norms):.1e}: error {error:.1e}, {total} "
-        f"gradients: {total / ours:.0f} x linear response"
+        f"finite differences, delta {delta:g}, L-BFGS to |grad J| {max(norms):.1e}: error {error:.1e}, "
+        f"{total} gradients"
     )
+    return total
 
 
 def _chosen(part: str, parts: tuple[str, ...]) -> bool:
@@ -246,7 +260,7 @@ def main(device: str = "cpu", precision: str = "1e-2", *parts: str) -> None:
     if _chosen("baselines", parts):
         baselines(objective, *path(objective, theta, 1e-4, 1.0))
     if _chosen("response", parts):
-        response(objective, theta)
+        response(objective, path(objective, theta, 1e-8, 1.0, 3)[0])
 
 
 if __name__ == "__main__":

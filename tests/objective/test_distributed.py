@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -187,7 +187,22 @@ def write(folder: Path, tree: dict[str, Any]) -> str:
     return str(folder / "tiny.yaml")
 
 
-def assert_same(found: xr.Dataset, expected: xr.Dataset) -> None:
+def torchrun(folder: Path, tree: dict[str, Any], *options: str) -> tuple[xr.Dataset, str]:
+    """What a run of two processes leaves, and what they print."""
+    file, run = write(folder, tree), folder / "run"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*launcher, "-m", "rdc_dyn", "run", file, "-o", str(run), *options],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0, done.stderr
+    return rdc_dyn.open_run(run), done.stdout
+
+
+def assert_same(found: xr.Dataset, expected: xr.Dataset, backend: str = "gloo") -> None:
     """To 1e-10 in every variable but the time that it took, and products: rounding may add one to a search."""
     assert set(found.variables) == set(expected.variables)
     for name in set(expected.variables) - {"wall_time"}:
@@ -196,7 +211,7 @@ def assert_same(found: xr.Dataset, expected: xr.Dataset) -> None:
             np.testing.assert_allclose(found[name], expected[name], rtol=rtol, atol=1e-10, err_msg=str(name))
         else:
             assert found[name].equals(expected[name]), name
-    assert (found.attrs["processes"], found.attrs["backend"]) == (2, "gloo")
+    assert (found.attrs["processes"], found.attrs["backend"]) == (2, backend)
     assert expected.attrs["processes"] == 1 and "backend" not in expected.attrs
 
 
@@ -259,19 +274,19 @@ def test_every_process_returns_the_trajectory_of_one(folder: Path) -> None:
 
 
 def test_torchrun_gives_the_trajectory_of_one_process(tmp_path: Path) -> None:
-    file, run = write(tmp_path, images()), tmp_path / "run"
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*launcher, "-m", "rdc_dyn", "run", file, "-o", str(run)],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("completed: ") == 1
-    assert done.stdout.count("|grad J|     ETA") == 1
-    assert_same(rdc_dyn.open_run(run), rdc_dyn.run(images()))
+    found, printed = torchrun(tmp_path, images())
+    assert printed.count("completed: ") == 1
+    assert printed.count("|grad J|     ETA") == 1
+    assert_same(found, rdc_dyn.run(images()))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU on this machine")
+@pytest.mark.parametrize("tree", [images, network])
+def test_torchrun_on_gpus_gives_the_trajectory_of_one_process(tree: Callable[[], Any], tmp_path: Path) -> None:
+    """By nccl where there are two GPUs; two processes share one GPU by gloo."""
+    backend = "nccl" if torch.cuda.device_count() >= 2 else "gloo"
+    found, _ = torchrun(tmp_path, tree(), "--device", "cuda")
+    assert_same(found, rdc_dyn.run(tree(), device="cuda"), backend)
 
 
 @pytest.mark.parametrize(

@@ -266,7 +266,7 @@ def main(device: str = "cpu", precision: str = "1e-2", *parts: str) -> None:
     if _chosen("baselines", parts):
         baselines(objective, *path(objective, theta, 1e-4, 1.0))
     if _chosen("response", parts):
-        response(objective, path(objective, theta, 1e-8, 1.0, 3)[0])
+        response(objective, path(objective, theta, 1e-8, 1.0, 2)[0])
 
 
 if __name__ == "__main__":

@@ -116,5 +116,6 @@ def _summarise(result: SweepResult) -> None:
         click.echo(f"failed: {point.name}  {describe(point.values)}: {ended}", err=True)
     missing = sum(point.state == "missing" for point in result.points)
     done = len(result.points) - len(result.failed) - missing
-    rest = f", {len(result.failed)} failed" * bool(result.failed) + f", {missing} not run" * bool(missing)
+    rest = f", {len(result.failed)} failed (--retry-failed runs them again)" * bool(result.failed)
+    rest += f", {missing} not run" * bool(missing)
     click.echo(f"{done} of {len(result.points)} points done in {result.path}{rest}", err=result.exit_code != 0)

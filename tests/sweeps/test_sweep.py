@@ -399,7 +399,7 @@ def test_the_command_lists_what_failed(mixed: tuple[Path, SweepResult], tmp_path
     assert result.exit_code == 6, result.output
     assert f"failed: {first.failed[0].name}" in result.output
     assert "not at equilibrium: the start is not an equilibrium" in result.output
-    assert "points done in" in result.output
+    assert "2 failed (--retry-failed runs them again)" in result.output
 
 
 # --- a cluster ------------------------------------------------------------------------------------------------------

@@ -86,10 +86,10 @@ class NewtonKrylov:
                 if iterations == self.max_iterations or self._diverges(merits, merit):
                     detail = f"|grad J| = {at.residual:.3g}, constraint off by {deviation:.3g} after {iterations} steps"
                     return Correction(state, None, iterations, Status.CORRECTOR_DIVERGED, detail)
+                slow = merit > _SLOW * merits[-1]
                 if constraint is not None:
-                    slow = merit > _SLOW * merits[-1]
                     border = self._border(free_energy, at, constraint, border, solve=slow)
-                rtol = self._forcing(at, residuals[-1], border)
+                rtol = self._forcing(at, residuals[-1], border, merit if slow else None)
                 # From the surface the first step along the level set leaves it, to second order: that is no divergence.
                 merits.append(merit if at.residual > self.tolerance or iterations else math.inf)
                 residuals.append(at.residual)
@@ -142,17 +142,19 @@ class NewtonKrylov:
             raise NumericalFailure(solution.failure, f"|grad J| = {at.residual:.3g}")
         return solution.value
 
-    def _forcing(self, at: Linearisation, last: float, border: _Border | None) -> float:
+    def _forcing(self, at: Linearisation, last: float, border: _Border | None, slow: float | None) -> float:
         """Relative residual of the solve: loose while another error rules, never tighter than the end needs.
 
         η = (|∇J| / |∇J| before)² keeps convergence quadratic (Eisenstat & Walker 1996, choice 2), but with a border
         from elsewhere it is linear anyhow, and 1e-2 will do. A solve that leaves |r| = η |∇J| a few times below the
-        tolerance is enough for the last step.
+        tolerance is enough for the last step; where the merit `slow` fell slowly, h may be off by what the last solve
+        left, and the next is to leave less in its measure too.
 
         Returns:
             η.
         """
         enough = 0.3 * self.tolerance / at.residual if at.residual else 1.0
+        enough = enough if slow is None else min(enough, 0.3 / slow)
         exact = border is None or border.fresh
         quadratic = (at.residual / last) ** 2 if exact and 0 < last < math.inf else 1.0
         return min(0.5, max(enough, min(1e-2, quadratic), 1e-2 * torch.finfo(at.theta.dtype).eps ** 0.5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import torch
 
@@ -136,23 +137,26 @@ def relax(problem: Problem, point: Point, target: float) -> Point:
             # What the multipliers did on the old branch says nothing about the new one.
             new = _correct(problem, point, minimum.state, target, None, same_branch=False)
             break
-        except NumericalFailure:
+        except NumericalFailure as failure:
             if attempt == _RESTORATIONS or not problem.process.held:
                 raise
-        there = _nearer(problem, point, minimum)
-        minimum = problem.minimiser.minimise(problem.free_energy, there, tolerance=loose, accept="stationary")
+            # Where this branch ends on the way too, half ways would never get past its end.
+            ends = failure.status is Status.INDEFINITE
+        there = _nearer(problem, point, minimum, 1.0 if ends else 0.5)
+        accept: Literal["searched", "stationary"] = "searched" if ends else "stationary"
+        minimum = problem.minimiser.minimise(problem.free_energy, there, tolerance=loose, accept=accept)
     return watched(problem, replace(new, jump=jump(point, new)), None)
 
 
-def _nearer(problem: Problem, point: Point, minimum: Minimum) -> State:
-    """Half of the way in the multipliers from a minimum towards what is held, along the response there."""
+def _nearer(problem: Problem, point: Point, minimum: Minimum, share: float) -> State:
+    """A share of the way in the multipliers from a minimum towards what is held, along the response there."""
     response = respond(problem, minimum.at, None)
     weights, directions = problem.weights(point.held_values), problem.process.free_directions(point.here)
     missing = point.held_values - weights @ minimum.at.functionals
     amount, info = torch.linalg.solve_ex(weights @ response.matrix @ directions.T, missing)
     if int(info) or not bool(torch.isfinite(amount).all()):
         raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, "the free multipliers do not move what is held")
-    shift = 0.5 * amount @ directions
+    shift = share * amount @ directions
     state = State(minimum.at.theta + shift @ response.directions, minimum.at.controls + shift)
     state.require_bounds()
     return state

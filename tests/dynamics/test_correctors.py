@@ -8,14 +8,23 @@ import numpy as np
 import pytest
 import torch
 
-from rdc_dyn.dynamics import Gradient, Integrator, IsoFunctional, NewtonKrylov, State
+from rdc_dyn.dynamics import Constraint, Gradient, Integrator, IsoFunctional, Minimiser, NewtonKrylov, State
 from rdc_dyn.dynamics.gradient import schedule
-from rdc_dyn.linalg import Dense
+from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, Preconditioner
 from rdc_dyn.objective import FreeEnergy, Work
 from rdc_dyn.simulate.start import start
 from rdc_dyn.simulate.step import advance
 from rdc_dyn.status import Status
-from tests.problems import controls, equilibrium, linear_gaussian, problem, trajectory
+from tests.problems import (
+    amortised,
+    blobs,
+    controls,
+    equilibrium,
+    generator,
+    linear_gaussian,
+    problem,
+    trajectory,
+)
 
 
 def test_schedule_has_the_paper_s_shape() -> None:
@@ -71,6 +80,21 @@ def test_what_each_corrector_buys() -> None:
     # On the surface but off the level set: equilibrium alone does not hold C.
     assert drifts["newton"] > 1e-5
     assert drifts["bordered"] <= 1e-10
+
+
+def test_what_loose_solves_leave_of_c_is_solved_away() -> None:
+    """|∇J| far below its tolerance asks for loose solves, which alone make seven steps of five."""
+    objective = amortised(blobs())
+    free_energy = FreeEnergy(objective, Work())
+    minimiser = Minimiser(Preconditioner(Factorised(), 50), 1e-11)
+    at = minimiser.minimise(free_energy, State(objective.initial(generator()), controls(0.5, 2.0))).at
+    weights, directions = torch.eye(3, dtype=torch.float64)[2:], torch.eye(3, dtype=torch.float64)[1:2]
+    constraint = Constraint(weights, at.functionals[2:] + 1e-2, directions, None)
+    corrector = NewtonKrylov(ConjugateGradient(1e-2, 2000, 0.0, Preconditioner(None, 0)), 1e-2)
+    done = corrector.correct(free_energy, State(at.theta, at.controls), constraint)
+    assert done.failure is None and done.at is not None
+    assert float(constraint.residual(done.at).abs().max()) <= 1e-10
+    assert done.iterations <= 5
 
 
 def test_the_response_is_expected_to_second_order_whatever_the_steps() -> None:

@@ -8,9 +8,10 @@ import itertools
 import pytest
 import torch
 
-from rdc_dyn.dynamics import Integrator, IsoFunctional
+from rdc_dyn.dynamics import Constraint, Correction, Integrator, IsoFunctional, Minimum, State
 from rdc_dyn.dynamics.newton_krylov import NewtonKrylov
 from rdc_dyn.linalg import Dense
+from rdc_dyn.objective import FreeEnergy
 from rdc_dyn.simulate import Point, Problem
 from rdc_dyn.simulate import step as steps
 from rdc_dyn.status import NumericalFailure, Status
@@ -33,9 +34,10 @@ def test_what_is_held_is_restored_on_the_next_branch(
     missing: list[float] = []
     nearer = steps._nearer
 
-    def counted(problem: Problem, point: Point, minimum: object) -> object:
-        missing.append(abs(float(minimum.at.functionals[2] - point.held_values[0])))  # type: ignore[attr-defined]
-        return nearer(problem, point, minimum)  # type: ignore[arg-type]
+    def counted(problem: Problem, point: Point, minimum: Minimum, share: float) -> State:
+        missing.append(abs(float(minimum.at.functionals[2] - point.held_values[0])))
+        assert share == 0.5
+        return nearer(problem, point, minimum, share)
 
     monkeypatch.setattr(steps, "_nearer", counted)
     new = steps.relax(run, point, 1.5)
@@ -46,6 +48,29 @@ def test_what_is_held_is_restored_on_the_next_branch(
     ratios = [b / a for a, b in itertools.pairwise(missing)]
     assert all(0.2 < ratio < 0.8 for ratio in ratios), ratios
     assert torch.equal(new.at.controls[2], point.at.controls[2])
+
+
+@dataclasses.dataclass(frozen=True)
+class _MeetsAnEnd(NewtonKrylov):
+    """Finds A indefinite on its way the first time."""
+
+    states: list[State] = dataclasses.field(default_factory=list)
+
+    def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
+        self.states.append(state)
+        if len(self.states) == 1:
+            return Correction(state, None, 1, Status.INDEFINITE, "on the way")
+        return super().correct(free_energy, state, constraint)
+
+
+def test_an_end_on_the_way_back_is_crossed() -> None:
+    """Half ways towards C = C⁰ would only come nearer to a fold in front of it: the multipliers go all the way."""
+    run, point = _start(12)
+    corrector = _MeetsAnEnd(Dense(), 1e-8)
+    new = steps.relax(dataclasses.replace(run, corrector=corrector), point, 0.5)
+    first, second = (abs(float(s.controls[0:2].sub(new.at.controls[0:2]).norm())) for s in corrector.states)
+    assert second < 0.2 * first
+    assert abs(float(new.at.functionals[2] - point.held_values[0])) <= 1e-10
 
 
 def test_a_goal_that_stays_out_of_reach_is_a_failure() -> None:

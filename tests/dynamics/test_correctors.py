@@ -82,19 +82,19 @@ def test_what_each_corrector_buys() -> None:
     assert drifts["bordered"] <= 1e-10
 
 
-def test_what_loose_solves_leave_of_c_is_solved_away() -> None:
-    """|∇J| far below its tolerance asks for loose solves, which alone make seven steps of five."""
+@pytest.mark.parametrize("off", [2e-2, 3e-2])
+def test_what_loose_solves_leave_of_c_is_solved_away(off: float) -> None:
+    """|∇J| far below its tolerance asks for loose solves, by which alone C comes to 2e-8 of its value, not to 1e-10."""
     objective = amortised(blobs())
     free_energy = FreeEnergy(objective, Work())
     minimiser = Minimiser(Preconditioner(Factorised(), 50), 1e-11)
     at = minimiser.minimise(free_energy, State(objective.initial(generator()), controls(0.5, 2.0))).at
     weights, directions = torch.eye(3, dtype=torch.float64)[2:], torch.eye(3, dtype=torch.float64)[1:2]
-    constraint = Constraint(weights, at.functionals[2:] + 1e-2, directions, None)
+    constraint = Constraint(weights, at.functionals[2:] + off, directions, None)
     corrector = NewtonKrylov(ConjugateGradient(1e-2, 2000, 0.0, Preconditioner(None, 0)), 1e-2)
     done = corrector.correct(free_energy, State(at.theta, at.controls), constraint)
     assert done.failure is None and done.at is not None
     assert float(constraint.residual(done.at).abs().max()) <= 1e-10
-    assert done.iterations <= 5
 
 
 def test_the_response_is_expected_to_second_order_whatever_the_steps() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 import signal
 import threading
@@ -183,6 +184,9 @@ def join() -> Group | None:
     local_rank, local_world = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     own_gpu = dist.is_nccl_available() and torch.cuda.is_available() and torch.cuda.device_count() >= local_world
     if not dist.is_initialized():
+        # Defaults of its functions are the group at its import. Imported on the way, it would keep the group alive, and
+        # with it gloo's threads, which abort where they let go of a tensor while the interpreter ends.
+        importlib.import_module("torch.distributed.nn.functional")
         with _connected():
             dist.init_process_group("cpu:gloo,cuda:nccl" if own_gpu else "gloo", timeout=TIMEOUT)
         atexit.register(_leave)

@@ -5,6 +5,7 @@ The file is also the program that the processes run: `python -m tests.objective.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -129,6 +130,12 @@ def compare(group: Group, objective: OverData, kept: bool) -> dict[str, float]:
     return team.lead(program) | {"most": max(group.from_all(share.most))}
 
 
+def gloo_threads() -> int | None:
+    """How many threads of gloo this process has, where the system tells."""
+    tasks = Path("/proc/self/task")
+    return sum("gloo" in (task / "comm").read_text() for task in tasks.iterdir()) if tasks.is_dir() else None
+
+
 def mistake_of(tree: dict[str, Any]) -> str:
     with pytest.raises(UserError) as caught:
         rdc_dyn.run(tree)
@@ -149,6 +156,9 @@ def on_each_process(folder: Path) -> None:
     report["few"] = mistake_of(network(curvature_data=1))
     report["device"] = mistake_of(images(device="cuda:0"))
     rdc_dyn.run(network()).to_netcdf(folder / f"{group.rank}.nc")
+    report["threads"] = gloo_threads()
+    atexit._run_exitfuncs()
+    report["threads at the end"] = gloo_threads()
     (folder / f"{group.rank}.json").write_text(json.dumps(report))
 
 
@@ -271,6 +281,14 @@ def test_every_process_returns_the_trajectory_of_one(folder: Path) -> None:
     for rank in range(2):
         with xr.open_dataset(folder / f"{rank}.nc") as found:
             assert_same(found, expected)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not list a process's threads")
+def test_no_thread_of_gloo_outlives_the_group(folder: Path) -> None:
+    """One that lets go of a tensor while the interpreter ends can abort the process."""
+    for report in reports(folder):
+        assert report["threads"] >= 2
+        assert report["threads at the end"] == 0
 
 
 def test_torchrun_gives_the_trajectory_of_one_process(tmp_path: Path) -> None:

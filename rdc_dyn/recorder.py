@@ -17,7 +17,7 @@ from rdc_dyn.output.record import Event, Record
 from rdc_dyn.output.segments import Segment
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.signals import Signals
-from rdc_dyn.simulate import Frozen, Point, Problem, aimed, freeze, noise_gap, to_record
+from rdc_dyn.simulate import Frozen, Point, Problem, aimed, freeze, noise_gap, saddle, to_record
 from rdc_dyn.status import Status
 
 #: Ends after which a run can go on.
@@ -38,7 +38,7 @@ class Arrival:
         segments: Pieces of the trajectory before it.
         records: Points since the last of them.
         events: Events since the last of them.
-        warned: Whether the user has been warned of noise that is learnt by heart.
+        warned: What the user has been warned of: `noise` that is learnt by heart, a `saddle`.
     """
 
     point: Point
@@ -46,7 +46,7 @@ class Arrival:
     segments: tuple[Segment, ...]
     records: tuple[Record, ...]
     events: tuple[Mapping[str, Any], ...]
-    warned: bool
+    warned: frozenset[str]
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Recorder:
         store: Where records go.
         progress: Tells the user.
         signals: Holds them back while something is written.
-        warned: Whether the user has been warned of noise that is learnt by heart.
+        warned: What the user has been warned of: `noise` that is learnt by heart, a `saddle`.
         unrecorded: The last point, if it was not its turn.
         last: The last point as it came.
         checkpointed: Index of the point that was checkpointed last.
@@ -76,7 +76,7 @@ class Recorder:
     store: Store
     progress: Progress
     signals: Signals = field(default_factory=Signals)
-    warned: bool = False
+    warned: frozenset[str] = frozenset()
     unrecorded: Point | None = None
     last: Arrival | None = None
     checkpointed: int = -1
@@ -144,11 +144,11 @@ class Recorder:
             self.unrecorded = None
             self.store.record(record)
         self.progress.record(record, (point.time - start) / (end - start))
-        gap = noise_gap(record)
-        if gap is not None and not self.warned:
-            self.warned = True
-            warnings.warn(gap.text, RunWarning, stacklevel=2)
-            self.event(gap)
+        for name, warning in (("noise", noise_gap(record)), ("saddle", saddle(self.problem, record))):
+            if warning is not None and name not in self.warned:
+                self.warned |= {name}
+                warnings.warn(warning.text, RunWarning, stacklevel=2)
+                self.event(warning)
 
     def event(self, event: Event) -> None:
         """Keep an event, log it and show it."""
@@ -187,7 +187,7 @@ class Recorder:
             return
         checkpoint = Checkpoint(
             tensors=last.state.tensors,
-            values=dict(last.state.values) | {"warned": last.warned},
+            values=dict(last.state.values) | {"warned": sorted(last.warned)},
             objective=f"{self.scenario.objective.kind} {self.built.data_digest}",
             attributes=self.store.attributes,
             segments=last.segments,

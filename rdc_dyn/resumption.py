@@ -141,7 +141,7 @@ def _follow(
             f"{path}: not the run that {found.path.name} is of: {'; '.join(changed)}; with rdc-dyn resume --force it "
             "goes on all the same, and the trajectory says so"
         )
-    problem, point, difference = _thaw(found, built)
+    problem, point, difference, warned = _thaw(found, built)
     text = "; ".join(
         [
             f"{now} resumed at time {point.time:.8g} from {found.path.name}",
@@ -153,7 +153,6 @@ def _follow(
     with signals.held():
         store = RunWriter.reopen(path, lock, (found.path, found.checkpoint), text)
     progress.event(Event("resumed", point.time, text.partition(" ")[2], {}))
-    warned = bool(found.checkpoint.values.get("warned"))
     recorder = Recorder(scenario, built, problem, store, progress, signals, warned)
     recorder.rebuild = made
     history = f"{found.checkpoint.attributes['history']}\n{text}"
@@ -184,9 +183,10 @@ def _find(path: Path, built: Built) -> Found | None:
     return None
 
 
-def _thaw(found: Found, built: Built) -> tuple[Any, Point, float]:
+def _thaw(found: Found, built: Built) -> tuple[Any, Point, float, frozenset[str]]:
+    values = found.checkpoint.values
     try:
-        return thaw(built.problem, Frozen(found.checkpoint.tensors, found.checkpoint.values))
+        return *thaw(built.problem, Frozen(found.checkpoint.tensors, values)), frozenset(values["warned"])
     except NumericalFailure as failure:
         raise DataError(f"{found.path}: {failure}") from None
     except DataError as error:

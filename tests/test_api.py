@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -276,6 +277,24 @@ def test_frozen_noise_that_is_learnt_by_heart_is_said(tmp_path: Path) -> None:
     warned = [event for event in read_log(tmp_path / "run")[1] if event["event"] == "warning"]
     assert len(warned) == 1
     assert "samples" in warned[0]["text"]
+
+
+@pytest.mark.parametrize("on_fold", [None, "follow"])
+def test_a_saddle_is_said_where_the_path_is_to_stay_on_minima(on_fold: str | None, tmp_path: Path) -> None:
+    """As λ and γ rise a second code would be used; MINRES does not notice that A is indefinite where it is not."""
+    tree = linear_gaussian(
+        start={"lam": 0.1, "gamma": 0.1},
+        process={"path": {"lam": 1.0, "gamma": 1.0}, "span": [0.0, 1.0], "look_ahead": False, "on_fold": on_fold},
+        response={"solver": {"method": "minres", "preconditioner": "none"}},
+        output={"checkpoint_every": 1},
+    )
+    with pytest.warns(rdc_dyn.RunWarning, match="no minimum") if on_fold is None else nullcontext():
+        run = rdc_dyn.run(tree, tmp_path / "run")
+    assert run.attrs["status"] == "COMPLETED"
+    unstable = run.time.values[run.smallest_eigenvalue.values < 0]
+    assert 0 < len(unstable) < run.sizes["time"]
+    warned = [event for event in read_log(tmp_path / "run")[1] if event["event"] == "warning"]
+    assert [event["time"] for event in warned] == ([unstable[0]] if on_fold is None else [])
 
 
 def test_what_stops_a_run_and_what_relaxing_changed_are_in_the_dataset(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from rdc_dyn.simulate.aim import aimed
 from rdc_dyn.simulate.frozen import Frozen, freeze, thaw
 from rdc_dyn.simulate.loop import simulate
-from rdc_dyn.simulate.observe import noise_gap, to_record
+from rdc_dyn.simulate.observe import noise_gap, saddle, to_record
 from rdc_dyn.simulate.problem import Point, Problem, Watch
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "aimed",
     "freeze",
     "noise_gap",
+    "saddle",
     "simulate",
     "thaw",
     "to_record",

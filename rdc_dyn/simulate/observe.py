@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time as clock
 
+import torch
+
 from rdc_dyn.linalg import spectrum
 from rdc_dyn.linalg.base import decomposing
 from rdc_dyn.output.record import CONTROLS, FUNCTIONALS, JUMPS, Event, Record
@@ -94,6 +96,27 @@ def _stability(problem: Problem, point: Point) -> dict[str, float]:
         return {"smallest_eigenvalue": math.nan}
     values = {"smallest_eigenvalue": found.smallest}
     return values if found.morse_index is None else values | {"morse_index": float(found.morse_index)}
+
+
+def saddle(problem: Problem, record: Record) -> Event | None:
+    """A warning where λ_min(A) < 0 beyond rounding, on a path that is to stay on minima.
+
+    Args:
+        problem: The problem the point belongs to.
+        record: The point as it was recorded.
+
+    Returns:
+        The warning, or None; None too where folds are followed to their other side, or no eigenvalue is known.
+    """
+    smallest = record.values.get("smallest_eigenvalue", math.nan)
+    rounding = torch.finfo(problem.start.theta.dtype).eps ** 0.5
+    if problem.on_fold == "follow" or not smallest < -rounding:
+        return None
+    text = (
+        f"A has an eigenvalue of {smallest:.3g} or less here: this is no minimum, the branch of minima has ended "
+        "before; response.solver.method: cg notices most such ends, so do shorter steps"
+    )
+    return Event("warning", record.time, text, {"smallest_eigenvalue": smallest})
 
 
 def noise_gap(record: Record) -> Event | None:

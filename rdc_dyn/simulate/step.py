@@ -157,9 +157,10 @@ def _nearer(problem: Problem, point: Point, minimum: Minimum, share: float) -> S
     if int(info) or not bool(torch.isfinite(amount).all()):
         raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, "the free multipliers do not move what is held")
     shift = share * amount @ directions
-    state = State(minimum.at.theta + shift @ response.directions, minimum.at.controls + shift)
-    state.require_bounds()
-    return state
+    # No more than half of a multiplier: the line may lead beyond zero, where there is no surface.
+    loss = float((-shift / minimum.at.controls)[:2].nan_to_num().max())
+    shift *= min(1.0, 0.5 / loss) if loss > 0 else 1.0
+    return State(minimum.at.theta + shift @ response.directions, minimum.at.controls + shift)
 
 
 def _correct(

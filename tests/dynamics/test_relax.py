@@ -73,6 +73,18 @@ def test_an_end_on_the_way_back_is_crossed() -> None:
     assert abs(float(new.at.functionals[2] - point.held_values[0])) <= 1e-10
 
 
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_the_way_back_takes_no_more_than_half_of_a_multiplier(share: float) -> None:
+    """C rises as λ and γ fall; for 30 nat more the line along the surface leads far beyond zero."""
+    run, point = _start(2)
+    far = dataclasses.replace(point, held_values=point.held_values + 30.0)
+    minimum = run.minimiser.minimise(run.free_energy, point.state, tolerance=1e-8)
+    state = steps._nearer(run, far, minimum, share)
+    left = state.controls[:2] / point.at.controls[:2]
+    assert float(left.min()) == pytest.approx(0.5)
+    assert float(state.theta.sub(minimum.at.theta).norm()) > 0
+
+
 def test_a_goal_that_stays_out_of_reach_is_a_failure() -> None:
     run, point = _start(2)
     far = dataclasses.replace(point, held_values=point.held_values - 30.0)  # no loss is as low

@@ -48,7 +48,14 @@ def test_every_experiment_has_both_sizes() -> None:
     assert {name[:4] for name in names} == {"fig2", "fig3", "fig4", "fig5", "fig6"}
 
 
-@pytest.mark.parametrize("names", [("mnist_linear_response", "mnist_recipe"), ("fig2_mnist", "fig2_mnist_recipe")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("mnist_linear_response", "mnist_recipe"),
+        ("fig2_mnist", "fig2_mnist_recipe"),
+        ("fig6_transfer", "fig6_transfer_recipe"),
+    ],
+)
 def test_the_exact_path_is_the_same_by_both_ways(names: tuple[str, str]) -> None:
     one, other = (load(PAPER / "exact" / f"{name}.yaml").model_dump() for name in names)
     assert {key for key in one if one[key] != other[key]} == {"name", "response", "integrator", "corrector"}

@@ -42,8 +42,8 @@ class Status(Enum):
         "integrator.atol, or tighten response.solver.rtol"
     )
     DEGENERATE_CONSTRAINT = (
-        "the held functional no longer depends on the multipliers (C_lam and C_gamma are zero to rounding), so the "
-        "process has no direction; start at a larger lam or smaller gamma"
+        "the held functional no longer depends on the multipliers (C_lam and C_gamma are zero to rounding, or to their "
+        "standard error), so the process has no direction; start at a larger lam or smaller gamma"
     )
     SINGULAR_GEODESIC = (
         "the equations of the geodesic become singular: 1 + k lam reaches zero, so that the line has the slope of the "
@@ -64,6 +64,10 @@ class Status(Enum):
     OUT_OF_MEMORY = (
         "the device has too little memory, also for smaller blocks of data; lower linearisation.memory, use float32 or "
         "a preconditioner with a lower rank, or fewer data"
+    )
+    NOT_HELD = (
+        "the multipliers do not bring what the process holds back to its value; raise corrector.updates or "
+        "corrector.epochs, shorten integrator.step_size, or hold a value that the model can reach"
     )
     BOUND_REACHED = "a multiplier would become negative; the process ends at the boundary of the surface"
 

@@ -279,3 +279,8 @@ def test_signal_before_the_run_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rdc_dyn.parts.data.load_data", interrupted)
     monkeypatch.setattr("rdc_dyn.parts.objective._linear_gaussian", interrupted)
     _refused(_run(linear_gaussian()), 130, "stopped by a signal")
+
+
+def test_a_batch_that_is_larger_than_the_data_is_refused() -> None:
+    tree = images(response={"kind": "secant_filter"}, corrector={"method": "primal_dual", "batch": 61})
+    _refused(_run(tree), 2, "corrector.batch: must be <= 48, the number of data, got 61")

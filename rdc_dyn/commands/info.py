@@ -60,14 +60,30 @@ def _rerunnable(text: str) -> None:
         click.echo(f"rdc-dyn: data outside this folder; to run it again give {', '.join(needed)}", err=True)
 
 
+_SHOWN = (
+    "time",
+    "lam",
+    "gamma",
+    "rate",
+    "distortion",
+    "classification_loss",
+    "free_energy",
+    "accuracy",
+    "code_accuracy",
+    "validation_code_accuracy",
+)
+
+
 def _summary(trajectory: xr.Dataset) -> Iterable[str]:
     """First and last values, and the identities."""
+    import numpy as np
+
     if trajectory.sizes["time"] == 0:
         yield "no points"
         return
     yield f"\n{'':28}{'first':>14}{'last':>14}"
-    for name in ("time", "lam", "gamma", "rate", "distortion", "classification_loss", "free_energy", "accuracy"):
-        values = trajectory[name].values
+    for name in _SHOWN:
+        values = trajectory[name].values if name in trajectory else np.array([math.nan])
         if not all(math.isnan(value) for value in values):
             yield f"{name:28}{values[0]:14.6g}{values[-1]:14.6g}"
     yield f"\n{'points':28}{trajectory.sizes['time']:>14}"
@@ -82,3 +98,18 @@ def _summary(trajectory: xr.Dataset) -> Iterable[str]:
     for name, residual in worst.items():
         if bool(residual.notnull().any()):
             yield f"{name:28}{float(residual.max()):14.2e}"
+    yield from _lost(trajectory)
+
+
+def _lost(trajectory: xr.Dataset) -> Iterable[str]:
+    """What the path has dissipated, as a share of its work too, and what its last point still loses an epoch."""
+    if "dissipation" not in trajectory:
+        return
+    lost, error = (float(trajectory[name].values[-1]) for name in ("dissipation", "dissipation_error"))
+    work = abs(float(trajectory.free_energy.values[-1] - trajectory.free_energy.values[0]) + lost)
+    yield f"{'dissipation':28}{lost:14.2e}"
+    yield f"{'error of the dissipation':28}{error:14.2e}"
+    if work > 0:
+        yield f"{'dissipation / work':28}{lost / work:14.2%}"
+    if "ageing" in trajectory:
+        yield f"{'ageing (nat an epoch)':28}{float(trajectory.ageing.values[-1]):14.2e}"

@@ -1,7 +1,8 @@
 """How θ moves: response, process, vector field, integrator, corrector, step size."""
 
-from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector
+from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure, Memory
 from rdc_dyn.dynamics.curve import Curve, CurvePoint
+from rdc_dyn.dynamics.dual import DualRule, Feedback, Geco, NuPi
 from rdc_dyn.dynamics.finite_difference import FiniteDifference
 from rdc_dyn.dynamics.gradient import Gradient
 from rdc_dyn.dynamics.integrator import Integrator, IntegratorStep
@@ -10,9 +11,11 @@ from rdc_dyn.dynamics.minimise import Minimiser, Minimum
 from rdc_dyn.dynamics.newton_krylov import NewtonKrylov
 from rdc_dyn.dynamics.no_corrector import NoCorrector
 from rdc_dyn.dynamics.no_response import NoResponse
+from rdc_dyn.dynamics.primal_dual import PrimalDual
 from rdc_dyn.dynamics.process import IsoFunctional, Prescribed, Process, SurfacePoint
-from rdc_dyn.dynamics.response import Known, Response, ResponseModel
+from rdc_dyn.dynamics.response import Estimate, Known, Response, ResponseModel
 from rdc_dyn.dynamics.secant import Secant
+from rdc_dyn.dynamics.secant_filter import SecantFilter
 from rdc_dyn.dynamics.stability import Approach, Monitor, Stability, approach
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.dynamics.step_size import StepSize
@@ -27,7 +30,12 @@ __all__ = [
     "Corrector",
     "Curve",
     "CurvePoint",
+    "Departure",
+    "DualRule",
+    "Estimate",
+    "Feedback",
     "FiniteDifference",
+    "Geco",
     "GeodesicTransfer",
     "Gradient",
     "Integrator",
@@ -36,17 +44,21 @@ __all__ = [
     "IsoFunctional",
     "Known",
     "LinearResponse",
+    "Memory",
     "Minimiser",
     "Minimum",
     "Monitor",
     "NewtonKrylov",
     "NoCorrector",
     "NoResponse",
+    "NuPi",
     "Prescribed",
+    "PrimalDual",
     "Process",
     "Response",
     "ResponseModel",
     "Secant",
+    "SecantFilter",
     "Stability",
     "State",
     "StepSize",

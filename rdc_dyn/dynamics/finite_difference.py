@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.dynamics.corrector import Corrector
@@ -40,7 +41,13 @@ class FiniteDifference:
     reference: bool = False
     tangent: bool = False
 
-    def at_point(self, free_energy: FreeEnergy, at: Linearisation, before: Known | None) -> Response:
+    def at_point(
+        self,
+        free_energy: FreeEnergy,
+        at: Linearisation,
+        before: Known | None,
+        noise: Float[Tensor, "3"] | None = None,
+    ) -> Response:
         """Equilibrate at λ + δ, at γ + δ and, where data move, at t ± δ; fails as the corrector does."""
         here = self._equilibrated(free_energy, at, torch.zeros_like(at.controls)) if self.reference else at
         directions = at.theta.new_zeros((3, at.size))

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from rdc_dyn.dynamics.corrector import Constraint, Correction
+from rdc_dyn.dynamics.corrector import Constraint, Correction, Departure
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Vector, all_finite
 from rdc_dyn.objective.free_energy import FreeEnergy
@@ -65,7 +65,13 @@ class Gradient:
     trace: int = 0
     tolerance: None = None
 
-    def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
+    def correct(
+        self,
+        free_energy: FreeEnergy,
+        state: State,
+        constraint: Constraint | None,
+        departure: Departure | None = None,
+    ) -> Correction:
         """Equilibrate at fixed (λ, γ); fails with NON_FINITE, or CORRECTOR_DIVERGED where J rose."""
         theta, draws = state.theta.clone(), stream(self.seed, state.theta)
         optimiser = torch.optim.Adam([theta], lr=self.peak_learning_rate)

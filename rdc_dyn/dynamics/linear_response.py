@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from rdc_dyn.dynamics.response import Known, Response, explicit_derivatives, finite, functional_gradients
 from rdc_dyn.dynamics.state import State
@@ -54,7 +56,13 @@ class LinearResponse:
     solver: LinearSolver
     tangent: bool = True
 
-    def at_point(self, free_energy: FreeEnergy, at: Linearisation, before: Known | None) -> Response:
+    def at_point(
+        self,
+        free_energy: FreeEnergy,
+        at: Linearisation,
+        before: Known | None,
+        noise: Float[Tensor, "3"] | None = None,
+    ) -> Response:
         """Solve at the point, from θ_c as it is expected; counts the work."""
         if before is None or before.expected is None:
             return self._solve(free_energy, at, None)

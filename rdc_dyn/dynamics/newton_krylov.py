@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.dynamics.corrector import Constraint, Correction
+from rdc_dyn.dynamics.corrector import Constraint, Correction, Departure
 from rdc_dyn.dynamics.response import explicit_derivatives, functional_gradients
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import LinearSolver, Rows
@@ -61,13 +61,20 @@ class NewtonKrylov:
     max_iterations: int = 12
     holds_constraint: bool = True
 
-    def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
+    def correct(
+        self,
+        free_energy: FreeEnergy,
+        state: State,
+        constraint: Constraint | None,
+        departure: Departure | None = None,
+    ) -> Correction:
         """Iterate until both residuals are below their tolerances.
 
         Args:
             free_energy: J.
             state: Where the integrator arrived.
             constraint: What to hold besides equilibrium, or None.
+            departure: Where the step began; not needed here.
 
         Returns:
             The corrected state, or CORRECTOR_DIVERGED, BOUND_REACHED, or the failure of a solve.

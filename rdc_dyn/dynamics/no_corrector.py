@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rdc_dyn.dynamics.corrector import Constraint, Correction
+from rdc_dyn.dynamics.corrector import Constraint, Correction, Departure
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.status import NumericalFailure
@@ -16,7 +16,13 @@ class NoCorrector:
 
     tolerance: None = None
 
-    def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
+    def correct(
+        self,
+        free_energy: FreeEnergy,
+        state: State,
+        constraint: Constraint | None,
+        departure: Departure | None = None,
+    ) -> Correction:
         """Return the state as it is; fails only with NON_FINITE."""
         try:
             return Correction(state, free_energy.linearise(state.theta, state.controls), 0, None)

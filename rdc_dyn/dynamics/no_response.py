@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from jaxtyping import Float
+from torch import Tensor
+
 from rdc_dyn.dynamics.response import Known, Response
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.objective.free_energy import FreeEnergy
@@ -17,7 +20,13 @@ class NoResponse:
 
     tangent: bool = False
 
-    def at_point(self, free_energy: FreeEnergy, at: Linearisation, before: Known | None) -> Response:
+    def at_point(
+        self,
+        free_energy: FreeEnergy,
+        at: Linearisation,
+        before: Known | None,
+        noise: Float[Tensor, "3"] | None = None,
+    ) -> Response:
         """Zero directions; costs nothing."""
         unknown = at.theta.new_full((3, 3), math.nan)
         nowhere = at.theta.new_zeros(()).expand(3, at.size)

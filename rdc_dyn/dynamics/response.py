@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import torch
@@ -15,6 +15,36 @@ from rdc_dyn.linalg.base import Rows, all_finite
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the steps of a path have taught about Hess F = E + X.
+
+    Attributes:
+        implicit: X, what θ's answer adds, shape (3, 3).
+        explicit: E = ∂²J/∂c∂c' at fixed θ, shape (3, 3).
+        covariance: Of X's entries (λλ, λγ, γγ, λt, γt, tt), shape (6, 6).
+        errors: Standard errors of (D, C, ∂_tF) at the point, in nats, shape (3,).
+        sizes: What X's entries are of the order of, shape (6,).
+        surprise: Largest deviation of the last step's secant from a symmetric X, in standard errors.
+    """
+
+    implicit: Float[Tensor, "3 3"]
+    explicit: Float[Tensor, "3 3"]
+    covariance: Float[Tensor, "6 6"]
+    errors: Float[Tensor, "3"]
+    sizes: Float[Tensor, "6"]
+    surprise: float = 0.0
+
+    def to(self, like: Tensor) -> Estimate:
+        """With the dtype and on the device of another tensor."""
+        tensors = {f.name: getattr(self, f.name).to(like) for f in fields(self) if f.name != "surprise"}
+        return Estimate(**tensors, surprise=self.surprise)
+
+    def double(self) -> Estimate:
+        """In float64 on the CPU."""
+        return self.to(torch.zeros((), dtype=torch.float64))
 
 
 @dataclass(frozen=True)
@@ -31,6 +61,8 @@ class Response:
         iterations: Krylov iterations it took.
         residual: Largest relative residual of the solves; NaN where nothing was solved.
         before: θ_c at the point before on the same branch, shape (3, P), by which it is drawn on; or None.
+        estimate: What a filter knows of M; None where M is solved for or differenced.
+        error: Standard errors of M, shape (3, 3), where it is an estimate.
     """
 
     directions: Rows
@@ -41,6 +73,8 @@ class Response:
     iterations: int
     residual: float
     before: Rows | None = None
+    estimate: Estimate | None = None
+    error: Float[Tensor, "3 3"] | None = None
 
 
 def finite(response: Response) -> Response:
@@ -106,13 +140,20 @@ class ResponseModel(Protocol):
         """Whether θ_c is the tangent of the surface."""
         ...
 
-    def at_point(self, free_energy: FreeEnergy, at: Linearisation, before: Known | None) -> Response:
+    def at_point(
+        self,
+        free_energy: FreeEnergy,
+        at: Linearisation,
+        before: Known | None,
+        noise: Float[Tensor, "3"] | None = None,
+    ) -> Response:
         """The response at an accepted point of the path.
 
         Args:
             free_energy: J.
             at: Linearisation of ∇J there.
             before: The point before it, or None at the start of the path.
+            noise: Standard errors of (R, D, C) at the point, where they are estimates; shape (3,).
 
         Returns:
             The response.

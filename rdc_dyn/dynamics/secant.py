@@ -46,12 +46,18 @@ class Secant:
     predictor: bool = True
     tangent: bool = False
 
-    def at_point(self, free_energy: FreeEnergy, at: Linearisation, before: Known | None) -> Response:
+    def at_point(
+        self,
+        free_energy: FreeEnergy,
+        at: Linearisation,
+        before: Known | None,
+        noise: Float[Tensor, "3"] | None = None,
+    ) -> Response:
         """The update by the last step; at the start of the path a solve or a guess."""
         if before is None:
             return self._guess(free_energy, at) if self.first is None else self.first.at_point(free_energy, at, None)
         known, step = before.response, at.controls - before.state.controls
-        scale = _scale(0.5 * (at.controls + before.state.controls))
+        scale = relative_scale(0.5 * (at.controls + before.state.controls))
         length = float((step / scale).norm())
         if length < _SHORT:
             return replace(known, forces=at.forces, functionals=at.functionals)
@@ -62,7 +68,7 @@ class Secant:
         hessian = free_energy_hessian(known)
         r = at.forces - known.forces - hessian @ step
         update = torch.outer(r, w) + torch.outer(w, r) - torch.dot(r, step) * torch.outer(w, w)
-        return _response(free_energy, at, directions, _concave(hessian + update, scale))
+        return _response(free_energy, at, directions, concave(hessian + update, scale))
 
     def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
         """M of the step's start."""
@@ -78,21 +84,21 @@ class Secant:
         Returns:
             The response.
         """
-        hessian, scale = at.control_hessian.clone(), _scale(at.controls)
+        hessian, scale = at.control_hessian.clone(), relative_scale(at.controls)
         size = at.functionals.abs()
         hessian[0, 0] = torch.minimum(hessian[0, 0], -size[0] / scale[0].square())
         hessian[1, 1] = torch.minimum(hessian[1, 1], -size[2] / scale[1])
-        return _response(free_energy, at, at.theta.new_zeros(3, at.size), _concave(hessian, scale))
+        return _response(free_energy, at, at.theta.new_zeros(3, at.size), concave(hessian, scale))
 
 
-def _scale(controls: Controls) -> Controls:
+def relative_scale(controls: Controls) -> Controls:
     """Units of length: λ, γ and one; one where a multiplier is zero."""
     scale = torch.where(controls > 0, controls, 1.0)
     scale[2] = 1.0
     return scale
 
 
-def _concave(hessian: Float[Tensor, "3 3"], scale: Controls) -> Float[Tensor, "3 3"]:
+def concave(hessian: Float[Tensor, "3 3"], scale: Controls) -> Float[Tensor, "3 3"]:
     """Hess F with a negative definite (λ, γ) block: eigenvalues in relative lengths are cut off."""
     units = torch.outer(scale[:2], scale[:2])
     if not all_finite(hessian, units):

@@ -36,9 +36,10 @@ class StepSize:
         """A step of this length failed: half of it, never less than the smallest."""
         return replace(self, current=max(0.5 * length, min(length, self.smallest)), failed=length)
 
-    def accepted(self) -> StepSize:
-        """The step succeeded: twice of it, at most the nominal one."""
-        return replace(self, current=min(2 * self.value, self.nominal), failed=None)
+    def accepted(self, growth: float | None = None) -> StepSize:
+        """The step succeeded: twice of it, or as much as the corrector has judged, at most the nominal one."""
+        longer = self.value * (2.0 if growth is None else growth)
+        return replace(self, current=min(max(longer, self.smallest), self.nominal), failed=None)
 
     def target(self, s: float, span: tuple[float, float], reach: float = math.inf) -> float:
         """End of the next segment: s + h, but no further than the next multiple of the nominal step or the end.

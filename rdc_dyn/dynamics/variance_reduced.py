@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from rdc_dyn.dynamics.corrector import Constraint, Correction
+from rdc_dyn.dynamics.corrector import Constraint, Correction, Departure
 from rdc_dyn.dynamics.gradient import stream
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Vector
@@ -49,7 +49,13 @@ class VarianceReduced:
     step: float
     seed: int = 0
 
-    def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
+    def correct(
+        self,
+        free_energy: FreeEnergy,
+        state: State,
+        constraint: Constraint | None,
+        departure: Departure | None = None,
+    ) -> Correction:
         """Equilibrate at fixed (λ, γ); fails with CORRECTOR_DIVERGED where J does not fall, or with NON_FINITE."""
         spent = free_energy.work.gradient_evaluations
         try:

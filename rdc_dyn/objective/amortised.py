@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -17,10 +18,16 @@ from rdc_dyn.objective.variational import Codes, Variational
 class Amortised(Variational):
     """The evidence-lower-bound objective; J is linear in (λ, γ)."""
 
+    linear: ClassVar[bool] = True
+
     def bound(self, codes: Codes, sample: Sample, lam: Scalar, gamma: Scalar) -> Scalar:
         """R = E_x KL(e_θ ‖ m) in closed form, D and C averages over the codes."""
         distortion, classification = codes.distortion.mean(1), codes.classification_loss.mean(1)
         return sample.mean(codes.divergence) + lam * sample.mean(distortion) + gamma * sample.mean(classification)
+
+    def rates(self, codes: Codes, lam: Scalar, gamma: Scalar, paid: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
+        """KL(e_θ ‖ m) of each datum."""
+        return codes.divergence
 
     def weights(self, codes: Codes, lam: Scalar, gamma: Scalar) -> Float[Tensor, "N S"]:
         """All codes count alike."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rdc_dyn.objective.data import Block, Data
 
 Scalar = Float[Tensor, ""]
+#: R, D and C of some data.
+Functionals = tuple[Float[Tensor, "n"], Float[Tensor, "n"], Float[Tensor, "n"]]
 #: A summand of J as a function of (θ, λ, γ, t).
 Term = Callable[[Vector, Scalar, Scalar, Scalar], Scalar]
 
@@ -32,6 +34,8 @@ class Objective(Protocol):
         exact: Whether J holds the exact Gibbs encoder (a sum or integral over z) rather than a network encoder.
         weight_prior_precision: ρ of the weight prior ½ρ|θ|², which is added outside.
         moves: Whether J depends on the data position t.
+
+    One whose J is linear in (λ, γ) at fixed θ may say so by a class attribute `linear`.
     """
 
     @property
@@ -82,6 +86,24 @@ class OverData(Objective, Protocol):
 
     def block_energy(self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
         """What some of the data add to J."""
+        ...
+
+
+@runtime_checkable
+class PerDatum(OverData, Protocol):
+    """A sum over data whose R, D and C are known of each datum, as the meter of a stochastic corrector needs."""
+
+    def functionals(
+        self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar
+    ) -> Functionals:
+        """(R, D, C) of each datum of a block, differentiable; R + λD + γC is what the datum adds to J.
+
+        They are not stacked, so that the gradient of one of them does not go back through what the others need.
+        """
+        ...
+
+    def drawn(self, block: Block, generator: torch.Generator) -> Block:
+        """A block with what an update draws for it: new noise where J averages over noise."""
         ...
 
 

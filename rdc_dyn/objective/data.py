@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -31,12 +32,14 @@ class Block:
         count: How many.
         share: What their mean weighs in the average over the part: count/N in a partition of N data; count/n in a
             minibatch of n.
+        noise: Noise drawn for these data alone, where J averages over it; None takes what the objective has frozen.
     """
 
     part: Part
     rows: slice | Int[Tensor, "n"]
     count: int
     share: float
+    noise: Tensor | None = None
 
     def split(self, size: int) -> tuple[Block, ...]:
         """The same data in blocks of at most `size`."""
@@ -188,6 +191,47 @@ class Data:
             found.append(Block(part, rows.to(self.source.x.device), len(rows), 1.0))
         return tuple(found)
 
+    def epoch(self, size: int, generator: torch.Generator) -> Iterator[tuple[Block, ...]]:
+        """All data once in a new order, as minibatches without replacement.
+
+        Args:
+            size: Data of the largest part in a minibatch; of a smaller part there are fewer, so that both last as long.
+            generator: On the CPU.
+
+        Yields:
+            One block of each part.
+        """
+        number = self.updates(size)
+        orders = {
+            part: torch.randperm(n, generator=generator).to(self.source.y.device) for part, n in self.parts.items()
+        }
+        for k in range(number):
+            pieces = {
+                part: order[k * len(order) // number : (k + 1) * len(order) // number] for part, order in orders.items()
+            }
+            yield tuple(Block(part, rows, len(rows), 1.0) for part, rows in pieces.items())
+
+    def updates(self, size: int) -> int:
+        """Minibatches in an epoch."""
+        return math.ceil(max(self.parts.values()) / size)
+
+    def sample(self, block: Block, data_position: Scalar) -> Sample:
+        """The data of a block, pairs at t."""
+        if block.part == "pairs":
+            return self.displaced(data_position, block.rows)
+        sample = self.source if block.part == "source" else self.target
+        assert sample is not None
+        return sample[block.rows]
+
+    def weights(self, block: Block, data_position: Scalar) -> Float[Tensor, "n"]:
+        """What each datum of a block weighs in E f over p(x, y; t)."""
+        if block.part == "pairs":
+            assert self.coupling is not None
+            return self.coupling.weights[block.rows] * (block.share * self.parts["pairs"] / block.count)
+        return self._weighted(
+            block.part, self.source.x.new_full((block.count,), block.share / block.count), data_position
+        )
+
     def share(self, block: Block, f: Callable[[Block, Sample], Tensor], data_position: Scalar) -> Tensor:
         """What a block adds to E f over p(x, y; t): weights 1 − t and t for the ends of a mixture, Γ for pairs.
 
@@ -238,10 +282,8 @@ class Data:
         if block.part == "pairs":
             # The weights of a part of the pairs sum to their share already, those of a minibatch to n/N of it.
             scale = block.share * self.parts["pairs"] / block.count
-            return scale * f(block, self.displaced(data_position, block.rows))
-        sample = self.source if block.part == "source" else self.target
-        assert sample is not None
-        return block.share * f(block, sample[block.rows])
+            return scale * f(block, self.sample(block, data_position))
+        return block.share * f(block, self.sample(block, data_position))
 
     def _weighted(self, part: Part, value: Tensor, data_position: Scalar) -> Tensor:
         """A part's share of the expectation at t."""

@@ -14,8 +14,8 @@ from rdc_dyn.objective.data import Block, Data, Sample
 Measure = Callable[[Block, Sample], Mapping[str, Tensor]]
 
 #: What is recorded of held-out data, and of those of the target by themselves.
-HELD_OUT = ("rate", "distortion", "classification_loss", "accuracy")
-HELD_OUT_TARGET = ("accuracy", "classification_loss")
+HELD_OUT = ("rate", "distortion", "classification_loss", "accuracy", "code_accuracy")
+HELD_OUT_TARGET = ("accuracy", "code_accuracy", "classification_loss")
 #: Bytes that the intermediate numbers of a block may take; a GPU wants larger blocks and has the memory.
 _BYTES = {"cpu": 2**27, "cuda": 2**30}
 

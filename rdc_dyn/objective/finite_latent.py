@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.linalg.base import Rows, Vector
-from rdc_dyn.objective.base import Scalar, no_kernel, sum_over_data
+from rdc_dyn.objective.base import Functionals, Scalar, no_kernel, sum_over_data
 from rdc_dyn.objective.data import Block, Data, Sample
 from rdc_dyn.objective.diagnostics import block_size, held_out_numbers, training_numbers
 from rdc_dyn.objective.likelihood import Likelihood
@@ -65,6 +65,24 @@ class FiniteLatent:
 
         return self.data.share(block, minus_log_partition, data_position)
 
+    def functionals(
+        self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar
+    ) -> Functionals:
+        """(R, D, C) of each datum under its Gibbs encoder; R is −log Z − λD − γC."""
+        sample = self.data.sample(block, data_position)
+        log_prior, decoder, log_classifier = self.tables(theta)
+        log_decoder = self.likelihood.log_prob_table(sample.x, decoder)
+        log_label = sample.labelled(lambda y: log_classifier.T[y])
+        energy = log_prior + lam * log_decoder + gamma * log_label
+        encoder = energy.softmax(1)
+        distortion, classification = -(encoder * log_decoder).sum(1), -(encoder * log_label).sum(1)
+        rate = -energy.logsumexp(1) - lam * distortion - gamma * classification
+        return rate, distortion, classification
+
+    def drawn(self, block: Block, generator: torch.Generator) -> Block:
+        """As it is: the sum over z has no noise."""
+        return block
+
     def free_energy(self, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
         """J over the data at t; its E is that of the mixture or of the moving points."""
         return sum_over_data(self, theta, lam, gamma, data_position)
@@ -92,7 +110,8 @@ class FiniteLatent:
     def diagnostics(self, theta: Vector, lam: float, gamma: float, data_position: float) -> dict[str, float]:
         """Accuracy on the training data, and R, D, C and accuracy on the held-out data.
 
-        The accuracy is that of Σ_z e(z|x) c(y|z) with the encoder e ∝ m d^λ that does not see the label.
+        The accuracy is that of Σ_z e(z|x) c(y|z) with the encoder e ∝ m d^λ that does not see the label; the code
+        accuracy that of one z drawn from this encoder.
 
         Returns:
             A number for each name.
@@ -100,20 +119,25 @@ class FiniteLatent:
         lam_, gamma_, position = theta.new_tensor([lam, gamma, data_position]).unbind()
         size = block_size(self.data.x_dim + _NUMBERS * self.alphabet_size, theta)
 
-        def accuracy(_: Block, sample: Sample) -> dict[str, Tensor]:
-            return {"accuracy": self._accuracy(theta, sample, lam_)}
+        def accuracies(_: Block, sample: Sample) -> dict[str, Tensor]:
+            return self._accuracies(theta, sample, lam_)
 
         def held_out(_: Block, sample: Sample) -> dict[str, Tensor]:
-            return self._losses(theta, sample, lam_, gamma_) | {"accuracy": self._accuracy(theta, sample, lam_)}
+            return self._losses(theta, sample, lam_, gamma_) | self._accuracies(theta, sample, lam_)
 
         with torch.no_grad():
-            numbers = training_numbers(self.data, accuracy, ("accuracy",), position, size)
+            numbers = training_numbers(self.data, accuracies, ("accuracy", "code_accuracy"), position, size)
             return numbers | held_out_numbers(self.data, held_out, position, size)
 
-    def _accuracy(self, theta: Vector, sample: Sample, lam: Scalar) -> Tensor:
+    def _accuracies(self, theta: Vector, sample: Sample, lam: Scalar) -> dict[str, Tensor]:
+        """Accuracy of the averaged probabilities, and the expected one of a single code."""
         encoder = self.minus_hamiltonian(theta, sample, lam, torch.zeros_like(lam)).softmax(1)
-        prediction = (encoder @ self.tables(theta)[2].exp()).argmax(1)
-        return sample.mean(sample.labelled(lambda y: (prediction == y).to(theta.dtype)))
+        log_classifier = self.tables(theta)[2]
+        prediction, of_codes = (encoder @ log_classifier.exp()).argmax(1), log_classifier.argmax(1)
+        return {
+            "accuracy": sample.mean(sample.labelled(lambda y: (prediction == y).to(theta.dtype))),
+            "code_accuracy": sample.mean(sample.labelled(lambda y: (encoder * (of_codes == y[:, None])).sum(1))),
+        }
 
     def _losses(self, theta: Vector, sample: Sample, lam: Scalar, gamma: Scalar) -> dict[str, Tensor]:
         """R, D and C of a sample."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rdc_dyn.linalg.base import Vector
-from rdc_dyn.objective.base import Objective, OverData, terms_of
+from rdc_dyn.objective.base import Objective, OverData, PerDatum, terms_of
 from rdc_dyn.objective.graph import Controls
 from rdc_dyn.objective.linearisation import Linearisation, Work
 from rdc_dyn.objective.total import Local, Total
@@ -140,6 +140,8 @@ class FreeEnergy:
             raise UserError("corrector.batch: this objective is no sum over data; leave batch out")
         data = self.objective.data
         blocks = data.minibatch(size, generator)
+        if isinstance(self.objective, PerDatum):
+            blocks = tuple(self.objective.drawn(block, generator) for block in blocks)
         share = sum(block.count for block in blocks) / sum(data.parts.values())
         return FreeEnergy(self.objective, self.work, Local(terms_of(self.objective, blocks)), share=share)
 

@@ -57,6 +57,23 @@ def differentiate(terms: Sequence[Term], theta: Vector, controls: Controls) -> F
     return First(value.detach(), gradient, torch.stack(forces))
 
 
+def control_hessian(terms: Sequence[Term], theta: Vector, controls: Controls) -> Float[Tensor, "3 3"]:
+    """Σ ∂²/∂c∂c' at fixed θ, a term at a time."""
+    total = theta.new_zeros((3, 3))
+    for term in terms:
+        _, leaves = _leaves(theta, controls)
+        with torch.enable_grad():
+            value = term(theta.detach(), *leaves)
+            forces = torch.autograd.grad(value, leaves, create_graph=True, allow_unused=True)
+        for i, force in enumerate(forces):
+            if force is not None and force.requires_grad:
+                second = torch.autograd.grad(
+                    force, leaves, retain_graph=True, allow_unused=True, materialize_grads=True
+                )
+                total[i] += torch.stack(second)
+    return total
+
+
 class GradientGraph:
     """First derivatives of Σ terms at one state, kept with their graph.
 

@@ -31,12 +31,17 @@ class ImportanceWeighted(Variational):
     """
 
     importance_samples: int = field(kw_only=True)
-    recorded: ClassVar[tuple[str, ...]] = ("accuracy", "effective_sample_size")
+    recorded: ClassVar[tuple[str, ...]] = ("accuracy", "code_accuracy", "effective_sample_size")
 
     def bound(self, codes: Codes, sample: Sample, lam: Scalar, gamma: Scalar) -> Scalar:
         """−E log of the mean weight of a group, averaged over groups."""
         log_mean = self._log_weights(codes, lam, gamma).logsumexp(2) - math.log(self.importance_samples)
         return -sample.mean(log_mean.mean(1))
+
+    def rates(self, codes: Codes, lam: Scalar, gamma: Scalar, paid: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
+        """J − λD − γC of each datum."""
+        log_mean = self._log_weights(codes, lam, gamma).logsumexp(2) - math.log(self.importance_samples)
+        return -log_mean.mean(1) - paid
 
     def weights(self, codes: Codes, lam: Scalar, gamma: Scalar) -> Float[Tensor, "N S"]:
         """Self-normalised within each group; the groups count alike."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from rdc_dyn.linalg.base import Rows, Vector
-from rdc_dyn.objective.base import Scalar, no_kernel, sum_over_data
+from rdc_dyn.objective.base import Functionals, Scalar, no_kernel, sum_over_data
 from rdc_dyn.objective.data import Block, Data, Sample
 from rdc_dyn.objective.diagnostics import block_size, held_out_numbers, training_numbers
 from rdc_dyn.objective.likelihood import Likelihood
@@ -73,6 +73,8 @@ class Variational(ABC):
         samples: Frozen Sobol samples of z for each datum.
         weight_prior_precision: ρ.
         seed: Seed of the noise.
+        fresh: Whether each minibatch draws noise of its own, so that J is the average over noise; what is evaluated on
+            all data keeps the frozen points, which no update sees.
 
     Raises:
         UserError: If a module of the networks makes J no function of θ.
@@ -86,8 +88,9 @@ class Variational(ABC):
     weight_prior_precision: float
     seed: int
     exact: bool = False
+    fresh: bool = field(default=False, kw_only=True)
     #: What `measure` gives besides the functionals, which the record takes from J.
-    recorded: ClassVar[tuple[str, ...]] = ("accuracy",)
+    recorded: ClassVar[tuple[str, ...]] = ("accuracy", "code_accuracy")
     layout: Layout = field(init=False)
     _noise: dict[str, Noise] = field(init=False, repr=False)
 
@@ -158,8 +161,31 @@ class Variational(ABC):
         return Codes(mean, log_variance, noise, z, distortion, -sample.labelled(of_label), log_classifier)
 
     def noise(self, block: Block) -> Noise:
-        """The frozen noise of some of the data."""
-        return self._noise[block.part][block.rows]
+        """The noise of some of the data: their own, or what is frozen."""
+        return self._noise[block.part][block.rows] if block.noise is None else block.noise
+
+    def drawn(self, block: Block, generator: torch.Generator) -> Block:
+        """With new noise for each datum of an update, where J averages over noise; else as it is."""
+        if not self.fresh:
+            return block
+        shape = (block.count, self.samples, self.latent_dim)
+        return replace(block, noise=torch.randn(shape, generator=generator).to(self.data.source.x))
+
+    def functionals(
+        self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar
+    ) -> Functionals:
+        """(R, D, C) of each datum."""
+        sample = self.data.sample(block, data_position)
+        codes = self.codes(theta, sample, self.noise(block))
+        weights = self.weights(codes, lam, gamma)
+        distortion = (weights * codes.distortion).sum(1)
+        classification = (weights * codes.classification_loss).sum(1)
+        rate = self.rates(codes, lam, gamma, lam * distortion + gamma * classification)
+        return rate, distortion, classification
+
+    @abstractmethod
+    def rates(self, codes: Codes, lam: Scalar, gamma: Scalar, paid: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
+        """R of each datum; `paid` is its λD + γC."""
 
     def block_energy(self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
         """What some of the data add to J."""
@@ -216,9 +242,10 @@ class Variational(ABC):
             return numbers | held_out_numbers(self.data, held_out, position, size)
 
     def measure(self, codes: Codes, sample: Sample, lam: Scalar, gamma: Scalar) -> dict[str, Tensor]:
-        """R, D, C and accuracy of a sample.
+        """R, D, C and accuracies of a sample.
 
-        The accuracy is that of the class probabilities averaged over the codes, weighted as if the label were unknown.
+        The accuracy is that of the class probabilities averaged over the codes, weighted as if the label were unknown;
+        the code accuracy is the expected one of a single code, with the same weights.
 
         Args:
             codes: Codes of the sample.
@@ -233,9 +260,11 @@ class Variational(ABC):
         distortion = sample.mean((weights * codes.distortion).sum(1))
         classification = sample.mean((weights * codes.classification_loss).sum(1))
         prediction = (blind[..., None] * codes.log_classifier.exp()).sum(1).argmax(1)
+        of_codes = codes.log_classifier.argmax(2)
         return {
             "rate": self.bound(codes, sample, lam, gamma) - lam * distortion - gamma * classification,
             "distortion": distortion,
             "classification_loss": classification,
             "accuracy": sample.mean(sample.labelled(lambda y: (prediction == y).to(distortion.dtype))),
+            "code_accuracy": sample.mean(sample.labelled(lambda y: (blind * (of_codes == y[:, None])).sum(1))),
         }

@@ -100,6 +100,12 @@ class RdcAccessor:
 
         return plot_residuals(self._dataset, **options)
 
+    def plot_dissipation(self, **options: Any) -> Figure:
+        """What the path loses, and its accuracies; see `plots.plot_dissipation`."""
+        from rdc_dyn.output.plots import plot_dissipation
+
+        return plot_dissipation(self._dataset, **options)
+
     def plot_surface3d(self, **options: Any) -> Figure:
         """The path, or a grid of equilibria, in (R, D, C); see `plots.plot_surface3d`."""
         from rdc_dyn.output.plots import plot_surface3d

@@ -14,6 +14,12 @@ from rdc_dyn.status import DataError
 
 TIME_ATTRS = {"long_name": "process clock", "units": "1", "axis": "T"}
 CONVENTIONS = "CF-1.11"
+#: Matrices of a trajectory; the standard errors are there where M is an estimate.
+MATRICES = {
+    "response": "response matrix d(R, D, C)/d(lam, gamma, t) along the equilibrium surface",
+    "response_error": "standard error of the response matrix",
+}
+_UNKNOWN = ((float("nan"),) * 3,) * 3
 
 
 def to_dataset(records: Sequence[Record], attributes: Mapping[str, str | int | float]) -> xr.Dataset:
@@ -32,8 +38,17 @@ def to_dataset(records: Sequence[Record], attributes: Mapping[str, str | int | f
         for name, variable in VARIABLES.items()
         if not variable.optional or any(name in r.values for r in records)
     }
-    response = np.array([r.response for r in records], dtype=np.float64).reshape(-1, 3, 3).transpose(1, 2, 0)
-    return _assembled(np.array([r.time for r in records], dtype=np.float64), columns, response, attributes)
+    matrices = {"response": _matrices([r.response for r in records])}
+    if any(r.response_error is not None for r in records):
+        matrices["response_error"] = _matrices(
+            [_UNKNOWN if r.response_error is None else r.response_error for r in records]
+        )
+    return _assembled(np.array([r.time for r in records], dtype=np.float64), columns, matrices, attributes)
+
+
+def _matrices(found: Sequence[Sequence[Sequence[float]]]) -> np.ndarray:
+    """One 3 x 3 matrix a point, time last."""
+    return np.array(found, dtype=np.float64).reshape(-1, 3, 3).transpose(1, 2, 0)
 
 
 def joined(parts: Sequence[xr.Dataset], attributes: Mapping[str, str | int | float]) -> xr.Dataset:
@@ -51,25 +66,27 @@ def joined(parts: Sequence[xr.Dataset], attributes: Mapping[str, str | int | flo
         return np.concatenate([p[name].values if name in p else np.full(p.sizes["time"], np.nan) for p in parts])
 
     columns = {name: column(name) for name in VARIABLES if any(name in part for part in parts)}
-    response = np.concatenate([part["response"].values for part in parts], axis=2)
-    return _assembled(column("time"), columns, response, attributes)
+    matrices = {"response": np.concatenate([part["response"].values for part in parts], axis=2)}
+    if any("response_error" in part for part in parts):
+        unknown = [np.full((3, 3, part.sizes["time"]), np.nan) for part in parts]
+        found = [part["response_error"].values if "response_error" in part else u for part, u in zip(parts, unknown)]
+        matrices["response_error"] = np.concatenate(found, axis=2)
+    return _assembled(column("time"), columns, matrices, attributes)
 
 
 def _assembled(
     time: np.ndarray,
     columns: Mapping[str, np.ndarray],
-    response: np.ndarray,
+    matrices: Mapping[str, np.ndarray],
     attributes: Mapping[str, str | int | float],
 ) -> xr.Dataset:
     variables = {}
     for name, column in columns.items():
         attrs = {"long_name": VARIABLES[name].long_name, "units": VARIABLES[name].units}
         variables[name] = xr.Variable("time", column, attrs)
-    variables["response"] = xr.Variable(
-        ("functional", "control", "time"),
-        response,
-        {"long_name": "response matrix d(R, D, C)/d(lam, gamma, t) along the equilibrium surface", "units": "nat"},
-    )
+    for name, matrix in matrices.items():
+        attrs = {"long_name": MATRICES[name], "units": "nat"}
+        variables[name] = xr.Variable(("functional", "control", "time"), matrix, attrs)
     coordinates = {
         "time": xr.Variable("time", time, TIME_ATTRS),
         "functional": xr.Variable("functional", list(FUNCTIONALS)),
@@ -105,7 +122,7 @@ def _wrong_variables(dataset: xr.Dataset) -> str:
             if variable.dims != (name,) or [str(word) for word in variable.values] != list(words[str(name)]):
                 return f"{name} is not {', '.join(words[str(name)])}"
             continue
-        dims = ("functional", "control", "time") if name == "response" else ("time",)
+        dims = ("functional", "control", "time") if name in MATRICES else ("time",)
         if variable.dims != dims or variable.dtype.kind != "f":
             return f"{str(name)[:80]} is {variable.dtype}{variable.dims}"
     return ""

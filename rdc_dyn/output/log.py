@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +79,8 @@ class Log:
 
 def record_line(record: Record) -> dict[str, Any]:
     """A record as a line has it."""
-    return {"event": "record", "time": record.time, **record.values, "response": record.response}
+    error = {} if record.response_error is None else {"response_error": record.response_error}
+    return {"event": "record", "time": record.time, **record.values, "response": record.response, **error}
 
 
 def event_line(event: Event) -> dict[str, Any]:
@@ -89,8 +90,14 @@ def event_line(event: Event) -> dict[str, Any]:
 
 def read_record(line: Mapping[str, Any]) -> Record:
     """A record from its line; raises KeyError, TypeError or ValueError where it is none."""
-    values = {key: _decode(value) for key, value in line.items() if key not in ("event", "time", "response")}
-    return Record(float(line["time"]), values, tuple(tuple(_decode(v) for v in row) for row in line["response"]))
+    others = ("event", "time", "response", "response_error")
+    values = {key: _decode(value) for key, value in line.items() if key not in others}
+    error = line.get("response_error")
+    return Record(float(line["time"]), values, _rows(line["response"]), None if error is None else _rows(error))
+
+
+def _rows(matrix: Sequence[Sequence[Any]]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(_decode(value) for value in row) for row in matrix)
 
 
 def _decode(value: Any) -> float:

@@ -45,13 +45,18 @@ VARIABLES: dict[str, Variable] = {
     **{name: Variable(text + " on the training set", "nat") for name, text in _LOSSES.items()},
     "weight_penalty": Variable("weight prior rho/2 |theta|^2", "nat"),
     "accuracy": Variable("classification accuracy on the training set", "1"),
+    "code_accuracy": Variable("expected accuracy of one sampled code on the training set", "1", True),
     **{f"validation_{name}": Variable(text + _HELD_OUT, "nat", True) for name, text in _LOSSES.items()},
     "validation_accuracy": Variable("classification accuracy" + _HELD_OUT, "1", True),
+    "validation_code_accuracy": Variable("expected accuracy of one sampled code" + _HELD_OUT, "1", True),
     "validation_target_classification_loss": Variable(
         "classification loss C on the validation set of the target alone", "nat", True
     ),
     "validation_target_accuracy": Variable(
         "classification accuracy on the validation set of the target alone", "1", True
+    ),
+    "validation_target_code_accuracy": Variable(
+        "expected accuracy of one sampled code on the validation set of the target alone", "1", True
     ),
     "fresh_distortion": Variable("distortion D on noise that J does not hold", "nat", True),
     "fresh_classification_loss": Variable("classification loss C on noise that J does not hold", "nat", True),
@@ -64,6 +69,22 @@ VARIABLES: dict[str, Variable] = {
     **{f"jump_{name}": Variable(f"change of the {name} by relaxing", "nat", True) for name in FUNCTIONALS},
     "jump_free_energy": Variable("change of the free energy by relaxing", "nat", True),
     "jump_theta": Variable("distance in theta by relaxing", "1", True),
+    "dissipation": Variable(
+        "free energy lost by relaxing: the work of the path minus F - F0, from the start", "nat", True
+    ),
+    "dissipation_error": Variable("what of the dissipation may be due to quadrature and noise", "nat", True),
+    "ageing": Variable("J that the last epoch of the correction lost, at fixed multipliers", "nat", True),
+    "gradient_noise": Variable("sigma_g / sqrt(N), the noise of a mean of gradients over all data", "nat", True),
+    **{
+        f"{name}_error": Variable(f"error of {symbol}: drift in the last epoch, times the step's epochs", unit, True)
+        for name, symbol, unit in (
+            ("lam", "lam", "1"),
+            ("gamma", "gamma", "1"),
+            ("rate", "R", "nat"),
+            ("distortion", "D", "nat"),
+        )
+    },
+    "secant_surprise": Variable("distance of the last step's secant from a symmetric M, in standard errors", "1", True),
     "equilibrium_residual": Variable("distance from equilibrium |grad J|", "nat"),
     "constraint_residual": Variable("held functional minus its value at the start", "nat"),
     "step_size": Variable("length of the step that led here, in process time", "1"),
@@ -87,11 +108,13 @@ class Record:
         time: Process clock s.
         values: A number for each name in `VARIABLES` that the run has.
         response: M, one row per functional, one column per control.
+        response_error: Standard errors of M where it is an estimate.
     """
 
     time: float
     values: Mapping[str, float]
     response: tuple[tuple[float, ...], ...]
+    response_error: tuple[tuple[float, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         unknown = set(self.values) - set(VARIABLES)

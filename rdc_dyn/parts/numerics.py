@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rdc_dyn.dynamics import (
     Corrector,
+    DualRule,
+    Feedback,
+    Geco,
     Gradient,
     Integrator,
     Minimiser,
     Monitor,
     NewtonKrylov,
     NoCorrector,
+    NuPi,
+    PrimalDual,
     StepSize,
     VarianceReduced,
 )
@@ -28,6 +35,7 @@ from rdc_dyn.linalg.factorisation import MAX_SIZE
 from rdc_dyn.linalg.nystrom import RANK
 from rdc_dyn.linalg.preconditioner import MEMORY, PATIENCE
 from rdc_dyn.objective import Kfac, Objective
+from rdc_dyn.objective.base import PerDatum
 from rdc_dyn.objective.from_gauss_newton import FromGaussNewton
 from rdc_dyn.objective.kfac import CORE
 from rdc_dyn.scenario import Scenario, schema
@@ -266,7 +274,26 @@ def build_corrector(
             section.step,
             scenario.seed,
         )
+    if isinstance(section, schema.PrimalDual | schema.Geco | schema.NuPi):
+        return _stochastic(section, scenario.seed, objective)
     return NoCorrector()
+
+
+def _stochastic(section: schema.PrimalDual | schema.Geco | schema.NuPi, seed: int, objective: Objective) -> PrimalDual:
+    """Minibatch updates with one of the rules that move the free multipliers."""
+    if not isinstance(objective, PerDatum):
+        raise UserError(f"corrector.method: {section.method} needs the losses of each datum, and this J is no sum")
+    if section.batch > (data := max(objective.data.parts.values())):
+        raise UserError(f"corrector.batch: must be <= {data}, the number of data, got {section.batch}")
+    rule: DualRule = Feedback()
+    if isinstance(section, schema.Geco):
+        rule = Geco(section.smoothing, section.rate)
+    if isinstance(section, schema.NuPi):
+        rule = NuPi(section.proportional, section.integral, section.smoothing)
+    corrector = PrimalDual(section.batch, section.learning_rate, section.updates, section.epochs, seed=seed, rule=rule)
+    if isinstance(section, schema.PrimalDual):
+        return replace(corrector, tolerance=section.tolerance, dissipation=section.dissipation)
+    return corrector
 
 
 def preconditioners(*holders: LinearSolver | Minimiser | Monitor | Corrector | None) -> tuple[Preconditioner, ...]:

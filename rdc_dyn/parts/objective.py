@@ -55,6 +55,7 @@ def build_objective(scenario: Scenario, folder: Path, like: Tensor, own: Own) ->
         "samples": section.samples,
         "weight_prior_precision": section.weight_prior_precision,
         "seed": scenario.seed,
+        "fresh": section.noise == "fresh",
     }
     if isinstance(section, schema.ImportanceWeighted):
         return ImportanceWeighted(**common, importance_samples=section.importance_samples or section.samples), data

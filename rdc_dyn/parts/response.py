@@ -12,6 +12,7 @@ from rdc_dyn.dynamics import (
     NoResponse,
     ResponseModel,
     Secant,
+    SecantFilter,
     StepSize,
 )
 from rdc_dyn.linalg import LinearSolver
@@ -19,6 +20,9 @@ from rdc_dyn.scenario import Scenario, schema
 
 #: The first step of a path whose M is guessed, as a share of the nominal one.
 _EXPLORING = 1 / 8
+#: The first step in t of a transfer by minibatches: the new data are foreign, and C of the target is several nat.
+_BOUNDARY_LAYER = 1e-3
+_TRANSFERS = ("iso_classification_transfer", "geodesic_transfer")
 
 
 def solves(scenario: Scenario) -> bool:
@@ -64,6 +68,8 @@ def build_response(scenario: Scenario, solver: LinearSolver | None, corrector: C
         return FiniteDifference(corrector, section.shifts, section.predictor, section.reference)
     if isinstance(section, schema.NoResponse):
         return NoResponse()
+    if isinstance(section, schema.SecantFilter):
+        return SecantFilter()
     linear = None if solver is None else LinearResponse(solver)
     if isinstance(section, schema.Secant):
         predicts = corrector.tolerance is not None if section.predictor is None else section.predictor
@@ -83,6 +89,8 @@ def first_steps(scenario: Scenario, corrector: Corrector, step_size: StepSize) -
     Returns:
         The same, or with a first step that is doubled from step to step.
     """
+    if isinstance(scenario.corrector, schema.PrimalDual) and scenario.process.kind in _TRANSFERS:
+        return replace(step_size, current=min(_BOUNDARY_LAYER, step_size.nominal))
     guesses = isinstance(scenario.response, schema.Secant) and scenario.response.start == "guess"
     if not guesses or corrector.tolerance is None:
         return step_size
@@ -101,6 +109,8 @@ def pull(scenario: Scenario, step_size: StepSize) -> float:
     """
     corrector = scenario.corrector
     if isinstance(corrector, schema.NewtonKrylov) and corrector.hold_constraint:
+        return 0.0
+    if isinstance(corrector, schema.PrimalDual | schema.Geco | schema.NuPi):
         return 0.0
     if corrector.baumgarte is not None:
         return corrector.baumgarte
@@ -126,6 +136,8 @@ def approximations(scenario: Scenario, choices: Mapping[str, str | int | float],
         found.append(f"A damped by {response.solver.damping:g}")
     if isinstance(response, schema.Secant):
         found.append("response by secant updates")
+    if isinstance(response, schema.SecantFilter):
+        found.append("response by filtered secants")
     if isinstance(response, schema.FiniteDifference):
         shift = "" if response.delta_gamma is None else f", {response.delta_gamma:g} in gamma"
         found.append(f"response by finite differences of {response.delta:g}{shift}")
@@ -134,6 +146,8 @@ def approximations(scenario: Scenario, choices: Mapping[str, str | int | float],
         found.append("no response, no predictor")
     if isinstance(corrector, schema.Gradient) and corrector.batch is not None:
         found.append(f"corrector gradients from minibatches of {corrector.batch}")
+    if isinstance(corrector, schema.PrimalDual | schema.Geco | schema.NuPi):
+        found.append(f"means of epochs of minibatches of {corrector.batch}")
     if equilibrate.newton_steps == 0 and scenario.start.from_ is None:
         found.append("start by Adam alone")
     return "; ".join(found)

@@ -8,7 +8,9 @@ from rdc_dyn.scenario.problems import Finding
 from rdc_dyn.scenario.schema import ADAPTIVE_METHODS
 from rdc_dyn.scenario.tree import Tree, number, section
 
-_WITHOUT_CURVATURE = ("secant", "finite_difference", "none")
+_WITHOUT_CURVATURE = ("secant", "secant_filter", "finite_difference", "none")
+#: Correctors that record means over epochs of minibatches.
+_STOCHASTIC = ("primal_dual", "geco", "nupi")
 
 
 def _adaptive_steps(tree: Tree) -> Iterator[Finding]:
@@ -85,6 +87,11 @@ def _minibatches(tree: Tree) -> Iterator[Finding]:
     """Minibatches need data."""
     if section(tree, "objective").get("kind") != "linear_gaussian":
         return
+    method = section(tree, "corrector").get("method")
+    if method in _STOCHASTIC:
+        message = f"{method} draws minibatches, and the objective 'linear_gaussian' has no data; use newton_krylov"
+        yield Finding(("corrector", "method"), message)
+        return
     places = (("corrector", "batch"), ("start", "equilibrate", "batch"))
     for path in places:
         if section(tree, *path[:-1]).get(path[-1]) is not None:
@@ -93,6 +100,41 @@ def _minibatches(tree: Tree) -> Iterator[Finding]:
         message = "variance_reduced draws minibatches, and the objective 'linear_gaussian' has no data"
         if section(tree, "corrector").get("batch") is None:
             yield Finding(("corrector", "method"), message)
+
+
+def _means_of_epochs(tree: Tree) -> Iterator[Finding]:
+    """A corrector on minibatches goes with a response that its means allow, and with a descent that is its own."""
+    corrector, response = section(tree, "corrector"), section(tree, "response").get("kind")
+    method, process = corrector.get("method"), section(tree, "process")
+    if method not in _STOCHASTIC:
+        return
+    if response in ("secant", "finite_difference"):
+        message = f"{response} does not know the noise of means of epochs; with {method} use secant_filter"
+        yield Finding(("response", "kind"), message)
+    if process.get("on_fold") in ("relax", "follow"):
+        message = f"{process['on_fold']} needs an equilibrium to rounding, and {method} has means of epochs; use stop"
+        yield Finding(("process", "on_fold"), message)
+    given = process.get("kind") in ("prescribed", "iso_classification_transfer") or process.get("clock") == "lam"
+    if method in ("geco", "nupi") and not given:
+        message = f"{method} moves one multiplier, so that gamma alone must be free: process.clock: lam"
+        yield Finding(("corrector", "method"), message)
+    if process.get("toward") is not None:
+        message = f"needs equilibria to rounding at both ends, and {method} has means of epochs; give process.slope"
+        yield Finding(("process", "toward"), message, at_key=True)
+
+
+def _fresh_noise(tree: Tree) -> Iterator[Finding]:
+    """Fresh noise is drawn for minibatches; what takes all data has nothing to draw it for."""
+    objective, corrector = section(tree, "objective"), section(tree, "corrector")
+    if objective.get("noise") != "fresh":
+        return
+    method = corrector.get("method", "none")
+    if method not in (*_STOCHASTIC, "none") and not (method == "gradient" and corrector.get("batch") is not None):
+        message = f"fresh is drawn for each minibatch, and the corrector {method} takes frozen noise; use primal_dual"
+        yield Finding(("objective", "noise"), message)
+    elif section(tree, "start", "equilibrate").get("newton_steps", 1) != 0:
+        message = "fresh has no Newton steps at the start; set start.equilibrate.newton_steps to 0"
+        yield Finding(("objective", "noise"), message)
 
 
 def _relaxing(tree: Tree) -> Iterator[Finding]:
@@ -110,5 +152,7 @@ NUMERICAL_CHECKS: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
     _response_for_process,
     _pull,
     _minibatches,
+    _means_of_epochs,
+    _fresh_noise,
     _relaxing,
 )

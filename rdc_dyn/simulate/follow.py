@@ -11,6 +11,7 @@ from rdc_dyn.dynamics import Curve, CurvePoint
 from rdc_dyn.linalg.base import decomposing
 from rdc_dyn.output.record import Event
 from rdc_dyn.simulate import events
+from rdc_dyn.simulate.dissipation import with_dissipation
 from rdc_dyn.simulate.problem import Point, Problem, Walk
 from rdc_dyn.status import NumericalFailure, Status
 
@@ -63,7 +64,7 @@ def follow(problem: Problem, point: Point) -> Iterator[Point | Event]:
         growth = 1.5 if there.iterations <= 3 else 1.0
         length = walk.length * min(growth, problem.step_size.nominal / max(new.step_size, 1e-12))
         walk = replace(walk, here=there, travel=move, index=new.morse_index, length=length)
-        point = replace(new, walk=walk)
+        point = with_dissipation(problem, point, replace(new, walk=walk))
         yield point
     yield events.end(end, Status.COMPLETED)
 

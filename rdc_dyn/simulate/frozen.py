@@ -10,12 +10,22 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from rdc_dyn.dynamics import Approach, CurvePoint, GeodesicTransfer, NoResponse, Response, Stability, StepSize
+from rdc_dyn.dynamics import (
+    Approach,
+    CurvePoint,
+    Estimate,
+    GeodesicTransfer,
+    Memory,
+    NoResponse,
+    Response,
+    Stability,
+    StepSize,
+)
 from rdc_dyn.linalg import Learned, Preconditioner, materialise
 from rdc_dyn.objective import Linearisation
 from rdc_dyn.simulate.aim import aimed
@@ -23,6 +33,7 @@ from rdc_dyn.simulate.follow import curve_of
 from rdc_dyn.simulate.problem import Point, Problem, Walk
 from rdc_dyn.status import DataError, Status
 
+_Part = TypeVar("_Part", Estimate, Memory)
 #: Fields of a response that are numbers, and those that are tensors.
 _NUMBERS = ("data_curvature", "iterations", "residual")
 _TENSORS = ("directions", "matrix", "forces", "functionals")
@@ -33,7 +44,13 @@ _SHAPES: dict[str, tuple[int | str, ...]] = {
     **dict.fromkeys(("directions", "before"), (3, "P")),
     **dict.fromkeys(("s", "y", "kernel"), ("any", "P")),
     **dict.fromkeys(("held_values", "frame"), ("any",)),
-    "matrix": (3, 3),
+    **dict.fromkeys(("matrix", "implicit", "explicit", "error"), (3, 3)),
+    "covariance": (6, 6),
+    "sizes": (6,),
+    **dict.fromkeys(("errors", "bias"), (3,)),
+    "losses": ("any", 3),
+    "squares": ("P",),
+    "gain": ("any", "any"),
     "tangent": ("P+3",),
     "value": (1,),
 }
@@ -67,7 +84,9 @@ def freeze(problem: Problem, point: Point) -> Frozen:
     response, process = point.response, problem.process
     tensors = {"theta": point.at.theta, "controls": point.at.controls, "held_values": point.held_values}
     tensors |= {f"response.{name}": getattr(response, name) for name in _TENSORS}
-    tensors |= _given({"response.before": response.before, "stability.vector": point.stability.vector})
+    optional = {"response.before": response.before, "response.error": response.error}
+    tensors |= _given(optional | {"stability.vector": point.stability.vector})
+    tensors |= _tensors("estimate", response.estimate) | _tensors("memory", point.memory)
     values: dict[str, Any] = {
         "time": point.time,
         "index": point.index,
@@ -82,6 +101,11 @@ def freeze(problem: Problem, point: Point) -> Frozen:
         "singularities": [_approach(each) for each in point.singularities],
         # Evaluated on demand and counted when it is: a point that had it must have it again.
         "mixed": "_mixed" in vars(point.at),
+        "notes": dict(point.notes),
+        "growth": point.growth,
+        "dissipation": [point.dissipation, point.dissipation_error],
+        "memory": _plain(point.memory),
+        "estimate": _plain(response.estimate),
         "work": asdict(problem.free_energy.work),
         "elapsed": clock.perf_counter() - problem.began,
         "start": problem.start.controls.tolist(),
@@ -133,7 +157,12 @@ def thaw(problem: Problem, frozen: Frozen) -> tuple[Problem, Point, float]:
     point = Point(
         time=values["time"],
         at=at,
-        response=Response(**parts, before=tensors.get("response.before")),
+        response=Response(
+            **parts,
+            before=tensors.get("response.before"),
+            error=tensors.get("response.error"),
+            estimate=_found("estimate", Estimate, tensors, values),
+        ),
         step_size=values["step_size"],
         first_step=values["first_step"],
         held_values=tensors["held_values"],
@@ -144,6 +173,11 @@ def thaw(problem: Problem, frozen: Frozen) -> tuple[Problem, Point, float]:
         morse_index=values["morse_index"],
         trace=tuple(values["trace"]),
         size=None if values["size"] is None else StepSize(**values["size"]),
+        memory=_found("memory", Memory, tensors, values),
+        notes=values["notes"],
+        growth=values["growth"],
+        dissipation=values["dissipation"][0],
+        dissipation_error=values["dissipation"][1],
     )
     if "walk" in values:
         here = CurvePoint(at, materialise(at), tensors["walk.tangent"], 0)
@@ -157,6 +191,29 @@ def thaw(problem: Problem, frozen: Frozen) -> tuple[Problem, Point, float]:
 
 def _given(tensors: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+
+def _tensors(name: str, part: Estimate | Memory | None) -> dict[str, Tensor]:
+    """The tensors of a part that is kept field by field."""
+    if part is None:
+        return {}
+    found = {f"{name}.{f.name}": getattr(part, f.name) for f in fields(part)}
+    return {key: value for key, value in found.items() if isinstance(value, Tensor)}
+
+
+def _plain(part: Estimate | Memory | None) -> dict[str, float] | None:
+    """Its numbers."""
+    if part is None:
+        return None
+    return {f.name: getattr(part, f.name) for f in fields(part) if not isinstance(getattr(part, f.name), Tensor)}
+
+
+def _found(name: str, kind: type[_Part], tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> _Part | None:
+    """The part again."""
+    if values[name] is None:
+        return None
+    mine: dict[str, Any] = {k.partition(".")[2]: t for k, t in tensors.items() if k.startswith(f"{name}.")}
+    return kind(**mine, **values[name])
 
 
 def _approach(approach: Approach) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from rdc_dyn.dynamics import StepSize
 from rdc_dyn.output.record import Event
 from rdc_dyn.simulate import events
 from rdc_dyn.simulate.aim import aim
+from rdc_dyn.simulate.dissipation import with_dissipation
 from rdc_dyn.simulate.follow import follow
 from rdc_dyn.simulate.problem import Point, Problem, Watch
 from rdc_dyn.simulate.start import start
@@ -89,8 +90,8 @@ def simulate(problem: Problem, watch: Watch | None = None, resumed: Point | None
                 yield events.end(point.time, failed.status, failed.detail)
                 return
             yield events.relaxed(new)
-        size = size.accepted()
-        point = replace(new, size=size)
+        size = size.accepted(new.growth)
+        point = with_dissipation(problem, point, replace(new, size=size))
         if point.trace:
             yield events.equilibrated(point)
         yield point

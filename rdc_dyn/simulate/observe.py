@@ -55,9 +55,19 @@ def to_record(problem: Problem, point: Point, *, stability: bool = False) -> Rec
         "corrector_iterations": float(work.corrector_iterations),
         "preconditioner_builds": float(sum(each.builds for each in problem.preconditioners)),
         "preconditioner_products": float(sum(each.products for each in problem.preconditioners)),
+        "dissipation": point.dissipation,
+        "dissipation_error": point.dissipation_error,
         "wall_time": clock.perf_counter() - problem.began,
+        **point.notes,
     }
-    return Record(point.time, values, tuple(tuple(row) for row in point.response.matrix.tolist()))
+    if point.response.estimate is not None:
+        values["secant_surprise"] = point.response.estimate.surprise
+    error = point.response.error
+    return Record(point.time, values, _rows(point.response.matrix), None if error is None else _rows(error))
+
+
+def _rows(matrix: torch.Tensor) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in matrix.tolist())
 
 
 @decomposing()

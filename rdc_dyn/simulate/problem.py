@@ -14,8 +14,10 @@ from rdc_dyn.dynamics import (
     Corrector,
     Curve,
     CurvePoint,
+    Departure,
     Integrator,
     Known,
+    Memory,
     Minimiser,
     Monitor,
     Process,
@@ -131,6 +133,11 @@ class Point:
         trace: J in the course of the correction that led here, where the corrector reports it.
         size: How long the next segment is to be; None for the problem's own first.
         walk: Where the path stands on the curve that it follows; None where it is a graph over the clock.
+        memory: What minibatches have taught the corrector by now; None where it keeps nothing.
+        notes: What the correction that led here says of itself, for the record, by name.
+        growth: How much longer the next step may be, where the corrector has judged that.
+        dissipation: ∫ D dλ + C dγ + ∂_tF dt − (F − F₀) from the start to here, in nats.
+        dissipation_error: What of that may be due to quadrature and noise, in nats.
     """
 
     time: float
@@ -147,6 +154,16 @@ class Point:
     trace: tuple[float, ...] = ()
     size: StepSize | None = None
     walk: Walk | None = None
+    memory: Memory | None = None
+    notes: Mapping[str, float] = field(default_factory=dict)
+    growth: float | None = None
+    dissipation: float = 0.0
+    dissipation_error: float = 0.0
+
+    @property
+    def departure(self) -> Departure:
+        """The point as the beginning of a step, for the corrector."""
+        return Departure(self.at.controls, self.at.forces, self.memory, self.notes)
 
     @property
     def state(self) -> State:

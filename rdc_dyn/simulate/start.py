@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 
-from rdc_dyn.dynamics import State
+from rdc_dyn.dynamics import Correction, PrimalDual, State
 from rdc_dyn.dynamics.gradient import stream
 from rdc_dyn.linalg.base import all_finite, decomposing
 from rdc_dyn.objective import Linearisation
 from rdc_dyn.simulate.problem import Point, Problem, Watch
-from rdc_dyn.simulate.step import respond, watched
+from rdc_dyn.simulate.step import watched
 from rdc_dyn.status import NumericalFailure, Status
 
 
@@ -33,9 +34,25 @@ def start(problem: Problem, watch: Watch | None) -> Point:
     problem.free_energy.require_deterministic(problem.start.theta, problem.start.controls)
     theta, controls = adam(problem, watch), problem.start.controls
     at = _equilibrium(problem, State(theta, controls), watch)
+    correction = _averaged(problem, at)
+    at = at if correction is None or correction.at is None else correction.at
     held = problem.weights(at.functionals) @ at.functionals
-    point = Point(problem.process.span[0], at, respond(problem, at, None), 0.0, None, held, 0)
+    noise = None if correction is None else correction.noise
+    response = problem.response.at_point(problem.free_energy, at, None, noise)
+    point = Point(problem.process.span[0], at, response, 0.0, None, held, 0)
+    if correction is not None:
+        point = replace(point, memory=correction.memory, notes=correction.notes)
     return watched(problem, point, None)
+
+
+def _averaged(problem: Problem, at: Linearisation) -> Correction | None:
+    """The start of a corrector that records means of epochs: such a mean at the first multipliers, with its memory."""
+    if not isinstance(problem.corrector, PrimalDual):
+        return None
+    correction = problem.corrector.correct(problem.free_energy, State(at.theta, at.controls), None)
+    if correction.at is None or correction.failure is not None:
+        raise NumericalFailure(correction.failure or Status.NON_FINITE, correction.detail)
+    return correction
 
 
 def _equilibrium(problem: Problem, state: State, watch: Watch | None) -> Linearisation:

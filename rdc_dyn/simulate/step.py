@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from rdc_dyn.dynamics import (
     Approach,
     Constraint,
     Known,
     Minimum,
+    PrimalDual,
     Response,
     State,
     VectorField,
@@ -166,14 +168,15 @@ def _nearer(problem: Problem, point: Point, minimum: Minimum, share: float) -> S
 def _correct(
     problem: Problem, point: Point, state: State, target: float, first_step: float | None, *, same_branch: bool = True
 ) -> Point:
-    state.require_bounds()
+    if not isinstance(problem.corrector, PrimalDual):  # which bounds what M foresees for the free multipliers itself
+        state.require_bounds()
     known = point.towards(target) if same_branch else Known(point.state, point.response)
     constraint = _constraint(problem, point, known.expected if problem.response.tangent else None)
-    correction = problem.corrector.correct(problem.free_energy, state, constraint)
+    correction = problem.corrector.correct(problem.free_energy, state, constraint, point.departure)
     problem.free_energy.work.corrector_iterations += correction.iterations
     if correction.at is None or correction.failure is not None:
         raise NumericalFailure(correction.failure or Status.NON_FINITE, correction.detail)
-    response = respond(problem, correction.at, known)
+    response = problem.response.at_point(problem.free_energy, correction.at, known, correction.noise)
     return Point(
         target,
         correction.at,
@@ -183,6 +186,9 @@ def _correct(
         point.held_values,
         point.index + 1,
         trace=correction.trace,
+        memory=correction.memory,
+        notes=correction.notes,
+        growth=correction.growth,
     )
 
 
@@ -192,7 +198,24 @@ def _constraint(problem: Problem, point: Point, expected: Rows | None) -> Constr
         return None
     weights = problem.weights(point.held_values)
     directions = problem.process.free_directions(point.here)
-    return Constraint(weights, point.held_values, directions, None if expected is None else directions @ expected)
+    responses = None if expected is None else directions @ expected
+    slopes = weights @ point.response.matrix @ directions.T
+    # The first M is a guess, which the first step is to better; of two functionals no single slope decides.
+    if point.response.error is not None and point.index and len(slopes) == 1:
+        errors = weights.square() @ point.response.error.square() @ directions.square().T
+        _require_known(slopes, errors.sqrt())
+    return Constraint(weights, point.held_values, directions, responses, slopes)
+
+
+def _require_known(slopes: Tensor, errors: Tensor) -> None:
+    """What the free multipliers do to what is held must be known by its sign at least.
+
+    Raises:
+        NumericalFailure: DEGENERATE_CONSTRAINT where a functional has no slope beyond its standard error.
+    """
+    if not bool((slopes.abs() > errors).any(1).all()):
+        pairs = ", ".join(f"{value:.3g} +- {error:.2g}" for value, error in zip(slopes.flatten(), errors.flatten()))
+        raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, f"the slope of what is held is {pairs}")
 
 
 def _same_branch(before: Point, predicted: State, after: Point) -> None:

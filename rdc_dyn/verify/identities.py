@@ -20,6 +20,8 @@ _SOLVED = {"float64": 1e-5, "float32": 1e-2}
 _ROUNDING = {"float64": 1e-10, "float32": 1e-4}
 #: nat by which a corrector may leave what it holds, a little more than it promises.
 _HELD = {"float64": 1e-9, "float32": 1e-4}
+#: Correctors that return to the surface, or to its means.
+_CORRECTING = ("newton_krylov", "variance_reduced", "primal_dual")
 _NEVER_NAN = ("lam", "gamma", "rate", "distortion", "classification_loss", "free_energy", "weight_penalty")
 
 
@@ -69,11 +71,21 @@ def laws(trajectory: xr.Dataset) -> Iterator[Finding]:
     yield Finding.bounded("∂F/∂λ = D, ∂F/∂γ = C", closure, _QUADRATURE, approximate or _jumps(trajectory))
     first = identities.first_law_residual(trajectory).values / scale
     yield Finding.bounded("dR = −λdD − γdC − dΩ + ∂_tF dt", first, _QUADRATURE, approximate or _jumps(trajectory))
+    if "dissipation" in plain:
+        yield _dissipation(plain, str(attributes["scenario"]))
     held = plain["constraint_residual"].values if "constraint_residual" in plain else np.array([np.nan])
     yield Finding.bounded("what is held", held, _HELD[dtype], _holds(attributes))
     if "kind: geodesic_transfer" in str(attributes["scenario"]):
         straight = np.array([identities.geodesic_straightness(trajectory)])
         yield Finding.bounded("(R, D) on a line", straight, 1e-6 if dtype == "float64" else 1e-2, _holds(attributes))
+
+
+def _dissipation(plain: xr.Dataset, scenario: str) -> Finding:
+    """θ may lose free energy on the way and never gain it, beyond three standard errors."""
+    error = plain["dissipation_error"].values if "dissipation_error" in plain else np.zeros(plain.sizes["time"])
+    missing = np.maximum(-plain["dissipation"].values - 3 * error, 0.0)
+    judged = "" if any(f"method: {name}" in scenario for name in _CORRECTING) else "no corrector returns to the surface"
+    return Finding.bounded("dissipation ≥ 0", missing, 0.0, judged)
 
 
 def _concave(trajectory: xr.Dataset, bound: float, judged: str) -> Finding:
@@ -104,5 +116,7 @@ def _jumps(trajectory: xr.Dataset) -> str:
 def _holds(attributes: dict[Any, Any]) -> str:
     """Why what is held need not be held: only the bordered corrector promises it."""
     text = str(attributes["scenario"])
+    if "method: primal_dual" in text:
+        return "means of epochs hold it to corrector.tolerance"
     held = "method: newton_krylov" in text and "hold_constraint: false" not in text
     return "" if held else "no corrector holds it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("products", "memory", "two_processes", "loop_overhead", "sweep", "digits_vae")
+NAMES = ("products", "memory", "two_processes", "loop_overhead", "sweep", "digits_vae", "updates")
 
 
 def main(*names: str) -> int:

@@ -108,7 +108,9 @@ class Failing:
 
     tolerance = 1e-8
 
-    def correct(self, free_energy: FreeEnergy, state: object, constraint: object) -> Correction:
+    def correct(
+        self, free_energy: FreeEnergy, state: object, constraint: object, departure: object = None
+    ) -> Correction:
         return Correction(state, None, 3, Status.CORRECTOR_DIVERGED, "no")  # type: ignore[arg-type]
 
 

@@ -8,7 +8,7 @@ import itertools
 import pytest
 import torch
 
-from rdc_dyn.dynamics import Constraint, Correction, Integrator, IsoFunctional, Minimum, State
+from rdc_dyn.dynamics import Constraint, Correction, Departure, Integrator, IsoFunctional, Minimum, State
 from rdc_dyn.dynamics.newton_krylov import NewtonKrylov
 from rdc_dyn.linalg import Dense
 from rdc_dyn.objective import FreeEnergy
@@ -56,7 +56,13 @@ class _MeetsAnEnd(NewtonKrylov):
 
     states: list[State] = dataclasses.field(default_factory=list)
 
-    def correct(self, free_energy: FreeEnergy, state: State, constraint: Constraint | None) -> Correction:
+    def correct(
+        self,
+        free_energy: FreeEnergy,
+        state: State,
+        constraint: Constraint | None,
+        departure: Departure | None = None,
+    ) -> Correction:
         self.states.append(state)
         if len(self.states) == 1:
             return Correction(state, None, 1, Status.INDEFINITE, "on the way")

@@ -90,7 +90,7 @@ def test_held_out_data_are_seen_by_nothing_else(name: str, coupled: bool) -> Non
     numbers = with_them.diagnostics(theta, *c.tolist())
     trained = {key: value for key, value in numbers.items() if not key.startswith("validation")}
     assert trained == without.diagnostics(theta, *c.tolist())
-    assert len(numbers) == len(trained) + 6
+    assert len(numbers) == len(trained) + 8
 
 
 @pytest.mark.parametrize("coupled", [False, True])

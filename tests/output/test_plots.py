@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rdc_dyn.output import plots
+from rdc_dyn.output.dataset import to_dataset
 from rdc_dyn.output.plots import new_figure, save_figure, style, styles
 from rdc_dyn.output.record import FUNCTIONALS
 from rdc_dyn.status import DataError, UserError
 from tests.output.figures import clipped, offsets, unlabelled
 from tests.output.paths import grid, jumping, smooth
-from tests.tiny import trajectory
+from tests.tiny import ATTRIBUTES, record, trajectory
 
 _PLOTS = (
     plots.plot_path,
@@ -167,5 +168,29 @@ def test_save(tmp_path: Path, ending: str) -> None:
 
 def test_from_the_accessor() -> None:
     run = trajectory()
-    for name in ("plot", "plot_path", "plot_multipliers", "plot_losses", "plot_residuals", "plot_surface3d"):
+    for name in (
+        "plot",
+        "plot_path",
+        "plot_multipliers",
+        "plot_losses",
+        "plot_residuals",
+        "plot_dissipation",
+        "plot_surface3d",
+    ):
         assert isinstance(getattr(run.rdc, name)(), Figure), name
+
+
+def test_dissipation_is_drawn_with_its_error_beside_ageing_and_accuracies() -> None:
+    extra = {"dissipation_error": 0.1, "ageing": 0.2, "code_accuracy": 0.9, "validation_accuracy": 0.8}
+    records = [record(0.1 * i, dissipation=0.3 * i, **extra) for i in range(4)]
+    lost, ageing, accuracy = plots.plot_dissipation(to_dataset(records, ATTRIBUTES)).axes
+    assert _xy(lost.lines[0])[:, 1].tolist() == pytest.approx([0.0, 0.3, 0.6, 0.9])
+    band = np.asarray(lost.collections[0].get_paths()[0].vertices)
+    assert band[:, 1].min() == pytest.approx(-0.1) and band[:, 1].max() == pytest.approx(1.0)
+    assert _xy(ageing.lines[0])[:, 1].tolist() == [0.2] * 4
+    legend = accuracy.get_legend()
+    assert legend is not None
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["code accuracy", "accuracy", "validation accuracy"]
+    empty = plots.plot_dissipation(to_dataset([record(0.1 * i) for i in range(3)], ATTRIBUTES)).axes
+    assert [text.get_text() for text in empty[1].texts] == ["none"]

@@ -41,6 +41,24 @@ def _stopped_at_every_point(tree: dict[str, Any], run: Path, times: int = 10_000
 
 
 _FOLLOWED = linear_gaussian(process={"path": {"lam": 0.1, "gamma": 0.1}, "span": [0.0, 1.0]}, output={"every": 2})
+
+
+def _means(corrector: dict[str, Any]) -> dict[str, Any]:
+    """Means of epochs of minibatches with fresh noise, C held."""
+    networks = {
+        "encoder": {"kind": "mlp", "hidden": [4], "latent_dim": 2},
+        "decoder": {"kind": "mlp", "hidden": [4], "likelihood": "gaussian", "variance": 0.1},
+    }
+    start = {"lam": 0.5, "gamma": 2.0, "equilibrate": {"adam_steps": 300, "newton_steps": 0, "tolerance": 100.0}}
+    return images(output={"checkpoint_every": 2}, integrator={"step_size": 0.05}) | {
+        "objective": {"kind": "amortised", **networks, "noise": "fresh", "samples": 2},
+        "start": start,
+        "process": {"kind": "iso_classification", "clock": "lam", "span": [0.5, 0.6]},
+        "response": {"kind": "secant_filter"},
+        "corrector": {"batch": 16, "updates": 8, "learning_rate": 3e-3, **corrector},
+    }
+
+
 KINDS: dict[str, dict[str, Any]] = {
     **SCENARIOS,
     "warned, finite alphabet": images(integrator={"step_size": 0.05}, output={"checkpoint_every": 2}),
@@ -68,6 +86,8 @@ KINDS: dict[str, dict[str, Any]] = {
         corrector={"method": "variance_reduced", "batch": 12, "steps": 4, "epochs": 60, "tolerance": 1e-4},
         integrator={"step_size": 0.05},
     ),
+    "primal dual": _means({"method": "primal_dual", "tolerance": 0.05, "dissipation": 1.0, "updates": 60}),
+    "geco": _means({"method": "geco"}),
     "one method per segment": linear_gaussian(integrator={"method": "dopri8", "rtol": 1e-7}),
     "float32": linear_gaussian(dtype="float32", response={"solver": {"method": "cg"}}),
 }

@@ -37,6 +37,10 @@ corrector: {CORRECTOR}
 """
 
 
+FRESH = TEXT.replace("kind: amortised", "kind: amortised\n  noise: fresh")
+_MEANS = {"corrector": "method: primal_dual", "response": "kind: secant_filter"}
+
+
 def scenario(
     text: str = TEXT,
     *,
@@ -67,6 +71,17 @@ def test_what_fits_together(response: str, corrector: str) -> None:
         "kind: iso_classification,", "kind: prescribed, path: {lam: 1.0, gamma: 4.0},"
     )
     loads(prescribed)
+
+
+@pytest.mark.parametrize("response", ["kind: secant_filter", "kind: linear_response"])
+@pytest.mark.parametrize(
+    ("corrector", "process"),
+    [("method: primal_dual", "clock: multipliers"), ("method: geco", "clock: lam"), ("method: nupi", "clock: lam")],
+)
+def test_means_of_epochs_fit_together_with(response: str, corrector: str, process: str) -> None:
+    text = scenario(FRESH, response=response, corrector=corrector, process=process, equilibrate="newton_steps: 0")
+    loaded = loads(text)
+    assert loads(dump(loaded)) == loaded
 
 
 def test_a_response_without_a_kind_is_the_linear_one() -> None:
@@ -126,6 +141,16 @@ CASES: list[tuple[str, dict[str, str], str, str]] = [
     (GAUSSIAN, {"corrector": "method: gradient, batch: 8"}, "corrector.batch", "has no data to draw from"),
     (GAUSSIAN, {"equilibrate": "batch: 8"}, "start.equilibrate.batch", "has no data to draw from"),
     (GAUSSIAN, {"corrector": "method: variance_reduced"}, "corrector.method", "has no data"),
+    (GAUSSIAN, _MEANS, "corrector.method", "has no data"),
+    (TEXT, {"corrector": "method: primal_dual"}, "response.kind", "use secant_filter"),
+    (TEXT, {**_MEANS, "process": "on_fold: relax"}, "process.on_fold", "primal_dual has means of epochs; use stop"),
+    (TEXT, {**_MEANS, "corrector": "method: geco"}, "corrector.method", "gamma alone must be free: process.clock: lam"),
+    (TEXT, {**_MEANS, "corrector": "method: primal_dual, batch: 0"}, "corrector.batch", "must be >= 1, got 0"),
+    (TEXT, {**_MEANS, "corrector": "method: primal_dual, rate: 1"}, "corrector.rate", "only of: geco"),
+    (TEXT, {**_MEANS, "corrector": "method: primaldual"}, "corrector.method", "did you mean 'primal_dual'"),
+    (FRESH, {"corrector": "method: newton_krylov"}, "objective.noise", "newton_krylov takes frozen noise"),
+    (FRESH, {"corrector": "method: gradient"}, "objective.noise", "gradient takes frozen noise; use primal_dual"),
+    (FRESH, _MEANS, "objective.noise", "set start.equilibrate.newton_steps to 0"),
 ]
 
 

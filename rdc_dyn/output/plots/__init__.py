@@ -1,5 +1,6 @@
 """Figures of trajectories, a module each; they need no display."""
 
+from rdc_dyn.output.plots.dissipation import plot_dissipation
 from rdc_dyn.output.plots.losses import plot_losses
 from rdc_dyn.output.plots.multipliers import plot_multipliers
 from rdc_dyn.output.plots.path import plot_path
@@ -12,6 +13,7 @@ __all__ = [
     "LABELS",
     "Style",
     "new_figure",
+    "plot_dissipation",
     "plot_free_energy_surface",
     "plot_losses",
     "plot_multipliers",

@@ -7,15 +7,16 @@ import xarray as xr
 
 from rdc_dyn.output.events import EVENTS, events
 from rdc_dyn.output.identities import geodesic_straightness
-from rdc_dyn.output.plots import plot_losses, plot_residuals, plot_surface3d, plot_trajectory
+from rdc_dyn.output.plots import plot_dissipation, plot_losses, plot_residuals, plot_surface3d, plot_trajectory
 from rdc_dyn.output.report.numbers import gradient_equivalents, last, provenance_rows, worst
 from rdc_dyn.output.report.page import Section, figure, page, paragraph, table, verbatim
 from rdc_dyn.status import DataError
 
 _SUMMARY = ("time", "lam", "gamma", "data_position", "rate", "distortion", "classification_loss", "weight_penalty",
-            "free_energy", "accuracy", "validation_distortion", "validation_classification_loss",
-            "validation_accuracy", "validation_target_classification_loss", "validation_target_accuracy",
-            "smallest_eigenvalue")  # fmt: skip
+            "free_energy", "accuracy", "code_accuracy", "validation_distortion", "validation_classification_loss",
+            "validation_accuracy", "validation_code_accuracy", "validation_target_classification_loss",
+            "validation_target_accuracy", "validation_target_code_accuracy",
+            "smallest_eigenvalue", "dissipation", "dissipation_error", "ageing", "gradient_noise")  # fmt: skip
 _COST = ("gradient_evaluations", "hessian_vector_products", "vector_field_evaluations", "krylov_iterations",
          "corrector_iterations", "wall_time")  # fmt: skip
 #: A table of events stops after so many; the trajectory has them all.
@@ -81,14 +82,16 @@ def _cost(trajectory: xr.Dataset) -> str:
 
 
 def _figures(trajectory: xr.Dataset) -> str:
-    return "\n".join(
-        [
-            figure(plot_trajectory(trajectory), "Path, multipliers, losses and residuals."),
-            figure(plot_losses(trajectory), "Rate, distortion and classification loss over the process clock."),
-            figure(plot_residuals(trajectory), "Residuals over the process clock; zero is drawn at 1e-17."),
-            figure(plot_surface3d(trajectory), "The path in (R, D, C); the ring is its start."),
-        ]
-    )
+    drawn = [
+        figure(plot_trajectory(trajectory), "Path, multipliers, losses and residuals."),
+        figure(plot_losses(trajectory), "Rate, distortion and classification loss over the process clock."),
+        figure(plot_residuals(trajectory), "Residuals over the process clock; zero is drawn at 1e-17."),
+        figure(plot_surface3d(trajectory), "The path in (R, D, C); the ring is its start."),
+    ]
+    if "dissipation" in trajectory:
+        text = "What the path loses, with its error; what its points still lose in an epoch; accuracies."
+        drawn.append(figure(plot_dissipation(trajectory), text))
+    return "\n".join(drawn)
 
 
 def _events(trajectory: xr.Dataset) -> str:

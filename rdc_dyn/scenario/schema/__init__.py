@@ -37,11 +37,14 @@ from rdc_dyn.scenario.schema.numerics import (
     Corrector,
     Dense,
     FixedStep,
+    Geco,
     Gradient,
     Integrator,
     Minres,
     NewtonKrylov,
     NoCorrector,
+    NuPi,
+    PrimalDual,
     Solver,
     VarianceReduced,
 )
@@ -66,7 +69,14 @@ from rdc_dyn.scenario.schema.process import (
     Start,
     Toward,
 )
-from rdc_dyn.scenario.schema.response import FiniteDifference, LinearResponse, NoResponse, Response, Secant
+from rdc_dyn.scenario.schema.response import (
+    FiniteDifference,
+    LinearResponse,
+    NoResponse,
+    Response,
+    Secant,
+    SecantFilter,
+)
 from rdc_dyn.scenario.schema.scenario import Output, Scenario
 
 __all__ = [
@@ -93,6 +103,7 @@ __all__ = [
     "FiniteDifference",
     "FiniteLatent",
     "FixedStep",
+    "Geco",
     "GeodesicTransfer",
     "Gradient",
     "Held",
@@ -119,14 +130,17 @@ __all__ = [
     "NoCorrector",
     "NoResponse",
     "Npz",
+    "NuPi",
     "Objective",
     "Output",
     "Prescribed",
+    "PrimalDual",
     "Process",
     "ResNet18Encoder",
     "Response",
     "Scenario",
     "Secant",
+    "SecantFilter",
     "Section",
     "Solver",
     "Start",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.schema.base import Count, NonNegative, Positive, Section
+from rdc_dyn.scenario.schema.base import Count, NonNegative, Positive, Section, UnitInterval
 
 FIXED_METHODS = ("euler", "midpoint", "heun2", "heun3", "rk4")
 ADAPTIVE_METHODS = ("adaptive_heun", "fehlberg2", "bosh3", "dopri5", "dopri8")
@@ -155,4 +155,42 @@ class NewtonKrylov(Section):
     baumgarte: NonNegative | None = Field(default=None, description=_BAUMGARTE + "; only without hold_constraint")
 
 
-Corrector = Annotated[NoCorrector | Gradient | VarianceReduced | NewtonKrylov, Field(discriminator="method")]
+class _Stochastic(Section):
+    batch: Count = Field(default=250, description="data in a minibatch, of the largest part; epochs are reshuffled")
+    learning_rate: Positive = Field(default=1e-3, description="Adam's, constant; recorded are means over whole epochs")
+    updates: Count = Field(
+        default=240, description="least updates, in whole epochs, in which the multipliers go to the step's end"
+    )
+    epochs: Count = Field(default=8, description="most averaged epochs; a step that needs more fails and is halved")
+
+
+class PrimalDual(_Stochastic):
+    """Minibatch updates while feedback on the free multipliers holds what the process holds; for large networks."""
+
+    method: Literal["primal_dual"]
+    tolerance: Positive = Field(default=5e-3, description="on what is held, relative; polishing removes what is left")
+    dissipation: Positive = Field(
+        default=1e-2, description="share of a step's work that theta may still lose in the last epoch"
+    )
+
+
+class Geco(_Stochastic):
+    """The rule of GECO for comparison: gamma grows by the exponential of a moving average of the deviation."""
+
+    method: Literal["geco"]
+    smoothing: UnitInterval = Field(default=0.99, description="of the moving average")
+    rate: Positive = Field(default=1.0, description="of log gamma, per update and per relative deviation")
+
+
+class NuPi(_Stochastic):
+    """nuPI for comparison: proportional and integral feedback with gains that the user tunes."""
+
+    method: Literal["nupi"]
+    proportional: NonNegative = Field(default=1.0, description="gain, in units of gamma / what is held")
+    integral: NonNegative = Field(default=0.01, description="gain per update, in the same units")
+    smoothing: UnitInterval = Field(default=0.9, description="nu, of the average that the proportional part answers to")
+
+
+Corrector = Annotated[
+    NoCorrector | Gradient | VarianceReduced | NewtonKrylov | PrimalDual | Geco | NuPi, Field(discriminator="method")
+]

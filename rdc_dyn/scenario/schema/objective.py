@@ -24,6 +24,11 @@ class _Variational(Section):
     decoder: Decoder
     classifier: Classifier = LinearClassifier()
     samples: Count = Field(default=8, description="frozen scrambled-Sobol samples of z per datum")
+    noise: Literal["frozen", "fresh"] = Field(
+        default="frozen",
+        description="frozen: fixed Sobol samples, so that J is a function; fresh: each minibatch draws its own; J is "
+        "an average over noise then, and what is evaluated on all data takes Sobol samples that no update sees",
+    )
     weight_prior_precision: NonNegative = Field(
         default=1e-2, description="rho of the weight prior rho/2 |theta|^2 in J"
     )

@@ -38,6 +38,13 @@ class Secant(Section):
     solver: Solver = Field(default=Cg(method="cg"), description=f"{_SOLVER}; and of start: linear_response")
 
 
+class SecantFilter(Section):
+    """Secants of averaged points, filtered; M with its standard error, for correctors on minibatches."""
+
+    kind: Literal["secant_filter"]
+    solver: Solver = Field(default=Cg(method="cg"), description=_SOLVER)
+
+
 class FiniteDifference(Section):
     """The paper's (31): equilibrate again at lam + delta and at gamma + delta by the corrector, and difference."""
 
@@ -73,5 +80,7 @@ def _named(value: Any) -> Any:
 
 
 Response = Annotated[
-    LinearResponse | Secant | FiniteDifference | NoResponse, Field(discriminator="kind"), BeforeValidator(_named)
+    LinearResponse | Secant | SecantFilter | FiniteDifference | NoResponse,
+    Field(discriminator="kind"),
+    BeforeValidator(_named),
 ]

@@ -1,0 +1,108 @@
+# %% [markdown]
+# # What a corrector on minibatches holds
+#
+# For each run: how far C leaves its first value, how far from equilibrium its points are beside the noise of a mean
+# over all data, how far the accuracy of one sampled code moves, and what share of its work the path has dissipated.
+# Reads a sweep over start.gamma, over corrector.method, or over anything else.
+#
+#     rdc-dyn sweep scenarios/paper/fig2_mnist_primal_dual_cpu.yaml -o sweeps/fig2_primal_dual
+#     python analysis/held_by_minibatches.py sweeps/fig2_primal_dual held.png held.md
+
+# %%
+import argparse
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import ways
+import xarray as xr
+
+import rdc_dyn
+
+parser = argparse.ArgumentParser(description="What a corrector on minibatches holds")
+parser.add_argument("runs", type=Path, help="a sweep, or a folder of runs")
+parser.add_argument("figure", type=Path)
+parser.add_argument("table", type=Path, nargs="?")
+given = parser.parse_args()
+
+
+# %%
+def named(folder: Path) -> dict[str, xr.Dataset]:
+    """All runs of a sweep that have two points, by what was swept."""
+    found = {}
+    for directory in sorted((folder / "runs" if (folder / "runs").is_dir() else folder).iterdir()):
+        if (directory / "scenario.yaml").is_file():
+            ds = rdc_dyn.open_run(directory)
+            if ds.sizes["time"] > 1:
+                found[name_of(ds, directory)] = ds
+    return dict(sorted(found.items()))
+
+
+def name_of(ds: xr.Dataset, directory: Path) -> str:
+    """Where the run starts and what corrects it."""
+    scenario = ways.scenario(ds)
+    seed = f", seed {scenario['seed']}" if scenario["seed"] else ""
+    return f"γ₀ = {float(ds.gamma[0]):.4g}, {scenario['corrector']['method']}{seed}"
+
+
+runs = named(given.runs)
+if not runs:
+    parser.exit(4, f"{given.runs}: no run of at least two points\n")
+
+# %% [markdown]
+# ## The table
+# ‖∇J‖ beside σ/√N says whether a point can be told from an equilibrium with these data at all. Dissipation is what
+# F − F₀ lacks against the work; ageing is what a last epoch still loses at fixed multipliers.
+
+# %%
+CODES = ("code_accuracy", "validation_code_accuracy")
+rows = ["| run | status | points | cost of the path | max abs(C − C₀)/C₀ | max ‖∇J‖ | max ‖∇J‖ / (σ/√N) "
+        "| range of code accuracy | on held-out data | dissipation / work | γ, R, D at the end |",
+        "|---|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+for name, ds in runs.items():
+    held = float(abs(ds.classification_loss / ds.classification_loss[0] - 1).max())
+    residual = float(ds.equilibrium_residual.max())
+    noise = float((ds.equilibrium_residual / ds.gradient_noise).max()) if "gradient_noise" in ds else np.nan
+    spread = [f"{100 * np.ptp(ds[code].values):.2f} points" if code in ds else "" for code in CODES]
+    work = float(ds.free_energy[-1] - ds.free_energy[0] + ds.dissipation[-1])
+    share = f"{float(ds.dissipation[-1]) / abs(work):.2%} ± {float(ds.dissipation_error[-1]) / abs(work):.2%}"
+    cost = float(np.ptp(ds.gradient_evaluations.values) + np.ptp(ds.hessian_vector_products.values))
+    end = ", ".join(f"{float(ds[variable][-1]):.5g}" for variable in ("gamma", "rate", "distortion"))
+    rows.append(
+        f"| {name} | {ds.attrs['status']} | {ds.sizes['time']} | {cost:.1f} | {held:.2e} | {residual:.2f} "
+        f"| {noise:.2f} | {spread[0]} | {spread[1]} | {share} | {end} |"
+    )
+text = "\n".join(rows) + "\n"
+print(text)
+if given.table is not None:
+    given.table.write_text(text, encoding="utf-8")
+
+# %% [markdown]
+# ## The figure
+
+# %%
+figure, axes = plt.subplots(2, 3, figsize=(14.0, 7.6), layout="constrained")
+for number, (name, ds) in enumerate(runs.items()):
+    line = {"color": f"C{number}", "marker": "osD^v<>"[number % 7], "markersize": 3.5, "linewidth": 1.2}
+    axes[0, 0].plot(ds.time, 100 * (ds.classification_loss / ds.classification_loss[0] - 1), label=name, **line)
+    axes[0, 1].plot(ds.time, ds.gamma, **line)
+    axes[0, 2].plot(ds.rate, ds.distortion, **line)
+    axes[1, 0].plot(ds.time, ds.equilibrium_residual, **line)
+    if "gradient_noise" in ds:
+        axes[1, 0].plot(ds.time, ds.gradient_noise, color=line["color"], linewidth=0.8, linestyle=":")
+    axes[1, 1].plot(ds.time, ds.dissipation, **line)
+    for code, dashes in zip(CODES, ("-", "--")):
+        if code in ds:
+            axes[1, 2].plot(ds.time, ds[code], **{**line, "linestyle": dashes})
+axes[0, 0].axhspan(-0.5, 0.5, color="0.9", zorder=0)
+axes[0, 0].set(ylabel="$C/C_0 - 1$ (%)", title="What is held")
+axes[0, 1].set(ylabel=r"multiplier $\gamma$", title="The multiplier that holds it")
+axes[0, 2].set(xlabel="rate $R$ (nat)", ylabel="distortion $D$ (nat)", title="The path")
+axes[1, 0].set(ylabel=r"$\|\nabla J\|$ (nat)", title=r"Distance from equilibrium; dotted $\sigma_g/\sqrt{N}$")
+axes[1, 1].set(ylabel="dissipation (nat)", title="Free energy lost on the way")
+axes[1, 2].set(ylabel="accuracy of one code", title="Code accuracy; dashed on held-out data")
+for panel in axes.flat:
+    if not panel.get_xlabel():
+        panel.set_xlabel("process clock $s$")
+axes[0, 0].legend(fontsize=8)
+figure.savefig(given.figure, dpi=110)

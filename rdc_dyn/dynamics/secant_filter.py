@@ -1,0 +1,185 @@
+"""Δ(D, C, ∂_tF) = (E + X) Δc + noise: M of averaged points by a Kalman filter over the path's own steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rdc_dyn.dynamics.response import Estimate, Known, Response, extrapolated, finite
+from rdc_dyn.dynamics.secant import concave, relative_scale
+from rdc_dyn.dynamics.state import State
+from rdc_dyn.objective.base import OverData, terms_of
+from rdc_dyn.objective.free_energy import FreeEnergy
+from rdc_dyn.objective.graph import Controls, control_hessian
+from rdc_dyn.objective.linearisation import Linearisation
+
+#: Entries of the symmetric X that are filtered.
+_ENTRIES = ((0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2))
+#: Standard error of the first guess, and of what an entry changes by when the controls double, as shares of its size.
+_GUESS, _CHANGE = 0.7, 0.2
+#: Shortest scale of t, near whose ends the response changes fastest.
+_NEAR = 1e-3
+#: Data in a block of the explicit derivatives.
+_BLOCK = 2000
+
+
+@dataclass(frozen=True)
+class SecantFilter:
+    """Hess F = E + X with E = ∂²J/∂c∂c' at fixed θ, exact, and X = −bᵀA⁻¹b, filtered from secants.
+
+    D, C and ∂_tF are derivatives of F, so X is symmetric (Maxwell), and each step of the path gives three equations for
+    its six entries: r = Δ(D, C, ∂_tF) − ∫E dc = X Δc, with the errors that the corrector states. A step along which C
+    is held says what C_λ and C_γ are to each other; D's row, symmetry and the turning of the path say the rest, and the
+    filter's covariance says how well. X changes along the path, so its covariance grows with the step. The errors are
+    those of this model of change: on an exact linear-Gaussian path with a nearly singular Hess F they were seen to be
+    too small by half, across the path; along it, which is what a process follows, M was right to 3 %.
+
+    θ_c is not learnt: θ waits for the corrector.
+    """
+
+    tangent: bool = False
+
+    def at_point(
+        self,
+        free_energy: FreeEnergy,
+        at: Linearisation,
+        before: Known | None,
+        noise: Float[Tensor, "3"] | None = None,
+    ) -> Response:
+        """The update by the last step; a guess at the start of the path."""
+        explicit = explicit_hessian(free_energy, at)
+        errors = _force_errors(at, noise)
+        if before is None or before.response.estimate is None:
+            estimate = _guess(at, explicit, errors)
+        else:
+            estimate = _updated(before.response.estimate, before, at, explicit, errors)
+        return _response(at, estimate)
+
+    def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
+        """M of the step's start."""
+        return extrapolated(start, state)
+
+
+def explicit_hessian(free_energy: FreeEnergy, at: Linearisation) -> Float[Tensor, "3 3"]:
+    """∂²J/∂c∂c' at fixed θ by a pass over the data; of a J that is linear in λ and γ only t has any."""
+    objective = free_energy.objective
+    if getattr(objective, "linear", False) and not objective.moves:
+        return at.theta.new_zeros((3, 3))
+    blocks = objective.data.blocks(_BLOCK) if isinstance(objective, OverData) else ()
+    free_energy.work.gradient_evaluations += 1 / 3
+    return control_hessian(terms_of(objective, blocks), at.theta, at.controls)
+
+
+def _force_errors(at: Linearisation, noise: Float[Tensor, "3"] | None) -> Float[Tensor, "3"]:
+    """Standard errors of (D, C, ∂_tF), never below rounding."""
+    rounding = 1e2 * torch.finfo(at.theta.dtype).eps * at.forces.abs().clamp_min(1e-3)
+    if noise is None:
+        return rounding
+    both = noise[1:].abs()
+    return torch.maximum(torch.cat([both, (at.controls[:2].abs() @ both)[None]]), rounding)
+
+
+def _sizes(at: Linearisation, explicit: Float[Tensor, "3 3"]) -> Float[Tensor, "6"]:
+    """What X's entries are of the order of: −R/λ², −C/γ and the like; of t, what J says at fixed θ."""
+    scale, size = relative_scale(at.controls), at.functionals.abs()
+    own = torch.stack([size[0] / scale[0] ** 2, size[2] / scale[1]])
+    moving = explicit[:2, 2].abs()
+    mixed = (own[0] * own[1]).sqrt()
+    # What foreign data add to J is learnt as their share grows: ∂_tF falls by its own size while t grows by its own.
+    bend = (moving @ at.controls[:2].abs()) / at.controls[2].clamp_min(_NEAR)
+    return torch.stack([own[0], mixed, own[1], *moving, bend])
+
+
+def _guess(at: Linearisation, explicit: Float[Tensor, "3 3"], errors: Float[Tensor, "3"]) -> Estimate:
+    """D_λ = −R/λ² and C_γ = −C/γ, and nothing mixed."""
+    sizes = _sizes(at, explicit)
+    implicit = torch.zeros_like(explicit)
+    implicit[0, 0], implicit[1, 1] = -sizes[0], -sizes[2]
+    uncertain = sizes * sizes.new_tensor([_GUESS, 1.0, _GUESS, 1.0, 1.0, 1.0])
+    return Estimate(implicit, explicit, torch.diag(uncertain.square()), errors, sizes)
+
+
+def _updated(
+    before: Estimate, start: Known, at: Linearisation, explicit: Float[Tensor, "3 3"], errors: Float[Tensor, "3"]
+) -> Estimate:
+    """Kalman's update by the secant of the last step, in float64 whatever the run's dtype.
+
+    What persists from point to point are the entries of X relative to their sizes, as in power laws, rather than X.
+
+    Args:
+        before: The estimate at the beginning of the step.
+        start: The point there.
+        at: The point at its end.
+        explicit: E there.
+        errors: Standard errors of (D, C, ∂_tF) there.
+
+    Returns:
+        The estimate at the end.
+    """
+    known, now, then = before.double(), at.controls.double().cpu(), start.state.controls.double().cpu()
+    step, scale = now - then, relative_scale(0.5 * (now + then))
+    scale[2] = max(0.5 * float(now[2] + then[2]), _NEAR)
+    sizes = _sizes(at, explicit).double().cpu()
+    half = torch.where(known.sizes > 0, sizes / known.sizes, 1.0).sqrt()  # to the middle of the step, and on to its end
+    implicit, covariance = half * _vector(known.implicit), torch.outer(half, half) * known.covariance
+    drift = _CHANGE * float((step / scale).norm()) * torch.maximum(half * known.sizes, implicit.abs())
+    covariance = covariance + torch.diag(drift.square())
+    change = (at.forces - start.response.forces).double().cpu()
+    design = torch.stack([_row(i, step) for i in range(3)])
+    innovation = change - 0.5 * (known.explicit + explicit.double().cpu()) @ step - design @ implicit
+    noise = torch.diag(known.errors.square() + errors.double().cpu().square())
+    spread = design @ covariance @ design.T + noise
+    gain = torch.linalg.solve(spread, design @ covariance).T
+    vector = half * (implicit + gain @ innovation)
+    covariance = covariance - gain @ design @ covariance
+    covariance = torch.outer(half, half) * 0.5 * (covariance + covariance.T)
+    surprise = float((innovation.square() / spread.diagonal()).max().sqrt())
+    found = Estimate(_matrix(vector), explicit.double().cpu(), covariance, errors.double().cpu(), sizes, surprise)
+    return found.to(at.theta)
+
+
+def _row(i: int, step: Float[Tensor, "3"]) -> Float[Tensor, "6"]:
+    """(X Δc)_i as a linear function of X's entries."""
+    row = step.new_zeros(len(_ENTRIES))
+    for k, (a, b) in enumerate(_ENTRIES):
+        if a == i:
+            row[k] += step[b]
+        elif b == i:
+            row[k] += step[a]
+    return row
+
+
+def _vector(matrix: Float[Tensor, "3 3"]) -> Float[Tensor, "6"]:
+    return torch.stack([matrix[a, b] for a, b in _ENTRIES])
+
+
+def _matrix(vector: Float[Tensor, "6"]) -> Float[Tensor, "3 3"]:
+    matrix = vector.new_zeros((3, 3))
+    for value, (a, b) in zip(vector, _ENTRIES):
+        matrix[a, b] = matrix[b, a] = value
+    return matrix
+
+
+def _response(at: Linearisation, estimate: Estimate) -> Response:
+    """M with its standard errors; the (λ, γ) block is kept negative definite, as it is on the surface."""
+    hessian = concave(estimate.explicit + estimate.implicit, relative_scale(at.controls))
+    matrix = torch.cat([(-at.controls[:2] @ hessian[:2])[None], hessian[:2]])
+    matrix[0, 2] += at.forces[2]
+    directions = at.theta.new_zeros(()).expand(3, at.size)
+    found = Response(directions, matrix, at.forces, at.functionals, float(hessian[2, 2]), 0, float("nan"))
+    return finite(replace(found, estimate=estimate, error=_errors(at.controls, estimate.covariance)))
+
+
+def _errors(controls: Controls, covariance: Float[Tensor, "6 6"]) -> Float[Tensor, "3 3"]:
+    """Standard errors of M: R's row is −λD_c − γC_c."""
+    found = covariance.new_zeros((3, 3))
+    places = {(a, b): k for k, (a, b) in enumerate(_ENTRIES)} | {(b, a): k for k, (a, b) in enumerate(_ENTRIES)}
+    for column in range(3):
+        pair = [places[0, column], places[1, column]]
+        block = covariance[pair][:, pair]
+        found[0, column] = (controls[:2] @ block @ controls[:2]).clamp_min(0)
+        found[1:, column] = block.diagonal().clamp_min(0)
+    return found.sqrt()

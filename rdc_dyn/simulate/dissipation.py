@@ -1,0 +1,52 @@
+"""∫ D dλ + C dγ + ∂_tF dt − (F − F₀): the free energy that θ loses by relaxing instead of moving quasi-statically."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from rdc_dyn.dynamics.response import free_energy_hessian
+from rdc_dyn.simulate.problem import Point, Problem
+
+
+def with_dissipation(problem: Problem, before: Point, after: Point) -> Point:
+    """The point with what has been dissipated on the way to it, and how well that is known.
+
+    The work of a step is that of the trapezium, corrected by Hess F where that is solved for (Hermite's rule, of fifth
+    order); where it is an estimate, the correction that it would make is the error instead. Rounding and the noise of
+    (D, C) are added in squares.
+
+    Args:
+        problem: What is run.
+        before: The point before.
+        after: The point.
+
+    Returns:
+        The point.
+    """
+    move = after.at.controls - before.at.controls
+    work = float(0.5 * (before.at.forces + after.at.forces) @ move)
+    bend = torch.outer(move, move) * (free_energy_hessian(before.response) - free_energy_hessian(after.response))
+    correction = float(bend.sum()) / 12
+    known = math.isfinite(correction)
+    if known and problem.response.tangent:
+        work += correction
+    lost = work - (after.at.value - before.at.value)
+    rounding = torch.finfo(after.at.theta.dtype).eps * (abs(after.at.value) + abs(work))
+    error = math.hypot(correction if known else 0.1 * abs(work), _noise(before, after), 10 * rounding)
+    return replace(
+        after,
+        dissipation=before.dissipation + lost,
+        dissipation_error=math.hypot(before.dissipation_error, error),
+    )
+
+
+def _noise(before: Point, after: Point) -> float:
+    """Of the work, by the standard errors of D and C at both ends."""
+    move, found = after.at.controls - before.at.controls, 0.0
+    for estimate in (before.response.estimate, after.response.estimate):
+        if estimate is not None:
+            found = math.hypot(found, 0.5 * float((estimate.errors * move).norm()))
+    return found

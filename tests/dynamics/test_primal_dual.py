@@ -1,0 +1,357 @@
+"""The stochastic bordered corrector on exact ground: closed forms, Newton's path, its meter and its refusals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from rdc_dyn.dynamics import (
+    Constraint,
+    Feedback,
+    Geco,
+    GeodesicTransfer,
+    Integrator,
+    IsoClassificationTransfer,
+    IsoFunctional,
+    NuPi,
+    PrimalDual,
+    Process,
+    SecantFilter,
+    State,
+)
+from rdc_dyn.dynamics.dual import Controlled, Plant
+from rdc_dyn.dynamics.minibatch_descent import Descent, Mixture
+from rdc_dyn.objective import Data, FreeEnergy, LinearGaussian, Objective, Sample, Work
+from rdc_dyn.objective.base import Functionals
+from rdc_dyn.objective.data import Block
+from rdc_dyn.simulate import Problem
+from rdc_dyn.simulate.step import advance
+from rdc_dyn.status import NumericalFailure, Status
+from tests.dynamics.test_transfer import pair
+from tests.problems import (
+    amortised,
+    blobs,
+    closed_form_hessian,
+    controls,
+    finite_latent,
+    generator,
+    linear_gaussian,
+    points_and_events,
+    problem,
+)
+
+HOLD_C, BY_GAMMA = ((0.0, 0.0, 1.0),), ((0.0, 1.0, 0.0),)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Two threads on small tensors wait for each other on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def constraint(value: float, weights: Any = HOLD_C, directions: Any = BY_GAMMA, slope: float = -0.1) -> Constraint:
+    rows = [torch.tensor(row, dtype=torch.float64) for row in (weights, directions)]
+    values = torch.tensor([value], dtype=torch.float64)
+    return Constraint(rows[0], values, rows[1], None, torch.tensor([[slope]], dtype=torch.float64))
+
+
+def descent(free_energy: FreeEnergy, theta: Tensor, c: Tensor, held: Constraint | None, batch: int = 10) -> Descent:
+    return Descent(free_energy, theta, c, held, Feedback(), None, batch, generator(1))
+
+
+# --- the meter ----------------------------------------------------------------------------------------------------
+
+
+def test_the_meter_reads_all_data_where_theta_rests() -> None:
+    """At η = 0 each reading is (R, D, C) of all data, whatever the minibatch."""
+    objective, c = amortised(blobs(60)), controls(0.5, 1.5)
+    free_energy, theta = FreeEnergy(objective, Work()), objective.initial(generator(2))
+    epoch = descent(free_energy, theta, c, constraint(0.5)).average(0.0)
+    expected = free_energy.linearise(theta, c).functionals
+    torch.testing.assert_close(epoch.readings, expected.expand(6, 3), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(epoch.theta, theta, rtol=1e-14, atol=1e-15)
+
+
+def test_the_meter_follows_losses_that_drift() -> None:
+    """Losses that grow evenly are read without the lag of the table, and without SAGA's excess in an epoch."""
+    objective, c = amortised(blobs(600)), controls(0.5, 1.5)
+    free_energy, theta = FreeEnergy(objective, Work()), objective.initial(generator(2))
+    at = descent(free_energy, theta, c, None, batch=6)
+    start, errors = at._losses.clone(), []
+    for number in range(30):
+        for k, (block,) in enumerate(objective.data.epoch(6, generator(number))):
+            clock = number + k / 100
+            each = start[block.rows] + clock
+            reading = at._meter((block,), objective.data.weights(block, c[2]), each, k / 100)
+            errors.append(float((reading - start.mean(0) - clock).mean()))
+    by_phase = torch.tensor(errors[100:]).view(29, 10, 10).mean((0, 2))  # tenths of an epoch
+    assert float(by_phase.abs().max()) < 0.02  # of a drift of one an epoch; all of the change would read 1 at the end
+
+
+@pytest.mark.parametrize(
+    ("weights", "directions", "rows"),
+    [(HOLD_C, BY_GAMMA, 2), (HOLD_C, ((0.6, 0.8, 0.0),), 3), (((0.5, 0.0, 1.0),), BY_GAMMA, 3)],
+)
+def test_a_mixture_gives_j_what_is_held_and_what_a_multiplier_multiplies(
+    weights: Any, directions: Any, rows: int
+) -> None:
+    """∇J, ∇h and ∇(d·(D, C)) are the same combinations of the rows' gradients as of those of R, D and C."""
+    c, held = controls(0.7, 1.3), constraint(0.0, weights, directions)
+    mixture = Mixture.of(held)
+    assert len(mixture) == rows
+    losses = torch.rand(3, generator=generator(1), dtype=torch.float64)
+    values = torch.stack(mixture.values(list(losses), c))
+    assert float(mixture.of_controls(c) @ values) == pytest.approx(float(losses[0] + 0.7 * losses[1] + 1.3 * losses[2]))
+    torch.testing.assert_close(mixture.of_weights(held.weights) @ values, held.weights @ losses)
+    torch.testing.assert_close(mixture.of_directions(held.directions) @ values, held.directions[:, :2] @ losses[1:])
+
+
+# --- paths --------------------------------------------------------------------------------------------------------
+
+
+def stochastic(run: Problem, corrector: PrimalDual) -> Problem:
+    return replace(run, corrector=corrector, response=SecantFilter())
+
+
+def exact_and_stochastic(
+    objective: Objective, process: Process, step: float, corrector: PrimalDual, t: float = 0.0
+) -> tuple[Any, Any]:
+    """Newton's path and that of the minibatches, from one start."""
+    run = problem(
+        objective, process, 0.6, 2.0, Integrator("euler"), step, look_ahead=False, adam_steps=200, data_position=t
+    )
+    exact, events = points_and_events(run)
+    assert events[-1].values["status"] == "COMPLETED", events
+    found, events = points_and_events(stochastic(run, corrector))
+    assert events[-1].values["status"] == "COMPLETED", events
+    return exact, found
+
+
+def test_minibatches_walk_the_exact_iso_classification_path() -> None:
+    """Gibbs sums over three codes: γ(λ), (R, D) and M within what the corrector says of them."""
+    corrector = PrimalDual(24, learning_rate=3e-3, updates=200, epochs=8)
+    objective = finite_latent(blobs(240), 3, 1e-2)
+    exact, found = exact_and_stochastic(objective, IsoFunctional((0.6, 1.2), clock="lam"), 0.2, corrector)
+    for one, other in zip(exact, found, strict=True):
+        assert float(other.at.controls[1]) == pytest.approx(float(one.at.controls[1]), rel=2e-3)
+        assert float(other.at.functionals[2]) == pytest.approx(float(found[0].at.functionals[2]), rel=1e-4)
+        torch.testing.assert_close(other.at.functionals[:2], one.at.functionals[:2], rtol=2e-3, atol=0)
+        assert other.at.residual <= other.notes["gradient_noise"]
+        slopes, errors = other.response.matrix[1:, :2], other.response.error[1:, :2]
+        assert bool(((slopes - one.response.matrix[1:, :2]).abs() < 3 * errors).all())
+    assert float(found[-1].response.error[2, 0]) < 0.1 * float(found[0].response.error[2, 0])
+
+
+def test_a_transfer_by_minibatches_begins_at_the_source_and_ends_at_the_target() -> None:
+    data = Data(blobs(120, seed=0).source, blobs(120, seed=1).source, None, 3)
+    corrector = PrimalDual(24, learning_rate=3e-3, updates=100, epochs=8)
+    process = IsoClassificationTransfer((0.0, 1.0), 0.0)
+    exact, found = exact_and_stochastic(finite_latent(data, 3, 1e-2), process, 0.1, corrector)
+    assert found[-1].time == 1.0
+    held = float(found[0].at.functionals[2])
+    assert all(abs(float(point.at.functionals[2]) - held) < 5e-3 * held for point in found)
+    assert float(found[-1].at.controls[1]) == pytest.approx(float(exact[-1].at.controls[1]), rel=1e-2)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The linear-Gaussian J over rows (x, y) whose second moment is S: J is linear in S, so minibatches estimate it."""
+
+    exact_one: LinearGaussian
+    data: Data
+    exact: bool = True
+
+    @property
+    def moves(self) -> bool:
+        return self.data.target is not None
+
+    @property
+    def size(self) -> int:
+        return self.exact_one.size
+
+    @property
+    def weight_prior_precision(self) -> float:
+        return self.exact_one.weight_prior_precision
+
+    def free_energy(self, theta: Tensor, lam: Tensor, gamma: Tensor, t: Tensor) -> Tensor:
+        return self.exact_one.free_energy(theta, lam, gamma, t)
+
+    def block_energy(self, block: Block, theta: Tensor, lam: Tensor, gamma: Tensor, t: Tensor) -> Tensor:
+        rate, d, c = self.functionals(block, theta, lam, gamma, t)
+        return self.data.weights(block, t) @ (rate + lam * d + gamma * c)
+
+    def functionals(self, block: Block, theta: Tensor, lam: Tensor, gamma: Tensor, t: Tensor) -> Functionals:
+        """(R, D, C) of each row by its posterior N(μ, Λ⁻¹), Λ = I + Bᵀ P B; R is its divergence from N(0, I)."""
+        one, rows = self.exact_one, self.data.sample(block, t).x
+        n, m, q = one.x_dim, one.y_dim, one.latent_dim
+        b, variances = theta.view(n + m, q), (one.distortion_variance, one.label_variance)
+        precision = torch.cat([(lam / variances[0]).expand(n), (gamma / variances[1]).expand(m)])
+        covariance = torch.linalg.inv(torch.eye(q, dtype=b.dtype) + b.T @ (precision[:, None] * b))
+        mean = rows @ (precision[:, None] * b) @ covariance
+        squares = (rows - mean @ b.T).square() + (b @ covariance @ b.T).diagonal()
+        d, c = (
+            0.5 * squares[:, part].sum(1) / v + 0.5 * len(range(n + m)[part]) * math.log(2 * math.pi * v)
+            for part, v in zip((slice(0, n), slice(n, n + m)), variances)
+        )
+        rate = 0.5 * (mean.square().sum(1) + covariance.diagonal().sum() - q - torch.logdet(covariance))
+        return rate, d, c
+
+    def drawn(self, block: Block, generator: torch.Generator) -> Block:
+        return block
+
+    def initial(self, generator: torch.Generator) -> Tensor:
+        return self.exact_one.initial(generator)
+
+    def kernel(self, theta: Tensor) -> Tensor:
+        return self.exact_one.kernel(theta)
+
+    def diagnostics(self, theta: Tensor, lam: float, gamma: float, data_position: float) -> dict[str, float]:
+        return {}
+
+
+def rows_of(moment: Tensor, count: int, seed: int) -> Sample:
+    """Rows r for which the mean of r rᵀ is a given second moment to rounding."""
+    d = len(moment)
+    values, vectors = torch.linalg.eigh(moment)
+    frame = torch.linalg.qr(torch.randn(count, d, generator=generator(seed), dtype=torch.float64))[0] * count**0.5
+    rows = frame @ torch.diag(values.sqrt()) @ vectors.T
+    torch.testing.assert_close(rows.T @ rows / count, moment)
+    return Sample(rows, torch.zeros(count, dtype=torch.int64))
+
+
+def gaussian_paths(objective: LinearGaussian, process: Process, lam: float, gamma: float) -> tuple[Any, Any]:
+    """Newton's path of the closed J, and that of minibatches of rows, from the same equilibrium."""
+    run = problem(objective, process, lam, gamma, Integrator("euler"), 0.1, look_ahead=False)
+    exact, events = points_and_events(run)
+    assert events[-1].values["status"] == "COMPLETED", events
+    target = None if objective.target is None else rows_of(objective.target, 200, 5)
+    wrapped = Rows(objective, Data(rows_of(objective.source, 200, 4), target, None, 1))
+    run = stochastic(run, PrimalDual(20, learning_rate=2e-3, updates=900, epochs=12))
+    run = replace(
+        run, free_energy=FreeEnergy(wrapped, Work()), start=exact[0].state,
+        minimiser=replace(run.minimiser, max_steps=0, tolerance=1.0),
+    )  # fmt: skip
+    found, events = points_and_events(run)
+    assert events[-1].values["status"] == "COMPLETED", events
+    return exact, found
+
+
+def test_minibatches_of_gaussian_rows_reproduce_the_closed_form() -> None:
+    """(D, C) of the closed form where the path has led, and γ of the exact path within the error that is stated."""
+    objective = replace(linear_gaussian(), target=None)
+    exact, found = gaussian_paths(objective, IsoFunctional((1.0, 1.2), clock="lam"), 1.0, 1.0)
+    for one, other in zip(exact, found, strict=True):
+        forces, _ = closed_form_hessian(replace(objective, target=objective.source), other.at.controls)
+        torch.testing.assert_close(other.at.forces[:2], forces[:2], rtol=1e-2, atol=0)
+        missed = abs(float(other.at.controls[1] - one.at.controls[1]))
+        assert missed <= other.notes["gamma_error"] + 5e-3
+
+
+def test_two_functionals_are_held_by_both_multipliers() -> None:
+    """The geodesic: (R, D) stays on its line and C where it was, with λ and γ of the exact one."""
+    process = GeodesicTransfer((0.0, 0.3), -3.0)
+    exact, found = gaussian_paths(pair((4, 2, 2)), process, 3.0, 4.0)
+    weights = torch.tensor(process.held, dtype=torch.float64)
+    first = found[0].at.functionals
+    for point in found:
+        deviation = weights @ (point.at.functionals - first)
+        assert bool((deviation.abs() < 5e-3 * (weights.abs() @ first.abs())).all())
+    torch.testing.assert_close(found[-1].at.controls, exact[-1].at.controls, rtol=5e-2, atol=0)
+
+
+# --- rules --------------------------------------------------------------------------------------------------------
+
+
+def tensors(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+PLANT = Plant(tensors(0.02)[:, None], tensors(-0.05)[:, None], tensors(0.2), tensors(4.0))
+AT_REST = Controlled(tensors(0.0), tensors(0.0), tensors(0.0))
+
+
+def test_feedback_answers_as_the_surface_would_and_no_faster_than_the_plant_allows() -> None:
+    rule = Feedback(gain=1.0, integral=0.5)
+    slow = replace(PLANT, gain=tensors(1e-4)[:, None])
+    done = rule.step(AT_REST, tensors(0.001), slow)
+    error = 0.001 / 5
+    assert float(done.error) == pytest.approx(error)
+    assert float(done.amount) == pytest.approx(0.5 * error / 0.05)
+    assert float(done.used) == pytest.approx(1.5 * error / 0.05)
+    fast = rule.step(AT_REST, tensors(0.001), replace(PLANT, gain=tensors(10.0)[:, None]))
+    assert float(fast.amount) == pytest.approx(0.5 * error / 12 / 10)
+    clipped = rule.step(AT_REST, tensors(7.0), slow)
+    assert float(clipped.error) == pytest.approx(0.1 * 0.2)
+
+
+def test_geco_multiplies_and_nupi_integrates() -> None:
+    geco = Geco(smoothing=0.9, rate=2.0).step(AT_REST, tensors(0.02), PLANT)
+    assert 4 + float(geco.used) == pytest.approx(4 * math.exp(2 * 0.002 / 0.2))
+    nupi = NuPi(proportional=0.5, integral=0.1, smoothing=0.9).step(AT_REST, tensors(0.02), PLANT)
+    assert float(nupi.amount) == pytest.approx(0.1 * 20 * 0.02)
+    assert float(nupi.used) == pytest.approx(0.1 * 20 * 0.02 + 0.5 * 20 * 0.002)
+
+
+# --- refusals -----------------------------------------------------------------------------------------------------
+
+
+def refused(objective: Objective, corrector: PrimalDual, held: Constraint, start: Tensor | None = None) -> Any:
+    free_energy, c = FreeEnergy(objective, Work()), controls(0.6, 2.0)
+    theta = objective.initial(generator(2)) if start is None else start
+    return corrector.correct(free_energy, State(theta, c), held)
+
+
+def test_a_value_that_no_multiplier_reaches_is_named_with_its_numbers() -> None:
+    done = refused(finite_latent(blobs(60), 3, 1e-2), PrimalDual(12, 3e-3, 30, 2), constraint(-3.0))
+    assert done.failure is Status.NOT_HELD and done.at is None
+    assert "wanted is -3" in done.detail and "gamma from 2 to" in done.detail
+
+
+def test_a_multiplier_at_its_bound_is_named() -> None:
+    done = refused(finite_latent(blobs(60), 3, 1e-2), PrimalDual(12, 3e-3, 300, 3), constraint(5.0, slope=-1e-3))
+    assert done.failure is Status.BOUND_REACHED and "gamma = 0" in done.detail
+
+
+def test_what_is_not_finite_is_named() -> None:
+    objective = finite_latent(blobs(60), 3, 1e-2)
+    start = objective.initial(generator(2)) * float("nan")
+    assert refused(objective, PrimalDual(12, 3e-3, 30, 2), constraint(0.5), start).failure is Status.NON_FINITE
+
+
+def test_a_slope_within_its_error_of_zero_stops_the_path() -> None:
+    objective = finite_latent(blobs(120), 3, 1e-2)
+    run = problem(
+        objective, IsoFunctional((0.6, 1.2), clock="lam"), 0.6, 2.0, Integrator("euler"), 0.2, look_ahead=False,
+        adam_steps=200,
+    )  # fmt: skip
+    run = stochastic(run, PrimalDual(24, learning_rate=3e-3, updates=50, epochs=8))
+    point = points_and_events(run)[0][1]
+    lost = replace(point.response, error=torch.full((3, 3), 9.0, dtype=torch.float64))
+    with pytest.raises(NumericalFailure, match=r"the slope of what is held is -0\.\d+ \+- 9") as caught:
+        advance(run, replace(point, response=lost), 1.0)
+    assert caught.value.status is Status.DEGENERATE_CONSTRAINT
+
+
+@pytest.mark.slow
+def test_full_batches_converge_to_newtons_path() -> None:
+    """Without noise the means are points of the surface: γ and M are those of Newton's path from the same C."""
+    run = problem(
+        finite_latent(blobs(60), 3, 1e-2), IsoFunctional((0.6, 0.7), clock="lam"), 0.6, 2.0, Integrator("euler"), 0.1,
+        look_ahead=False, adam_steps=200,
+    )  # fmt: skip
+    exact, _ = points_and_events(run)
+    corrector = PrimalDual(60, learning_rate=3e-4, updates=6000, epochs=8)
+    found, events = points_and_events(replace(run, corrector=corrector))
+    assert events[-1].values["status"] == "COMPLETED", events
+    assert float(found[-1].at.controls[1]) == pytest.approx(float(exact[-1].at.controls[1]), rel=1e-4)
+    torch.testing.assert_close(found[-1].response.matrix, exact[-1].response.matrix, rtol=0, atol=1e-5)
+    assert found[-1].at.residual < 1e-4

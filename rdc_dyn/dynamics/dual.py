@@ -106,8 +106,8 @@ class Geco:
         rate: r.
     """
 
-    smoothing: float = 0.99
-    rate: float = 1.0
+    smoothing: float
+    rate: float
     metered: ClassVar[bool] = False
     arrives: ClassVar[bool] = False
 
@@ -129,9 +129,9 @@ class NuPi:
         smoothing: ν.
     """
 
-    proportional: float = 1.0
-    integral: float = 0.01
-    smoothing: float = 0.9
+    proportional: float
+    integral: float
+    smoothing: float
     metered: ClassVar[bool] = False
     arrives: ClassVar[bool] = False
 

@@ -151,6 +151,9 @@ class Descent:
     Attributes:
         theta: θ.
         bias: What noise adds to (R, D, C) of the moving iterate, shape (3,).
+        mixture: Of the rows of an average's gradients.
+        taken: Updates so far.
+        settled: Epochs before the first that was averaged.
         size: Of what is held, Σ |w| |(R, D, C)|, which does not vanish where a difference does; shape (m,).
     """
 
@@ -169,8 +172,8 @@ class Descent:
         self._objective, self._work = free_energy.objective, free_energy.work
         self.theta, self._base, self._constraint = theta.clone(), controls, constraint
         self._rule, self._batch, self._draws = rule, batch, draws
-        self._mixture = Mixture.of(constraint)
-        self._momenta, self._taken = theta.new_zeros((len(self._mixture), theta.numel())), 0
+        self.mixture = Mixture.of(constraint)
+        self._momenta, self.taken = theta.new_zeros((len(self.mixture), theta.numel())), 0
         self._scaled = torch.zeros_like(self._momenta)
         m = 0 if constraint is None else len(constraint.values)
         self._dual = Controlled(*(controls.new_zeros(m) for _ in range(3)))
@@ -208,11 +211,6 @@ class Descent:
         return torch.rsqrt(self._squares / (1 - _SECOND**self._updates) + _EPSILON**2)
 
     @property
-    def mixture(self) -> Mixture:
-        """Of the rows of an average's gradients."""
-        return self._mixture
-
-    @property
     def controls(self) -> Controls:
         """(λ, γ, t) of the next update."""
         if self._constraint is None:
@@ -248,12 +246,12 @@ class Descent:
         for k, blocks in enumerate(self._objective.data.epoch(self._batch, self._draws)):
             readings[k], rows, used = self._update(blocks, rate, k / n)
             gradients.add_(rows, alpha=1 / n)
-            square += (self._mixture.of_controls(used) @ rows).square().sum() / n
+            square += (self.mixture.of_controls(used) @ rows).square().sum() / n
             theta.add_(self.theta, alpha=1 / n)
             halves[2 * k // n] += used
         halves = halves / torch.tensor([[(n + 1) // 2], [max(n // 2, 1)]]).to(halves)
         halves = halves if n > 1 else halves[:1].expand(2, 3)
-        mean = self._mixture.of_controls(halves.mean(0)) @ gradients
+        mean = self.mixture.of_controls(halves.mean(0)) @ gradients
         return Average(theta, halves, readings, gradients, float(square), float(mean.square().sum()))
 
     def _update(self, blocks: tuple[Block, ...], rate: float, done: float) -> tuple[Tensor, Rows, Controls]:
@@ -264,7 +262,7 @@ class Descent:
             found = zip(*(self._objective.functionals(b, leaf, *controls.unbind()) for b in blocks))
             columns = [parts[0] if len(parts) == 1 else torch.cat(parts) for parts in found]
             weights = torch.cat([self._objective.data.weights(b, controls[2]) for b in blocks])
-            values = self._mixture.values([weights @ column for column in columns], controls)
+            values = self.mixture.values([weights @ column for column in columns], controls)
             rows = torch.stack([torch.autograd.grad(v, leaf, retain_graph=True)[0] for v in values])
         each = torch.stack([column.detach() for column in columns], dim=1)
         self.theta = leaf.detach()
@@ -277,10 +275,9 @@ class Descent:
 
     def _count(self, blocks: tuple[Block, ...]) -> None:
         share = sum(b.count for b in blocks) / len(self._weights)
-        self._work.gradient_evaluations += share * (1 + _BACKWARD * (len(self._mixture) - 1))
-        self._work.corrector_iterations += 1
+        self._work.gradient_evaluations += share * (1 + _BACKWARD * (len(self.mixture) - 1))
         self._updates += 1
-        self._taken += 1
+        self.taken += 1
 
     def _meter(
         self, blocks: tuple[Block, ...], weights: Tensor, each: Float[Tensor, "n 3"], done: float
@@ -311,21 +308,21 @@ class Descent:
 
     def _move(self, rows: Rows, controls: Controls, rate: float) -> None:
         """θ ← θ − η P m, with the momenta of what the multipliers multiply kept apart."""
-        mixed = self._mixture.of_controls(controls)
+        mixed = self.mixture.of_controls(controls)
         gradient = mixed @ rows
         self._squares.mul_(_SECOND).addcmul_(gradient, gradient, value=1 - _SECOND)
-        if self._constraint is not None and self._taken > 1:
+        if self._constraint is not None and self.taken > 1:
             self._observe(rows)
         self._momenta.lerp_(rows, 1 - _FIRST)
         self._scaled = self._momenta * self.preconditioner
-        self.theta = self.theta.add((mixed @ self._scaled), alpha=-rate / (1 - _FIRST**self._taken))
+        self.theta = self.theta.add((mixed @ self._scaled), alpha=-rate / (1 - _FIRST**self.taken))
 
     def _observe(self, rows: Rows) -> None:
         """The average of the plant's gain m_hᵀ P g_u; momenta of the updates before share no noise with this one."""
         assert self._constraint is not None
-        gram = (self._scaled @ rows.T) / (1 - _FIRST ** (self._taken - 1))
-        held = self._mixture.of_weights(self._constraint.weights)
-        gain = held @ gram @ self._mixture.of_directions(self._constraint.directions).T
+        gram = (self._scaled @ rows.T) / (1 - _FIRST ** (self.taken - 1))
+        held = self.mixture.of_weights(self._constraint.weights)
+        gain = held @ gram @ self.mixture.of_directions(self._constraint.directions).T
         self._gain = gain if self._gain is None else self._gain + _GAIN * (gain - self._gain)
 
     def _control(self, reading: Float[Tensor, "3"], rate: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -60,13 +60,11 @@ class Round:
 
     Attributes:
         average: The epoch.
-        functionals: (R, D, C) of θ̄ over all data.
         deviation: h(θ̄) − h⁰, shape (m,).
         judgement: The tests.
     """
 
     average: Average
-    functionals: Float[Tensor, "3"]
     deviation: Float[Tensor, "m"]
     judgement: Judgement
 
@@ -103,13 +101,10 @@ class PrimalDual:
         departure: Departure | None = None,
     ) -> Correction:
         """Equilibrate and hold; fails with CORRECTOR_DIVERGED, NOT_HELD, BOUND_REACHED or NON_FINITE."""
-        before = free_energy.work.corrector_iterations
         try:
-            done = self._correct(free_energy, state, constraint, departure)
+            return self._correct(free_energy, state, constraint, departure)
         except NumericalFailure as failure:
-            done = Correction(state, None, 0, failure.status, failure.detail)
-        # Each update has counted itself, so that a run that is watched sees them.
-        return replace(done, iterations=free_energy.work.corrector_iterations - before)
+            return Correction(state, None, 0, failure.status, failure.detail)
 
     def _correct(
         self, free_energy: FreeEnergy, state: State, constraint: Constraint | None, departure: Departure | None
@@ -133,7 +128,7 @@ class PrimalDual:
         noise = _noise(found, constraint, rounds + descent.settled)
         growth = 2.0 if rounds <= _EASY else 1.4 if rounds <= _HARD else 1.0
         return Correction(
-            State(at.theta, at.controls), at, 0, None,
+            State(at.theta, at.controls), at, descent.taken, None,
             memory=descent.memory, growth=growth, notes=_notes(found, noise, rounds + descent.settled), noise=noise,
         )  # fmt: skip
 
@@ -162,7 +157,7 @@ class PrimalDual:
         if constraint is not None:
             deviation = constraint.weights @ functionals - constraint.values
         judgement = self._judge(average, deviation, descent.size, functionals, constraint, departure)
-        return Round(average, functionals, deviation, judgement)
+        return Round(average, deviation, judgement)
 
     def _judge(
         self,

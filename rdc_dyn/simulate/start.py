@@ -52,6 +52,7 @@ def _averaged(problem: Problem, at: Linearisation) -> Correction | None:
     correction = problem.corrector.correct(problem.free_energy, State(at.theta, at.controls), None)
     if correction.at is None or correction.failure is not None:
         raise NumericalFailure(correction.failure or Status.NON_FINITE, correction.detail)
+    problem.free_energy.work.corrector_iterations += correction.iterations
     return correction
 
 

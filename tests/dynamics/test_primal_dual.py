@@ -30,7 +30,7 @@ from rdc_dyn.dynamics.minibatch_descent import Descent, Mixture
 from rdc_dyn.objective import Data, FreeEnergy, LinearGaussian, Objective, Sample, Work
 from rdc_dyn.objective.base import Functionals
 from rdc_dyn.objective.data import Block
-from rdc_dyn.simulate import Problem
+from rdc_dyn.simulate import Point, Problem, simulate
 from rdc_dyn.simulate.step import advance
 from rdc_dyn.status import NumericalFailure, Status
 from tests.dynamics.test_transfer import pair
@@ -308,6 +308,21 @@ def refused(objective: Objective, corrector: PrimalDual, held: Constraint, start
     free_energy, c = FreeEnergy(objective, Work()), controls(0.6, 2.0)
     theta = objective.initial(generator(2)) if start is None else start
     return corrector.correct(free_energy, State(theta, c), held)
+
+
+def test_each_update_is_counted_once() -> None:
+    """In the step from the first point to the second, where Newton has no part."""
+    run = problem(
+        finite_latent(blobs(120), 3, 1e-2), IsoFunctional((0.6, 0.8), clock="lam"), 0.6, 2.0, Integrator("euler"), 0.2,
+        look_ahead=False, adam_steps=200,
+    )  # fmt: skip
+    run, counts = stochastic(run, PrimalDual(24, learning_rate=3e-3, updates=50, epochs=8)), []
+    for item in simulate(run):
+        if isinstance(item, Point):
+            assert item.memory is not None
+            counts.append((item.memory.updates, run.free_energy.work.corrector_iterations))
+    (one, before), (two, after) = counts
+    assert two - one == after - before >= 55
 
 
 def test_a_value_that_no_multiplier_reaches_is_named_with_its_numbers() -> None:

@@ -48,7 +48,7 @@ class Memory:
         losses: (R, D, C) of each datum as an update last saw it, parts one after the other, shape (N, 3).
         squares: Adam's average of squared gradients, shape (P,).
         gain: m_hᵀ P m_u, shape (m, m); empty before anything was held.
-        bias: What noise adds to (R, D, C) of the moving iterate, in nats, shape (3,).
+        bias: What noise adds to (R, D, C) of the moving iterate, in nats per unit of the learning rate, shape (3,).
         updates: Number of updates so far.
     """
 

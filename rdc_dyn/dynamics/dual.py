@@ -72,15 +72,17 @@ class Feedback:
     u = −(dh/du)⁻¹ e is what would undo e on the surface. θ answers at once through its fast directions alone, by the
     plant's gain G = η m_hᵀ P m_u, and feedback by that gain overshoots what the surface asks for (γ 10 → 20 → 13 in one
     step of an MNIST path). So K is the surface's, and the plant's only bounds it: |K e| ≤ |ν G⁻¹ e|, no more than a
-    share ν of e gone with one update.
+    share ν of e gone with one update. The ratio of the two, π = |(dh/du)⁻¹ e| / |G⁻¹ e|, is the pace at which h follows
+    u, and the integral goes by it: ι = ι₀ π, so that no gain depends on η. A plant of this one time constant answers by
+    π (−3 ± i√15)/2 for κ = 2 and ι₀ = 3, damped to 0.6; slower directions of θ take nothing from that.
 
     Attributes:
         gain: κ.
-        integral: ι per update: slower than θ relaxes at the usual learning rate.
+        integral: ι₀.
     """
 
-    gain: float = 3.0
-    integral: float = 0.03
+    gain: float = 2.0
+    integral: float = 3.0
     metered: ClassVar[bool] = True
     arrives: ClassVar[bool] = True
 
@@ -89,11 +91,11 @@ class Feedback:
         bound = _CLIP * plant.size
         error = at.error + _SMOOTHING * (deviation - at.error)
         error = torch.minimum(torch.maximum(error, -bound), bound)
-        answer = -self.gain * torch.linalg.solve_ex(plant.slopes, error[:, None])[0][:, 0]
-        fastest = _FASTEST * torch.linalg.solve_ex(plant.gain, error[:, None])[0][:, 0]
-        tiny = torch.finfo(error.dtype).tiny
-        answer = answer * (fastest.norm() / answer.norm().clamp_min(tiny)).clamp_max(1.0)
-        amount = at.amount + self.integral * answer
+        by_surface = -torch.linalg.solve_ex(plant.slopes, error[:, None])[0][:, 0]
+        by_plant = torch.linalg.solve_ex(plant.gain, error[:, None])[0][:, 0]
+        pace = by_surface.norm() / by_plant.norm().clamp_min(torch.finfo(error.dtype).tiny)
+        answer = by_surface * torch.minimum(pace.new_tensor(self.gain), _FASTEST / pace)
+        amount = at.amount + (self.integral * pace).clamp_max(_FASTEST) * answer
         return Controlled(amount, error, amount + answer)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -30,28 +29,23 @@ _BACKWARD = 0.4
 
 @dataclass(frozen=True)
 class Average:
-    """Averages over the updates of an epoch.
+    """Averages over the updates of whole epochs.
 
     Attributes:
         theta: Mean iterate θ̄, shape (P,).
-        halves: Mean controls over both halves of the epoch, shape (2, 3).
+        controls: Mean controls.
         readings: Metered (R, D, C) at each update, shape (n, 3).
-        gradients: Mean gradients of the rows of the mixture, shape (k, P).
+        epochs: How many.
         mean_square: Mean |∇J_B|² over the minibatches.
         square_mean: |mean ∇J_B|².
     """
 
     theta: Vector
-    halves: Float[Tensor, "2 3"]
+    controls: Controls
     readings: Float[Tensor, "n 3"]
-    gradients: Rows
+    epochs: int
     mean_square: float
     square_mean: float
-
-    @property
-    def controls(self) -> Controls:
-        """Mean controls."""
-        return self.halves.mean(0)
 
     @property
     def reading(self) -> Float[Tensor, "3"]:
@@ -61,22 +55,23 @@ class Average:
     @property
     def drift(self) -> Float[Tensor, "3"]:
         """What (R, D, C) change by in an epoch, along straight lines through the readings; nat."""
-        return _slope(self.readings)[0]
+        return _slope(self.readings)[0] / self.epochs
 
     @property
     def loss(self) -> tuple[float, float]:
-        """J that the epoch loses at its mean controls, and the standard error of that; nat."""
+        """J that an epoch loses at the mean controls, and the standard error of that; nat."""
         slope, error = _slope(self.readings @ torch.cat([self.controls.new_ones(1), self.controls[:2]]))
-        return -float(slope), float(error)
+        return -float(slope) / self.epochs, float(error) / self.epochs
 
     @property
     def gradient_noise(self) -> float:
-        """|noise| of the mean of as many independent gradients as the epoch has minibatches: σ_g/√N."""
-        return float(max(self.mean_square - self.square_mean, 0.0) / len(self.readings)) ** 0.5
+        """|noise| of the mean of as many independent gradients as an epoch has minibatches: σ_g/√N."""
+        minibatches = len(self.readings) / self.epochs
+        return float(max(self.mean_square - self.square_mean, 0.0) / minibatches) ** 0.5
 
 
 def _slope(readings: Float[Tensor, "n *k"]) -> tuple[Tensor, Tensor]:
-    """By what readings change in an epoch along a straight line through them, and its standard error."""
+    """By what readings change along a straight line through them, and its standard error."""
     n = len(readings)
     clock = torch.arange(n, dtype=readings.dtype, device=readings.device) - 0.5 * (n - 1)
     square = clock.square().sum().clamp_min(1.0)
@@ -141,7 +136,7 @@ class Descent:
     Args:
         free_energy: J, whose objective knows R, D and C of each datum.
         theta: θ where it begins.
-        controls: (λ, γ, t) that it goes to.
+        controls: (λ, γ, t) where it begins.
         constraint: What is held, or None.
         rule: Moves the free multipliers.
         memory: Of the point where the step began, or None at the start of a path.
@@ -150,11 +145,9 @@ class Descent:
 
     Attributes:
         theta: θ.
-        bias: What noise adds to (R, D, C) of the moving iterate, shape (3,).
-        mixture: Of the rows of an average's gradients.
+        bias: What noise adds to (R, D, C) of the moving iterate, per unit of η; shape (3,).
         taken: Updates so far.
-        settled: Epochs before the first that was averaged.
-        size: Of what is held, Σ |w| |(R, D, C)|, which does not vanish where a difference does; shape (m,).
+        size: Of what is held: |h⁰|, or of a difference Σ |w| |(R, D, C)|, which does not vanish; shape (m,).
     """
 
     def __init__(
@@ -172,8 +165,8 @@ class Descent:
         self._objective, self._work = free_energy.objective, free_energy.work
         self.theta, self._base, self._constraint = theta.clone(), controls, constraint
         self._rule, self._batch, self._draws = rule, batch, draws
-        self.mixture = Mixture.of(constraint)
-        self._momenta, self.taken = theta.new_zeros((len(self.mixture), theta.numel())), 0
+        self._mixture = Mixture.of(constraint)
+        self._momenta, self.taken = theta.new_zeros((len(self._mixture), theta.numel())), 0
         self._scaled = torch.zeros_like(self._momenta)
         m = 0 if constraint is None else len(constraint.values)
         self._dual = Controlled(*(controls.new_zeros(m) for _ in range(3)))
@@ -182,12 +175,16 @@ class Descent:
             memory = Memory(losses, torch.zeros_like(theta), controls.new_zeros((0, 0)), controls.new_zeros(3), 0)
         self._losses, self._squares, self._updates = memory.losses.clone(), memory.squares.clone(), memory.updates
         self._gain = memory.gain.clone() if m and memory.gain.shape == (m, m) else None
-        self.bias, self.settled = memory.bias, 0
+        self.bias, self._fixed = memory.bias, False
         counts = list(self._objective.data.parts.items())
         self._offsets = {part: sum(n for _, n in counts[:i]) for i, (part, _) in enumerate(counts)}
         self._at(controls[2])
-        total = (self._weights @ self._losses).abs()
-        self.size = total.new_zeros(0) if constraint is None else constraint.weights.abs() @ total
+        self.size = controls.new_zeros(0) if constraint is None else self._size(constraint)
+
+    def _size(self, constraint: Constraint) -> Float[Tensor, "m"]:
+        alone = (constraint.weights != 0).sum(1) == 1
+        total = constraint.weights.abs() @ (self._weights @ self._losses).abs()
+        return torch.where(alone, constraint.values.abs(), total)
 
     def _at(self, data_position: Tensor) -> None:
         """The table of losses weighted as the data are at t."""
@@ -195,18 +192,23 @@ class Descent:
         self._total = self._weights @ self._losses
 
     @property
+    def length(self) -> int:
+        """Updates of an epoch."""
+        return self._objective.data.updates(self._batch)
+
+    @property
     def memory(self) -> Memory:
         """What the next correction may know."""
         gain = self._base.new_zeros((0, 0)) if self._gain is None else self._gain
         return Memory(self._losses, self._squares, gain, self.bias, self._updates)
 
-    def learn_bias(self, seen: Float[Tensor, "3"]) -> None:
-        """What noise adds, by another epoch: a mean of the last few, for each has an error of its own."""
+    def learn_bias(self, seen: Float[Tensor, "3"], rate: float) -> None:
+        """What noise adds, by another epoch at some η: a mean of the last few, for each has an error of its own."""
         share = _BIAS if bool(self.bias.any()) else 1.0
-        self.bias = self.bias + share * (seen - self.bias)
+        self.bias = self.bias + share * (seen / rate - self.bias)
 
     @property
-    def preconditioner(self) -> Vector:
+    def _preconditioner(self) -> Vector:
         """P, the diagonal of Adam's metric."""
         return torch.rsqrt(self._squares / (1 - _SECOND**self._updates) + _EPSILON**2)
 
@@ -218,43 +220,50 @@ class Descent:
         moved = self._base + self._dual.used @ self._constraint.directions
         return torch.cat([moved[:2].clamp_min(0.0), moved[2:]])
 
-    def settle(self, updates: int, rate: float, begin: Controls) -> None:
-        """Whole epochs, so many updates at least, in whose first half the controls go from the step's begin to its end.
+    def fix(self, controls: Controls) -> None:
+        """The multipliers stay there from now on."""
+        self._base, self._fixed = controls, True
+        self._dual = Controlled(*(torch.zeros_like(self._dual.amount) for _ in range(3)))
+
+    def average(
+        self, epochs: int, rate: float, last: float | None = None, base: tuple[Controls, Controls] | None = None
+    ) -> Average:
+        """Whole epochs; no feedback where the data move: what θ has yet to learn is no fault of the multipliers.
 
         Args:
-            updates: Least number of updates.
+            epochs: How many.
             rate: η.
-            begin: (λ, γ, t) where the step began.
+            last: η at their end, to which it falls geometrically; None keeps it.
+            base: Controls at their beginning and end, between which they go in a straight line; None keeps them.
+
+        Returns:
+            Averages over them.
         """
-        length, end, k = self._objective.data.updates(self._batch), self._base, 0
-        epochs = math.ceil(updates / length)
-        self.settled = epochs
+        n, k, theta = epochs * self.length, 0, torch.zeros_like(self.theta)
+        controls, readings = torch.zeros_like(self._base), self._base.new_zeros((n, 3))
+        gradients, square = torch.zeros_like(self._momenta), self._base.new_zeros(())
+        moves = base is not None and bool(base[0][2] != base[1][2])
+        self._fixed = self._fixed or moves
         for _ in range(epochs):
             for blocks in self._objective.data.epoch(self._batch, self._draws):
-                done, k = (k % length) / length, k + 1
-                self._base = begin + (end - begin) * min(1.0, 2 * k / (epochs * length))
-                if k <= epochs * length // 2 + 1 and bool(end[2] != begin[2]):
+                done = (k + 1) / n
+                if base is not None:
+                    self._base = base[0] + done * (base[1] - base[0])
+                if moves:
                     self._at(self._base[2])
-                self._update(blocks, rate, done)
-        self._base = end
+                now = rate if last is None else rate * (last / rate) ** done
+                age = (k % self.length) / self.length
+                readings[k], rows, used = self._update(blocks, now, age, feeds_back=not self._fixed)
+                gradients.add_(rows, alpha=1 / n)
+                square += (self._mixture.of_controls(used) @ rows).square().sum() / n
+                theta.add_(self.theta, alpha=1 / n)
+                controls, k = controls + used / n, k + 1
+        mean = self._mixture.of_controls(controls) @ gradients
+        return Average(theta, controls, readings, epochs, float(square), float(mean.square().sum()))
 
-    def average(self, rate: float) -> Average:
-        """A whole epoch."""
-        n, theta = self._objective.data.updates(self._batch), torch.zeros_like(self.theta)
-        halves, readings = self._base.new_zeros((2, 3)), self._base.new_zeros((n, 3))
-        gradients, square = torch.zeros_like(self._momenta), self._base.new_zeros(())
-        for k, blocks in enumerate(self._objective.data.epoch(self._batch, self._draws)):
-            readings[k], rows, used = self._update(blocks, rate, k / n)
-            gradients.add_(rows, alpha=1 / n)
-            square += (self.mixture.of_controls(used) @ rows).square().sum() / n
-            theta.add_(self.theta, alpha=1 / n)
-            halves[2 * k // n] += used
-        halves = halves / torch.tensor([[(n + 1) // 2], [max(n // 2, 1)]]).to(halves)
-        halves = halves if n > 1 else halves[:1].expand(2, 3)
-        mean = self.mixture.of_controls(halves.mean(0)) @ gradients
-        return Average(theta, halves, readings, gradients, float(square), float(mean.square().sum()))
-
-    def _update(self, blocks: tuple[Block, ...], rate: float, done: float) -> tuple[Tensor, Rows, Controls]:
+    def _update(
+        self, blocks: tuple[Block, ...], rate: float, done: float, *, feeds_back: bool
+    ) -> tuple[Tensor, Rows, Controls]:
         """One step of θ and one of the multipliers; the reading, the gradients and the controls that were used."""
         controls, leaf = self.controls, self.theta.requires_grad_()
         blocks = tuple(self._objective.drawn(block, self._draws) for block in blocks)
@@ -262,7 +271,7 @@ class Descent:
             found = zip(*(self._objective.functionals(b, leaf, *controls.unbind()) for b in blocks))
             columns = [parts[0] if len(parts) == 1 else torch.cat(parts) for parts in found]
             weights = torch.cat([self._objective.data.weights(b, controls[2]) for b in blocks])
-            values = self.mixture.values([weights @ column for column in columns], controls)
+            values = self._mixture.values([weights @ column for column in columns], controls)
             rows = torch.stack([torch.autograd.grad(v, leaf, retain_graph=True)[0] for v in values])
         each = torch.stack([column.detach() for column in columns], dim=1)
         self.theta = leaf.detach()
@@ -270,12 +279,13 @@ class Descent:
         self._count(blocks)
         reading = self._meter(blocks, weights, each, done)
         self._move(rows, controls, rate)
-        self._control(reading - self.bias if self._rule.metered else weights @ each, rate)
+        if feeds_back:
+            self._control(reading - rate * self.bias if self._rule.metered else weights @ each, rate)
         return reading, rows, controls
 
     def _count(self, blocks: tuple[Block, ...]) -> None:
         share = sum(b.count for b in blocks) / len(self._weights)
-        self._work.gradient_evaluations += share * (1 + _BACKWARD * (len(self.mixture) - 1))
+        self._work.gradient_evaluations += share * (1 + _BACKWARD * (len(self._mixture) - 1))
         self._updates += 1
         self.taken += 1
 
@@ -308,21 +318,21 @@ class Descent:
 
     def _move(self, rows: Rows, controls: Controls, rate: float) -> None:
         """θ ← θ − η P m, with the momenta of what the multipliers multiply kept apart."""
-        mixed = self.mixture.of_controls(controls)
+        mixed = self._mixture.of_controls(controls)
         gradient = mixed @ rows
         self._squares.mul_(_SECOND).addcmul_(gradient, gradient, value=1 - _SECOND)
         if self._constraint is not None and self.taken > 1:
             self._observe(rows)
         self._momenta.lerp_(rows, 1 - _FIRST)
-        self._scaled = self._momenta * self.preconditioner
+        self._scaled = self._momenta * self._preconditioner
         self.theta = self.theta.add((mixed @ self._scaled), alpha=-rate / (1 - _FIRST**self.taken))
 
     def _observe(self, rows: Rows) -> None:
         """The average of the plant's gain m_hᵀ P g_u; momenta of the updates before share no noise with this one."""
         assert self._constraint is not None
         gram = (self._scaled @ rows.T) / (1 - _FIRST ** (self.taken - 1))
-        held = self.mixture.of_weights(self._constraint.weights)
-        gain = held @ gram @ self.mixture.of_directions(self._constraint.directions).T
+        held = self._mixture.of_weights(self._constraint.weights)
+        gain = held @ gram @ self._mixture.of_directions(self._constraint.directions).T
         self._gain = gain if self._gain is None else self._gain + _GAIN * (gain - self._gain)
 
     def _control(self, reading: Float[Tensor, "3"], rate: float) -> None:

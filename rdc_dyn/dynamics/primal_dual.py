@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,13 +15,17 @@ from rdc_dyn.dynamics.dual import DualRule, Feedback
 from rdc_dyn.dynamics.gradient import stream
 from rdc_dyn.dynamics.minibatch_descent import Average, Descent, data_weights, per_datum
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.linalg.base import Vector, all_finite
+from rdc_dyn.linalg.base import all_finite
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.objective.graph import Controls
-from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
 
-#: Relative difference of the free multipliers between the halves of an epoch from which they are not stationary.
+#: Learning rate of the epochs that are averaged, as a share of that before: what noise adds is proportional to it.
+_ANNEALED = 0.3
+#: What a deviation of all data asks of the free multipliers, times this, is what they do before the next round: within
+#: an epoch at the annealed rate θ has answered by a tenth to a third.
+_RESTORING = 1.5
+#: Change of a free multiplier, relative, from which on it is not stationary.
 _STATIONARY = 0.03
 #: Longest feed-forward of a multiplier that is free, as a share of it.
 _FORWARD = 0.3
@@ -34,7 +39,7 @@ class Judgement:
 
     Attributes:
         held: |h(θ̄) − h⁰| over the tolerance.
-        stationary: Difference of the free multipliers between the halves of the epoch, over three hundredths.
+        stationary: What the deviation asks of the free multipliers, relative, over three hundredths.
         gradient: |∇J| over the noise σ_g/√N of a mean over all data.
         loss: J lost in the epoch, over a share of the step's work or what an epoch lost before the step, and its error.
     """
@@ -56,10 +61,10 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Round:
-    """An epoch with what all data say of its mean.
+    """Some epochs with what all data say of their mean.
 
     Attributes:
-        average: The epoch.
+        average: The epochs.
         deviation: h(θ̄) − h⁰, shape (m,).
         judgement: The tests.
     """
@@ -75,9 +80,9 @@ class PrimalDual:
 
     Attributes:
         batch: Data of the largest part in a minibatch.
-        learning_rate: η of Adam, constant: the mean over an epoch has less noise than the end of an annealed one.
-        updates: Updates before the first epoch; during their first half the controls go to the end of the step.
-        epochs: Most epochs; the tests of arrival are made after each.
+        learning_rate: η of Adam while the multipliers move; epochs that are averaged take a share of it.
+        updates: Least updates at η, in whole epochs; during their first half the controls go to the end of the step.
+        epochs: Most averages, each over whole epochs of half as many updates; the tests of arrival follow each.
         tolerance: Of what is held, relative.
         dissipation: Share of a step's work that θ may still lose in its last epoch.
         seed: Of the minibatches.
@@ -85,8 +90,8 @@ class PrimalDual:
     """
 
     batch: int
-    learning_rate: float = 1e-3
-    updates: int = 240
+    learning_rate: float = 1.5e-3
+    updates: int = 480
     epochs: int = 8
     tolerance: float = 5e-3
     dissipation: float = 1e-2
@@ -114,50 +119,64 @@ class PrimalDual:
         State(state.theta, goal).require_bounds()
         memory = None if departure is None else departure.memory
         draws = stream(self.seed, state.theta)
-        descent = Descent(free_energy, state.theta, goal, constraint, self.rule, memory, self.batch, draws)
-        descent.settle(self.updates, self.learning_rate, begin)
-        rounds, best = 0, None
+        descent = Descent(free_energy, state.theta, begin, constraint, self.rule, memory, self.batch, draws)
+        settled, rounds, best = self._settle(free_energy, descent, begin, goal), 0, None
         while rounds < self.epochs and (best is None or best[1].residual > best[0].average.gradient_noise > 0):
             rounds, found = rounds + 1, self._round(free_energy, descent, constraint, departure)
             if found.judgement.arrived if self.rule.arrives else rounds == self.epochs:
-                at = self._recorded(free_energy, descent, found, constraint)
+                at = free_energy.linearise(found.average.theta, found.average.controls)
                 best = (found, at) if best is None or at.residual < best[1].residual else best
+            if constraint is not None and self.rule.arrives:
+                descent.fix(_restored(found, constraint))
         if best is None:
             raise _not_arrived(found, constraint, descent.size, begin)
         found, at = best
-        noise = _noise(found, constraint, rounds + descent.settled)
+        many = found.average.epochs
+        epochs, noise = rounds * many + settled, many * found.average.drift.abs()
         growth = 2.0 if rounds <= _EASY else 1.4 if rounds <= _HARD else 1.0
         return Correction(
             State(at.theta, at.controls), at, descent.taken, None,
-            memory=descent.memory, growth=growth, notes=_notes(found, noise, rounds + descent.settled), noise=noise,
+            memory=descent.memory, growth=growth, notes=_notes(found, constraint, epochs), noise=noise,
         )  # fmt: skip
 
-    def _recorded(
-        self, free_energy: FreeEnergy, descent: Descent, found: Round, constraint: Constraint | None
-    ) -> Linearisation:
-        """The mean of an epoch, polished where the rule arrives; polishing must not raise |∇J| above its noise."""
-        theta = found.average.theta
-        if constraint is not None and self.rule.arrives:
-            theta = polished(descent, found, constraint)
-        return free_energy.linearise(theta, found.average.controls)
+    def _settle(self, free_energy: FreeEnergy, descent: Descent, begin: Controls, goal: Controls) -> int:
+        """Epochs at the full η, in whose first half the controls go to the step's end, and some that anneal it."""
+        epochs, some = math.ceil(self.updates / descent.length), self._some(descent)
+        average = descent.average(some, self.learning_rate, base=(begin, goal))
+        if epochs > some:
+            average = descent.average(epochs - some, self.learning_rate)
+        self._functionals(free_energy, descent, average, self.learning_rate)
+        last = descent.average(some, self.learning_rate, _ANNEALED * self.learning_rate)
+        if self.rule.arrives:
+            descent.fix(last.controls)
+        return epochs + some
+
+    def _some(self, descent: Descent) -> int:
+        """Epochs of half as many updates as θ has to settle, one at least."""
+        return math.ceil(0.5 * math.ceil(self.updates / descent.length))
 
     def _round(
         self, free_energy: FreeEnergy, descent: Descent, constraint: Constraint | None, departure: Departure | None
     ) -> Round:
-        """Another epoch, judged by all data; what noise adds to the readings is learnt from it."""
-        average = descent.average(self.learning_rate)
+        """Some more epochs, judged by all data."""
+        average = descent.average(self._some(descent), _ANNEALED * self.learning_rate)
         if not all_finite(average.theta, average.readings):
             raise NumericalFailure(Status.NON_FINITE, "a loss or a gradient of a minibatch")
-        controls = average.controls
-        objective = free_energy.objective
-        losses = per_datum(free_energy, average.theta, controls)
-        functionals = data_weights(objective, controls[2]) @ losses  # type: ignore[arg-type]
-        descent.learn_bias(average.reading - functionals)
-        deviation = controls.new_zeros(0)
+        functionals = self._functionals(free_energy, descent, average, _ANNEALED * self.learning_rate)
+        deviation = functionals.new_zeros(0)
         if constraint is not None:
             deviation = constraint.weights @ functionals - constraint.values
         judgement = self._judge(average, deviation, descent.size, functionals, constraint, departure)
         return Round(average, deviation, judgement)
+
+    def _functionals(
+        self, free_energy: FreeEnergy, descent: Descent, average: Average, rate: float
+    ) -> Float[Tensor, "3"]:
+        """(R, D, C) of all data at the mean of an epoch, which say what noise has added to its readings."""
+        losses = per_datum(free_energy, average.theta, average.controls)
+        functionals = data_weights(free_energy.objective, average.controls[2]) @ losses  # type: ignore[arg-type]
+        descent.learn_bias(average.reading - functionals, rate)
+        return functionals
 
     def _judge(
         self,
@@ -172,7 +191,7 @@ class PrimalDual:
         controls = average.controls
         if constraint is not None:
             held = float((deviation.abs() / (self.tolerance * size)).max())
-            moved = (constraint.directions @ (average.halves[1] - average.halves[0])).abs()
+            moved = torch.linalg.solve_ex(constraint.slopes, deviation[:, None])[0][:, 0].abs()
             stationary = float((moved / (_STATIONARY * (constraint.directions @ controls).abs())).max())
         if departure is not None:
             work = abs(float(0.5 * (departure.forces[:2] + functionals[1:]) @ (controls - departure.controls)[:2]))
@@ -184,23 +203,19 @@ class PrimalDual:
         return Judgement(held, stationary, gradient, loss)
 
 
-def polished(descent: Descent, found: Round, constraint: Constraint) -> Vector:
-    """θ̄ − P Hᵀ (H P Hᵀ)⁻¹ (h − h⁰) with H the epoch's mean ∇h, where the deviation is small: h⁰ to second order."""
-    gradients = descent.mixture.of_weights(constraint.weights) @ found.average.gradients
-    scaled = gradients * descent.preconditioner
-    amount, info = torch.linalg.solve_ex(gradients @ scaled.T, found.deviation)
-    theta = found.average.theta
-    if int(info) or found.judgement.held > 1 or not all_finite(amount):
-        return theta
-    return theta - amount @ scaled
-
-
 def _bounded(begin: Controls, goal: Controls, constraint: Constraint) -> Controls:
     """The goal with its free part no further than a share of the multipliers: what M foresees may be far off."""
     basis = torch.linalg.qr(constraint.directions.T)[0].T
     free = basis @ (goal - begin)
     most = _FORWARD * (basis.abs() @ begin.abs())
     return goal + (free.clamp(-most, most) - free) @ basis
+
+
+def _restored(found: Round, constraint: Constraint) -> Controls:
+    """The multipliers after what an epoch's deviation asks of them, along the slopes of the surface."""
+    controls = found.average.controls
+    amount = torch.linalg.solve_ex(constraint.slopes, found.deviation[:, None])[0][:, 0]
+    return _bounded(controls, controls - _RESTORING * amount @ constraint.directions, constraint)
 
 
 def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begin: Controls) -> NumericalFailure:
@@ -217,36 +232,30 @@ def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begi
     return NumericalFailure(Status.CORRECTOR_DIVERGED, f"over what is allowed: {judged}")
 
 
-def _noise(found: Round, constraint: Constraint | None, epochs: int) -> Float[Tensor, "3"]:
-    """Standard errors of (R, D, C) as functions of the multipliers: their drift, and what the multipliers' drift means.
+def _notes(found: Round, constraint: Constraint | None, epochs: int) -> Mapping[str, float]:
+    """What a point's record says of its correction.
 
-    What they drift by in the last epoch would have gone on through all epochs of the step without any motion.
+    The errors are those of slow relaxation, which does not show within an epoch: what drifts in the last epoch would
+    have gone on through all epochs of the step. The multipliers' are what would undo the error of what is held.
 
     Args:
         found: The last round.
         constraint: What is held, or None.
-        epochs: Epochs of the step.
+        epochs: Of the step.
 
     Returns:
-        The errors in nats.
+        Numbers by name.
     """
-    average = found.average
-    noise = average.drift.abs() * epochs
+    noise, errors = epochs * found.average.drift.abs(), [0.0, 0.0]
     if constraint is not None and constraint.slopes is not None:
-        moved = torch.linalg.lstsq(constraint.directions.T, average.halves[1] - average.halves[0]).solution
-        noise = noise + epochs * constraint.weights.abs().T @ (constraint.slopes @ moved).abs()
-    return noise
-
-
-def _notes(found: Round, noise: Float[Tensor, "3"], epochs: int) -> Mapping[str, float]:
-    """What a point's record says of its correction."""
-    halves = (epochs * (found.average.halves[1] - found.average.halves[0])).abs().tolist()
-    rate, distortion, _ = noise.tolist()
+        missing = constraint.weights.abs() @ noise + found.deviation.abs()
+        asked = torch.linalg.solve_ex(constraint.slopes, missing[:, None])[0][:, 0]
+        errors = (asked.abs() @ constraint.directions.abs()).tolist()
     return {
         "ageing": found.average.loss[0],
         "gradient_noise": found.average.gradient_noise,
-        "lam_error": halves[0],
-        "gamma_error": halves[1],
-        "rate_error": rate,
-        "distortion_error": distortion,
+        "lam_error": errors[0],
+        "gamma_error": errors[1],
+        "rate_error": float(noise[0]),
+        "distortion_error": float(noise[1]),
     }

@@ -13,8 +13,12 @@ from torch import Tensor
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Rows, all_finite
 from rdc_dyn.objective.free_energy import FreeEnergy
+from rdc_dyn.objective.graph import Controls
 from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
+
+#: Share by which the entries of Hess F depart from power laws within a step, as exact paths show.
+_POWER_LAW = 0.2
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,16 @@ class Estimate:
         """With the dtype and on the device of another tensor."""
         tensors = {f.name: getattr(self, f.name).to(like) for f in fields(self) if f.name != "surprise"}
         return Estimate(**tensors, surprise=self.surprise)
+
+    def bend(self, earlier: Estimate, move: Controls) -> tuple[float, float]:
+        """Δc·(Hess F(earlier) − Hess F) Δc if the entries of X keep their ratio to their sizes, and its error."""
+        places = [(0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2)]
+        square = torch.outer(move, move).to(self.implicit)
+        terms = torch.stack([square[i, j] * (1 if i == j else 2) for i, j in places])
+        terms = terms * (torch.where(self.sizes > 0, earlier.sizes / self.sizes, 1.0) - 1)
+        entries = torch.stack([self.implicit[place] for place in places])
+        value = (square * (earlier.explicit - self.explicit)).sum() + terms @ entries
+        return float(value), math.hypot((terms @ self.covariance @ terms).clamp_min(0).sqrt(), _POWER_LAW * value)
 
     def double(self) -> Estimate:
         """In float64 on the CPU."""

@@ -31,4 +31,4 @@ class Amortised(Variational):
 
     def weights(self, codes: Codes, lam: Scalar, gamma: Scalar) -> Float[Tensor, "N S"]:
         """All codes count alike."""
-        return torch.full_like(codes.distortion, 1 / self.samples)
+        return torch.full_like(codes.distortion, 1 / codes.distortion.shape[1])

@@ -45,7 +45,8 @@ class ImportanceWeighted(Variational):
 
     def weights(self, codes: Codes, lam: Scalar, gamma: Scalar) -> Float[Tensor, "N S"]:
         """Self-normalised within each group; the groups count alike."""
-        return self._log_weights(codes, lam, gamma).softmax(2).flatten(1) * (self.importance_samples / self.samples)
+        normalised = self._log_weights(codes, lam, gamma).softmax(2)
+        return normalised.flatten(1) / normalised.shape[1]
 
     def _log_weights(self, codes: Codes, lam: Scalar, gamma: Scalar) -> Float[Tensor, "N G K"]:
         """log w = −H(z) − log e_θ(z|x) (11)."""

@@ -24,6 +24,8 @@ Noise = Float[Tensor, "N S d"]
 
 #: Intermediate numbers of a datum for each component of x and of its decoder outputs: losses and hidden layers too.
 _NUMBERS = 8
+#: Codes of a datum for what is evaluated on all data, as a multiple of those of an update by fresh noise.
+_EVALUATED = 2
 #: The noise of a part of the held-out data.
 _HELD_OUT = {"source": "validation", "target": "target_validation"}
 
@@ -111,7 +113,7 @@ class Variational(ABC):
         object.__setattr__(self, "_noise", noise)
 
     def _draw(self, sample: Sample, stream: int) -> Noise:
-        noise = sobol_normal(len(sample), self.samples, self.latent_dim, seed=1_000_003 * self.seed + stream)
+        noise = sobol_normal(len(sample), self.evaluated, self.latent_dim, seed=1_000_003 * self.seed + stream)
         return noise.to(sample.x)
 
     @abstractmethod
@@ -121,6 +123,11 @@ class Variational(ABC):
     @abstractmethod
     def weights(self, codes: Codes, lam: Scalar, gamma: Scalar) -> Float[Tensor, "N S"]:
         """Weights of the codes in the averages D and C of each datum; they sum to one."""
+
+    @property
+    def evaluated(self) -> int:
+        """Codes of a datum that all data are evaluated with; their own noise would hide a small ∇J of an average."""
+        return _EVALUATED * self.samples if self.fresh else self.samples
 
     @property
     def moves(self) -> bool:
@@ -168,8 +175,10 @@ class Variational(ABC):
         """With new noise for each datum of an update, where J averages over noise; else as it is."""
         if not self.fresh:
             return block
-        shape = (block.count, self.samples, self.latent_dim)
-        return replace(block, noise=torch.randn(shape, generator=generator).to(self.data.source.x))
+        # Pairs ±ε, whose odd parts cancel: what noise adds to ∇J has 2.7 times less variance on MNIST.
+        half = torch.randn((block.count, (self.samples + 1) // 2, self.latent_dim), generator=generator)
+        noise = torch.cat([half, -half], dim=1)[:, : self.samples]
+        return replace(block, noise=noise.to(self.data.source.x))
 
     def functionals(
         self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar
@@ -221,7 +230,7 @@ class Variational(ABC):
         """
         lam_, gamma_, position = theta.new_tensor([lam, gamma, data_position]).unbind()
         # Without a graph a layer's numbers go soon after the next ones are there.
-        size = block_size(max(_NUMBERS * (self.samples + 1) * self.data.x_dim, self.numbers // 4), theta)
+        size = block_size(max(_NUMBERS * (self.evaluated + 1) * self.data.x_dim, self.numbers // 4), theta)
 
         def measured(noise: str, block: Block, sample: Sample) -> dict[str, Tensor]:
             return self.measure(self.codes(theta, sample, self._noise[noise][block.rows]), sample, lam_, gamma_)

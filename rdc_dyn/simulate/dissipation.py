@@ -7,16 +7,17 @@ from dataclasses import replace
 
 import torch
 
-from rdc_dyn.dynamics.response import free_energy_hessian
+from rdc_dyn.dynamics.response import Response, free_energy_hessian
+from rdc_dyn.objective.graph import Controls
 from rdc_dyn.simulate.problem import Point, Problem
 
 
 def with_dissipation(problem: Problem, before: Point, after: Point) -> Point:
     """The point with what has been dissipated on the way to it, and how well that is known.
 
-    The work of a step is that of the trapezium, corrected by Hess F where that is solved for (Hermite's rule, of fifth
-    order); where it is an estimate, the correction that it would make is the error instead. Rounding and the noise of
-    (D, C) are added in squares.
+    The work of a step is that of the trapezium, corrected by Hess F (Hermite's rule, of fifth order) where that is
+    solved for, or estimated with an error. Else the correction that it would make is the error. Rounding and the noise
+    of (D, C) are added in squares.
 
     Args:
         problem: What is run.
@@ -28,19 +29,25 @@ def with_dissipation(problem: Problem, before: Point, after: Point) -> Point:
     """
     move = after.at.controls - before.at.controls
     work = float(0.5 * (before.at.forces + after.at.forces) @ move)
-    bend = torch.outer(move, move) * (free_energy_hessian(before.response) - free_energy_hessian(after.response))
-    correction = float(bend.sum()) / 12
-    known = math.isfinite(correction)
-    if known and problem.response.tangent:
-        work += correction
+    correction, doubt = _bend(before.response, after.response, move)
+    if math.isfinite(correction) and (problem.response.tangent or after.response.estimate is not None):
+        work += correction / 12
     lost = work - (after.at.value - before.at.value)
     rounding = torch.finfo(after.at.theta.dtype).eps * (abs(after.at.value) + abs(work))
-    error = math.hypot(correction if known else 0.1 * abs(work), _noise(before, after), 10 * rounding)
+    error = math.hypot(doubt / 12 if math.isfinite(doubt) else 0.1 * abs(work), _noise(before, after), 10 * rounding)
     return replace(
         after,
         dissipation=before.dissipation + lost,
         dissipation_error=math.hypot(before.dissipation_error, error),
     )
+
+
+def _bend(before: Response, after: Response, move: Controls) -> tuple[float, float]:
+    """Δc·(Hess F(before) − Hess F(after)) Δc and how far it is in doubt, at most by itself where it is solved for."""
+    if before.estimate is not None and after.estimate is not None:
+        return after.estimate.bend(before.estimate, move)
+    value = float((torch.outer(move, move) * (free_energy_hessian(before) - free_energy_hessian(after))).sum())
+    return value, value
 
 
 def _noise(before: Point, after: Point) -> float:

@@ -27,6 +27,8 @@ from rdc_dyn.status import NumericalFailure, Status
 
 #: |∇J| at which the descent from the end of a branch may stop, where the corrector promises less.
 _LOOSE = 1e-5
+#: Slope of what is held by a free multiplier u, as a share of h/u, below which it counts as none.
+_FLAT = 0.02
 #: Most times that the multipliers are moved by hand to restore what is held on another branch.
 _RESTORATIONS = 6
 
@@ -202,18 +204,20 @@ def _constraint(problem: Problem, point: Point, expected: Rows | None) -> Constr
     slopes = weights @ point.response.matrix @ directions.T
     # The first M is a guess, which the first step is to better; of two functionals no single slope decides.
     if point.response.error is not None and point.index and len(slopes) == 1:
-        errors = weights.square() @ point.response.error.square() @ directions.square().T
-        _require_known(slopes, errors.sqrt())
+        errors = (weights.square() @ point.response.error.square() @ directions.square().T).sqrt()
+        _require_slope(slopes, errors, point.held_values / (directions @ point.at.controls))
     return Constraint(weights, point.held_values, directions, responses, slopes)
 
 
-def _require_known(slopes: Tensor, errors: Tensor) -> None:
-    """What the free multipliers do to what is held must be known by its sign at least.
+def _require_slope(slopes: Tensor, errors: Tensor, natural: Tensor) -> None:
+    """What the free multiplier does to what is held must not be known to be nothing.
+
+    That it is not known is no reason to stop: F is concave, so the slope has its sign, and feedback does with it.
 
     Raises:
-        NumericalFailure: DEGENERATE_CONSTRAINT where a functional has no slope beyond its standard error.
+        NumericalFailure: DEGENERATE_CONSTRAINT where a slope is small beyond its error beside h/u.
     """
-    if not bool((slopes.abs() > errors).any(1).all()):
+    if bool((slopes.abs() + errors < _FLAT * natural.abs()).any()):
         pairs = ", ".join(f"{value:.3g} +- {error:.2g}" for value, error in zip(slopes.flatten(), errors.flatten()))
         raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, f"the slope of what is held is {pairs}")
 
@@ -236,6 +240,8 @@ def _same_branch(before: Point, predicted: State, after: Point) -> None:
 
 def _singularities(problem: Problem, before: Point, after: Point) -> tuple[Approach, ...]:
     """How near the zeros are of what the process divides by, none of which may change its sign within a step."""
+    if after.response.error is not None:
+        return ()  # differences of two estimates foresee nothing: their errors decide
     old, new = problem.process.divisors(before.here), problem.process.divisors(after.here)
     elapsed = abs(after.time - before.time)
     last = {a.name: a for a in before.singularities}

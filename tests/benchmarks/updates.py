@@ -90,7 +90,7 @@ def corrector(objective: Amortised, theta: Tensor, batch: int) -> Callable[[], N
             if blocks is None:
                 batches = objective.data.epoch(batch, generator(2))
                 blocks = next(batches)
-            descent._update(blocks, 1e-3, 0.5)
+            descent._update(blocks, 1e-3, 0.5, feeds_back=True)
 
     return loop
 

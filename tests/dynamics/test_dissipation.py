@@ -15,6 +15,7 @@ from rdc_dyn.dynamics import (
     IsoFunctional,
     NoResponse,
     Prescribed,
+    SecantFilter,
     State,
 )
 from rdc_dyn.objective import FreeEnergy
@@ -68,6 +69,19 @@ def test_an_exact_path_dissipates_nothing_beyond_its_quadrature() -> None:
         points, _ = points_and_events(run)
         assert 0 < abs(points[-1].dissipation) < bound
         assert abs(points[-1].dissipation) < points[-1].dissipation_error
+
+
+def test_an_estimated_hessian_takes_most_of_the_quadrature_away() -> None:
+    """Of an exact path whose M is filtered from its own steps, what is left is within its standard error."""
+    run = problem(linear_gaussian(), IsoFunctional((0.0, 0.3)), 1.0, 1.0, Integrator("euler"), 0.05, look_ahead=False)
+    filtered, _ = points_and_events(replace(run, response=SecantFilter()))
+    plain = sum(
+        float(0.5 * (a.at.forces + b.at.forces) @ (b.at.controls - a.at.controls)) - (b.at.value - a.at.value)
+        for a, b in pairwise(filtered)
+    )
+    last = filtered[-1]
+    assert abs(last.dissipation) < 0.2 * abs(plain)
+    assert abs(last.dissipation) < 2 * last.dissipation_error
 
 
 def test_verify_refuses_one_that_is_negative_beyond_its_error() -> None:

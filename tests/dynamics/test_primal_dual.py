@@ -75,7 +75,7 @@ def test_the_meter_reads_all_data_where_theta_rests() -> None:
     """At η = 0 each reading is (R, D, C) of all data, whatever the minibatch."""
     objective, c = amortised(blobs(60)), controls(0.5, 1.5)
     free_energy, theta = FreeEnergy(objective, Work()), objective.initial(generator(2))
-    epoch = descent(free_energy, theta, c, constraint(0.5)).average(0.0)
+    epoch = descent(free_energy, theta, c, constraint(0.5)).average(1, 0.0)
     expected = free_energy.linearise(theta, c).functionals
     torch.testing.assert_close(epoch.readings, expected.expand(6, 3), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(epoch.theta, theta, rtol=1e-14, atol=1e-15)
@@ -143,7 +143,7 @@ def test_minibatches_walk_the_exact_iso_classification_path() -> None:
     exact, found = exact_and_stochastic(objective, IsoFunctional((0.6, 1.2), clock="lam"), 0.2, corrector)
     for one, other in zip(exact, found, strict=True):
         assert float(other.at.controls[1]) == pytest.approx(float(one.at.controls[1]), rel=2e-3)
-        assert float(other.at.functionals[2]) == pytest.approx(float(found[0].at.functionals[2]), rel=1e-4)
+        assert float(other.at.functionals[2]) == pytest.approx(float(found[0].at.functionals[2]), rel=1e-3)
         torch.testing.assert_close(other.at.functionals[:2], one.at.functionals[:2], rtol=2e-3, atol=0)
         assert other.at.residual <= other.notes["gradient_noise"]
         slopes, errors = other.response.matrix[1:, :2], other.response.error[1:, :2]
@@ -285,10 +285,10 @@ def test_feedback_answers_as_the_surface_would_and_no_faster_than_the_plant_allo
     done = rule.step(AT_REST, tensors(0.001), slow)
     error = 0.001 / 5
     assert float(done.error) == pytest.approx(error)
-    assert float(done.amount) == pytest.approx(0.5 * error / 0.05)
-    assert float(done.used) == pytest.approx(1.5 * error / 0.05)
+    assert float(done.amount) == pytest.approx(0.5 * (1e-4 / 0.05) * error / 0.05)
+    assert float(done.used) == pytest.approx((1 + 0.5 * (1e-4 / 0.05)) * error / 0.05)
     fast = rule.step(AT_REST, tensors(0.001), replace(PLANT, gain=tensors(10.0)[:, None]))
-    assert float(fast.amount) == pytest.approx(0.5 * error / 12 / 10)
+    assert float(fast.amount) == pytest.approx(error / 12 / 10 / 12)
     clipped = rule.step(AT_REST, tensors(7.0), slow)
     assert float(clipped.error) == pytest.approx(0.1 * 0.2)
 
@@ -299,6 +299,21 @@ def test_geco_multiplies_and_nupi_integrates() -> None:
     nupi = NuPi(proportional=0.5, integral=0.1, smoothing=0.9).step(AT_REST, tensors(0.02), PLANT)
     assert float(nupi.amount) == pytest.approx(0.1 * 20 * 0.02)
     assert float(nupi.used) == pytest.approx(0.1 * 20 * 0.02 + 0.5 * 20 * 0.002)
+
+
+def test_no_feedback_where_the_data_move_or_the_multipliers_are_fixed() -> None:
+    data = Data(blobs(60, seed=0).source, blobs(60, seed=1).source, None, 3)
+    objective = finite_latent(data, 3, 1e-2)
+    free_energy, c = FreeEnergy(objective, Work()), controls(0.6, 2.0)
+    at = descent(free_energy, objective.initial(generator(2)), c, constraint(0.5, slope=-0.1))
+    end = c + torch.tensor([0.0, 0.0, 0.2], dtype=torch.float64)
+    assert abs(float(at.average(1, 1e-3).controls[1]) - 2.0) > 1e-4
+    at = descent(free_energy, objective.initial(generator(2)), c, constraint(0.5, slope=-0.1))
+    moving = at.average(1, 1e-3, base=(c, end)).controls
+    assert float(moving[1]) == pytest.approx(2.0, rel=1e-12) and 0.1 < float(moving[2]) < 0.2
+    torch.testing.assert_close(at.average(1, 1e-3).controls, end, rtol=1e-12, atol=0)
+    at.fix(c)
+    torch.testing.assert_close(at.average(1, 1e-3).controls, c, rtol=1e-12, atol=0)
 
 
 # --- refusals -----------------------------------------------------------------------------------------------------
@@ -342,7 +357,7 @@ def test_what_is_not_finite_is_named() -> None:
     assert refused(objective, PrimalDual(12, 3e-3, 30, 2), constraint(0.5), start).failure is Status.NON_FINITE
 
 
-def test_a_slope_within_its_error_of_zero_stops_the_path() -> None:
+def test_a_slope_that_is_known_to_be_nothing_stops_the_path() -> None:
     objective = finite_latent(blobs(120), 3, 1e-2)
     run = problem(
         objective, IsoFunctional((0.6, 1.2), clock="lam"), 0.6, 2.0, Integrator("euler"), 0.2, look_ahead=False,
@@ -350,9 +365,12 @@ def test_a_slope_within_its_error_of_zero_stops_the_path() -> None:
     )  # fmt: skip
     run = stochastic(run, PrimalDual(24, learning_rate=3e-3, updates=50, epochs=8))
     point = points_and_events(run)[0][1]
-    lost = replace(point.response, error=torch.full((3, 3), 9.0, dtype=torch.float64))
-    with pytest.raises(NumericalFailure, match=r"the slope of what is held is -0\.\d+ \+- 9") as caught:
-        advance(run, replace(point, response=lost), 1.0)
+    errors = torch.full((3, 3), 9.0, dtype=torch.float64)
+    unknown = replace(point.response, error=errors)
+    assert advance(run, replace(point, response=unknown), 0.9).time == 0.9
+    nothing = replace(point.response, matrix=1e-6 * point.response.matrix, error=1e-6 * errors)
+    with pytest.raises(NumericalFailure, match="the slope of what is held is -") as caught:
+        advance(run, replace(point, response=nothing), 0.9)
     assert caught.value.status is Status.DEGENERATE_CONSTRAINT
 
 

@@ -71,12 +71,13 @@ def test_an_epoch_has_every_datum_once(size: int) -> None:
 
 
 def test_fresh_noise_is_drawn_for_minibatches_alone() -> None:
-    """Two minibatches of the same data differ, their mean is J over noise; all data keep the frozen points."""
+    """Two minibatches of the same data differ, their mean is J over noise; all data keep frozen points."""
     frozen = amortised(blobs(60), samples=2)
     fresh = replace(frozen, fresh=True)
     c, theta = controls(0.5, 1.5), frozen.initial(generator(2))
     everything = FreeEnergy(fresh, Work()).linearise(theta, c)
-    assert torch.equal(everything.gradient, FreeEnergy(frozen, Work()).linearise(theta, c).gradient)
+    same = FreeEnergy(replace(frozen, samples=4), Work()).linearise(theta, c)
+    assert torch.equal(everything.gradient, same.gradient)
     draws = generator(5)
     found = torch.stack(
         [torch.tensor(FreeEnergy(fresh, Work()).minibatch(60, draws).value(theta, c)) for _ in range(400)]
@@ -87,6 +88,16 @@ def test_fresh_noise_is_drawn_for_minibatches_alone() -> None:
     assert abs(float(found.mean()) - wanted) < 5 * float(found.std()) / 20
     with_frozen = [FreeEnergy(frozen, Work()).minibatch(60, draws).value(theta, c) for _ in range(2)]
     assert with_frozen[0] == pytest.approx(with_frozen[1], rel=1e-13)
+
+
+def test_fresh_noise_comes_in_pairs_of_opposite_sign() -> None:
+    """So that what is odd in it cancels: a linear function of z has no noise at all."""
+    objective, draws = replace(amortised(blobs(60), samples=4), fresh=True), generator(5)
+    noise = [objective.drawn(block, draws).noise for block in objective.data.blocks() for _ in range(2)]
+    first, second = (n for n in noise if n is not None)
+    assert first.shape == (60, 4, objective.latent_dim) and not torch.equal(first, second)
+    assert torch.equal(first.sum(1), torch.zeros_like(first[:, 0]))
+    assert float(first.std()) == pytest.approx(1.0, abs=0.1)
 
 
 def test_code_accuracy_is_the_share_of_codes_that_are_classified_right() -> None:

@@ -49,7 +49,11 @@ def _means(corrector: dict[str, Any]) -> dict[str, Any]:
         "encoder": {"kind": "mlp", "hidden": [4], "latent_dim": 2},
         "decoder": {"kind": "mlp", "hidden": [4], "likelihood": "gaussian", "variance": 0.1},
     }
-    start = {"lam": 0.5, "gamma": 2.0, "equilibrate": {"adam_steps": 300, "newton_steps": 0, "tolerance": 100.0}}
+    start = {
+        "lam": 0.5,
+        "gamma": 2.0,
+        "equilibrate": {"adam_steps": 2000, "learning_rate": 1e-2, "newton_steps": 0, "tolerance": 100.0},
+    }
     return images(output={"checkpoint_every": 2}, integrator={"step_size": 0.05}) | {
         "objective": {"kind": "amortised", **networks, "noise": "fresh", "samples": 2},
         "start": start,
@@ -86,7 +90,7 @@ KINDS: dict[str, dict[str, Any]] = {
         corrector={"method": "variance_reduced", "batch": 12, "steps": 4, "epochs": 60, "tolerance": 1e-4},
         integrator={"step_size": 0.05},
     ),
-    "primal dual": _means({"method": "primal_dual", "tolerance": 0.05, "dissipation": 1.0, "updates": 60}),
+    "primal dual": _means({"method": "primal_dual", "tolerance": 0.05, "dissipation": 1.0, "updates": 120}),
     "geco": _means({"method": "geco"}),
     "one method per segment": linear_gaussian(integrator={"method": "dopri8", "rtol": 1e-7}),
     "float32": linear_gaussian(dtype="float32", response={"solver": {"method": "cg"}}),

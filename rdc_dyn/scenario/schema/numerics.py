@@ -157,18 +157,18 @@ class NewtonKrylov(Section):
 
 class _Stochastic(Section):
     batch: Count = Field(default=250, description="data in a minibatch, of the largest part; epochs are reshuffled")
-    learning_rate: Positive = Field(default=1e-3, description="Adam's, constant; recorded are means over whole epochs")
+    learning_rate: Positive = Field(default=1.5e-3, description="Adam's; epochs that are averaged take 0.3 of it")
     updates: Count = Field(
-        default=240, description="least updates, in whole epochs, in which the multipliers go to the step's end"
+        default=480, description="least updates, in whole epochs, in which the multipliers go to the step's end"
     )
-    epochs: Count = Field(default=8, description="most averaged epochs; a step that needs more fails and is halved")
+    epochs: Count = Field(default=8, description="most averages, each over whole epochs of half as many updates")
 
 
 class PrimalDual(_Stochastic):
     """Minibatch updates while feedback on the free multipliers holds what the process holds; for large networks."""
 
     method: Literal["primal_dual"]
-    tolerance: Positive = Field(default=5e-3, description="on what is held, relative; polishing removes what is left")
+    tolerance: Positive = Field(default=5e-3, description="on what is held, relative")
     dissipation: Positive = Field(
         default=1e-2, description="share of a step's work that theta may still lose in the last epoch"
     )

@@ -1,0 +1,104 @@
+# %% [markdown]
+# # What free energy a path on minibatches loses, and why
+#
+# On the surface F − F₀ is the work ∫ D dλ + C dγ. What it lacks is dissipation: motion, which falls with the speed of
+# the path, and ageing, learning that goes on at fixed multipliers and falls with the length of the start. Reads runs of
+# one path that differ in `start.equilibrate.adam_steps` and in `integrator.step_size`.
+#
+#     rdc-dyn sweep scenarios/paper/fig2_mnist_closure_cpu.yaml -o sweeps/closure
+#     python analysis/closure.py sweeps/closure closure.png closure.md
+
+# %%
+import argparse
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import ways
+import xarray as xr
+
+import rdc_dyn
+
+parser = argparse.ArgumentParser(description="What free energy a path on minibatches loses, and why")
+parser.add_argument("runs", type=Path, help="a sweep, or a folder of runs")
+parser.add_argument("figure", type=Path)
+parser.add_argument("table", type=Path, nargs="?")
+given = parser.parse_args()
+
+# %%
+runs = {}
+folder = given.runs / "runs" if (given.runs / "runs").is_dir() else given.runs
+for directory in sorted(folder.iterdir()):
+    if (directory / "scenario.yaml").is_file():
+        ds = rdc_dyn.open_run(directory)
+        scenario = ways.scenario(ds)
+        runs[scenario["start"]["equilibrate"]["adam_steps"], scenario["integrator"]["step_size"]] = ds
+runs = dict(sorted(runs.items(), key=lambda item: (item[0][0], -item[0][1])))
+if not runs:
+    parser.exit(4, f"{given.runs}: no run\n")
+
+
+# %% [markdown]
+# ## The table
+# Beside the loss of the whole path, its second half alone: what a young start has not yet learnt is lost first.
+
+
+# %%
+def share(ds: xr.Dataset, first: int) -> tuple[float, float]:
+    """Dissipation over work from a point on, in per cent, and its standard error."""
+    lost = ds.dissipation - ds.dissipation[first]
+    work = abs(float((ds.free_energy - ds.free_energy[first] + lost)[-1]))
+    error = np.sqrt(max(float(ds.dissipation_error[-1]) ** 2 - float(ds.dissipation_error[first]) ** 2, 0.0))
+    return 100 * float(lost[-1]) / work, 100 * error / work
+
+
+rows = [
+    "| updates of the start | step in λ | status | gradient-equivalents | F at the start | F at the end "
+    "| dissipation / work | in the second half | ageing at the end, nat an epoch |",
+    "|---|---|---|---|---|---|---|---|---|",
+]
+for (updates, step), ds in runs.items():
+    (whole, error), (later, later_error) = share(ds, 0), share(ds, ds.sizes["time"] // 2)
+    rows.append(
+        f"| {updates} | {step:g} | {ds.attrs['status']} | {float(np.ptp(ds.gradient_evaluations.values)):.1f} "
+        f"| {float(ds.free_energy[0]):.3f} | {float(ds.free_energy[-1]):.2f} | {whole:.2f} ± {error:.2f} % "
+        f"| {later:.2f} ± {later_error:.2f} % | {float(ds.ageing[-1]):.3f} |"
+    )
+text = "\n".join(rows) + "\n"
+print(text)
+if given.table is not None:
+    given.table.write_text(text, encoding="utf-8")
+
+# %% [markdown]
+# ## The figure
+
+# %%
+figure, axes = plt.subplots(1, 3, figsize=(14.0, 4.2), layout="constrained")
+for number, ((updates, step), ds) in enumerate(runs.items()):
+    line = {"color": f"C{number}", "marker": "osD^v<>"[number % 7], "markersize": 4, "linewidth": 1.2}
+    label = f"{updates:,} updates to start, steps of {step:g}"
+    axes[0].plot(ds.time, ds.dissipation, label=label, **line)
+    axes[0].fill_between(
+        ds.time,
+        ds.dissipation - ds.dissipation_error,
+        ds.dissipation + ds.dissipation_error,
+        color=line["color"],
+        alpha=0.15,
+    )
+standard, length = next(iter(runs))[0], max(step for _, step in runs)
+by_start = {u: share(ds, 0) for (u, step), ds in runs.items() if step == length}
+by_speed = {step: share(ds, 0) for (u, step), ds in runs.items() if u == standard}
+axes[1].errorbar(
+    list(by_start), [v for v, _ in by_start.values()], [e for _, e in by_start.values()], marker="o", capsize=3
+)
+axes[2].errorbar(
+    list(by_speed), [v for v, _ in by_speed.values()], [e for _, e in by_speed.values()], marker="o", capsize=3
+)
+axes[0].set(xlabel=r"process clock $s = \lambda$", ylabel="dissipation (nat)", title="Free energy lost on the way")
+axes[0].legend(fontsize=8)
+axes[1].set(xscale="log", xlabel="updates of the start", ylabel="dissipation / work (%)", title=f"Steps of {length:g}")
+axes[2].set(xlabel=r"step in $\lambda$", ylabel="dissipation / work (%)", title=f"Start of {standard:,} updates")
+for panel in axes[1:]:
+    panel.axhline(1, color="0.6", linestyle=":", linewidth=1)
+    panel.set_ylim(bottom=0)
+figure.savefig(given.figure, dpi=110)

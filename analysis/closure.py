@@ -5,8 +5,10 @@
 # the path, and ageing, learning that goes on at fixed multipliers and falls with the length of the start. Reads runs of
 # one path that differ in `start.equilibrate.adam_steps` and in `integrator.step_size`.
 #
-#     rdc-dyn sweep scenarios/paper/fig2_mnist_closure_cpu.yaml -o sweeps/closure
-#     python analysis/closure.py sweeps/closure closure.png closure.md
+#     S=scenarios/paper/fig2_mnist_primal_dual_cpu.yaml
+#     rdc-dyn sweep $S --grid start.gamma=4 --grid start.equilibrate.adam_steps=8000,32000,128000 -o sweeps/starts
+#     rdc-dyn sweep $S --grid start.gamma=4 --grid integrator.step_size=0.15,0.075 -o sweeps/speeds
+#     python analysis/closure.py closure.png closure.md sweeps/starts sweeps/speeds
 
 # %%
 import argparse
@@ -20,22 +22,22 @@ import xarray as xr
 import rdc_dyn
 
 parser = argparse.ArgumentParser(description="What free energy a path on minibatches loses, and why")
-parser.add_argument("runs", type=Path, help="a sweep, or a folder of runs")
 parser.add_argument("figure", type=Path)
-parser.add_argument("table", type=Path, nargs="?")
+parser.add_argument("table", type=Path)
+parser.add_argument("runs", type=Path, nargs="+", help="sweeps, or folders of runs")
 given = parser.parse_args()
 
 # %%
 runs = {}
-folder = given.runs / "runs" if (given.runs / "runs").is_dir() else given.runs
-for directory in sorted(folder.iterdir()):
+folders = [folder / "runs" if (folder / "runs").is_dir() else folder for folder in given.runs]
+for directory in sorted(directory for folder in folders for directory in folder.iterdir()):
     if (directory / "scenario.yaml").is_file():
         ds = rdc_dyn.open_run(directory)
         scenario = ways.scenario(ds)
         runs[scenario["start"]["equilibrate"]["adam_steps"], scenario["integrator"]["step_size"]] = ds
 runs = dict(sorted(runs.items(), key=lambda item: (item[0][0], -item[0][1])))
 if not runs:
-    parser.exit(4, f"{given.runs}: no run\n")
+    parser.exit(4, f"{', '.join(map(str, given.runs))}: no run\n")
 
 
 # %% [markdown]
@@ -66,8 +68,7 @@ for (updates, step), ds in runs.items():
     )
 text = "\n".join(rows) + "\n"
 print(text)
-if given.table is not None:
-    given.table.write_text(text, encoding="utf-8")
+given.table.write_text(text, encoding="utf-8")
 
 # %% [markdown]
 # ## The figure

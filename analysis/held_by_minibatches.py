@@ -39,10 +39,12 @@ def named(folder: Path) -> dict[str, xr.Dataset]:
 
 
 def name_of(ds: xr.Dataset, directory: Path) -> str:
-    """Where the run starts and what corrects it."""
+    """Where the run starts, what corrects it, and the process where it is a transfer."""
     scenario = ways.scenario(ds)
     seed = f", seed {scenario['seed']}" if scenario["seed"] else ""
-    return f"γ₀ = {float(ds.gamma[0]):.4g}, {scenario['corrector']['method']}{seed}"
+    kind = scenario["process"]["kind"]
+    transfer = f", {kind.replace('_', ' ')}" if "transfer" in kind else ""
+    return f"γ₀ = {float(ds.gamma[0]):.4g}, {scenario['corrector']['method']}{transfer}{seed}"
 
 
 runs = named(given.runs)

@@ -147,7 +147,7 @@ class Descent:
         theta: θ.
         bias: What noise adds to (R, D, C) of the moving iterate, per unit of η; shape (3,).
         taken: Updates so far.
-        size: Of what is held: |h⁰|, or of a difference Σ |w| |(R, D, C)|, which does not vanish; shape (m,).
+        size: Of what is held: |h⁰|, or of a difference what it changes by as its multipliers double; shape (m,).
     """
 
     def __init__(
@@ -179,12 +179,7 @@ class Descent:
         counts = list(self._objective.data.parts.items())
         self._offsets = {part: sum(n for _, n in counts[:i]) for i, (part, _) in enumerate(counts)}
         self._at(controls[2])
-        self.size = controls.new_zeros(0) if constraint is None else self._size(constraint)
-
-    def _size(self, constraint: Constraint) -> Float[Tensor, "m"]:
-        alone = (constraint.weights != 0).sum(1) == 1
-        total = constraint.weights.abs() @ (self._weights @ self._losses).abs()
-        return torch.where(alone, constraint.values.abs(), total)
+        self.size = controls.new_zeros(0) if constraint is None else _size(constraint, controls)
 
     def _at(self, data_position: Tensor) -> None:
         """The table of losses weighted as the data are at t."""
@@ -346,6 +341,15 @@ class Descent:
         new = self._rule.step(self._dual, deviation, plant)
         inside = (self._base + new.used @ directions)[:2].min() >= 0
         self._dual = replace(new, amount=torch.where(inside, new.amount, self._dual.amount))
+
+
+def _size(constraint: Constraint, controls: Controls) -> Float[Tensor, "m"]:
+    """|h⁰| of a functional alone; a difference may vanish, and takes |dh/du| |u|."""
+    assert constraint.slopes is not None
+    alone = (constraint.weights != 0).sum(1) == 1
+    return torch.where(
+        alone, constraint.values.abs(), constraint.slopes.abs() @ (constraint.directions @ controls).abs()
+    )
 
 
 def data_weights(objective: PerDatum, data_position: Tensor) -> Float[Tensor, "N"]:

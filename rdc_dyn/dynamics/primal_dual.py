@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -66,12 +66,19 @@ class Round:
     Attributes:
         average: The epochs.
         deviation: h(θ̄) − h⁰, shape (m,).
+        slopes: dh/du, as far as it is known by now, shape (m, m).
         judgement: The tests.
     """
 
     average: Average
     deviation: Float[Tensor, "m"]
+    slopes: Float[Tensor, "m m"]
     judgement: Judgement
+
+    @property
+    def asked(self) -> Float[Tensor, "m"]:
+        """What the deviation asks of the free multipliers."""
+        return -torch.linalg.solve_ex(self.slopes, self.deviation[:, None])[0][:, 0]
 
 
 @dataclass(frozen=True)
@@ -120,15 +127,16 @@ class PrimalDual:
         memory = None if departure is None else departure.memory
         draws = stream(self.seed, state.theta)
         descent = Descent(free_energy, state.theta, begin, constraint, self.rule, memory, self.batch, draws)
-        settled, rounds, best = self._settle(free_energy, descent, begin, goal), 0, None
+        settled, rounds, best, found = self._settle(free_energy, descent, begin, goal), 0, None, None
         while rounds < self.epochs and (best is None or best[1].residual > best[0].average.gradient_noise > 0):
-            rounds, found = rounds + 1, self._round(free_energy, descent, constraint, departure)
+            rounds, found = rounds + 1, self._round(free_energy, descent, constraint, departure, found)
             if found.judgement.arrived if self.rule.arrives else rounds == self.epochs:
                 at = free_energy.linearise(found.average.theta, found.average.controls)
                 best = (found, at) if best is None or at.residual < best[1].residual else best
             if constraint is not None and self.rule.arrives:
                 descent.fix(_restored(found, constraint))
         if best is None:
+            assert found is not None
             raise _not_arrived(found, constraint, descent.size, begin)
         found, at = best
         many = found.average.epochs
@@ -156,18 +164,24 @@ class PrimalDual:
         return math.ceil(0.5 * math.ceil(self.updates / descent.length))
 
     def _round(
-        self, free_energy: FreeEnergy, descent: Descent, constraint: Constraint | None, departure: Departure | None
+        self,
+        free_energy: FreeEnergy,
+        descent: Descent,
+        constraint: Constraint | None,
+        departure: Departure | None,
+        last: Round | None,
     ) -> Round:
         """Some more epochs, judged by all data."""
         average = descent.average(self._some(descent), _ANNEALED * self.learning_rate)
         if not all_finite(average.theta, average.readings):
             raise NumericalFailure(Status.NON_FINITE, "a loss or a gradient of a minibatch")
         functionals = self._functionals(free_energy, descent, average, _ANNEALED * self.learning_rate)
-        deviation = functionals.new_zeros(0)
-        if constraint is not None:
+        found = Round(average, functionals.new_zeros(0), functionals.new_zeros((0, 0)), Judgement(0.0, 0.0, 0.0, 0.0))
+        if constraint is not None and constraint.slopes is not None:
             deviation = constraint.weights @ functionals - constraint.values
-        judgement = self._judge(average, deviation, descent.size, functionals, constraint, departure)
-        return Round(average, deviation, judgement)
+            found = replace(found, deviation=deviation, slopes=constraint.slopes)
+            found = found if last is None else replace(found, slopes=_seen(last, found, constraint))
+        return replace(found, judgement=self._judge(found, descent.size, functionals, constraint, departure))
 
     def _functionals(
         self, free_energy: FreeEnergy, descent: Descent, average: Average, rate: float
@@ -180,19 +194,17 @@ class PrimalDual:
 
     def _judge(
         self,
-        average: Average,
-        deviation: Float[Tensor, "m"],
+        found: Round,
         size: Float[Tensor, "m"],
         functionals: Float[Tensor, "3"],
         constraint: Constraint | None,
         departure: Departure | None,
     ) -> Judgement:
         held = stationary = loss = 0.0
-        controls = average.controls
+        average, controls = found.average, found.average.controls
         if constraint is not None:
-            held = float((deviation.abs() / (self.tolerance * size)).max())
-            moved = torch.linalg.solve_ex(constraint.slopes, deviation[:, None])[0][:, 0].abs()
-            stationary = float((moved / (_STATIONARY * (constraint.directions @ controls).abs())).max())
+            held = float((found.deviation.abs() / (self.tolerance * size)).max())
+            stationary = float((found.asked.abs() / (_STATIONARY * (constraint.directions @ controls).abs())).max())
         if departure is not None:
             work = abs(float(0.5 * (departure.forces[:2] + functionals[1:]) @ (controls - departure.controls)[:2]))
             work += abs(float(departure.forces[2] * (controls - departure.controls)[2]))
@@ -214,8 +226,17 @@ def _bounded(begin: Controls, goal: Controls, constraint: Constraint) -> Control
 def _restored(found: Round, constraint: Constraint) -> Controls:
     """The multipliers after what an epoch's deviation asks of them, along the slopes of the surface."""
     controls = found.average.controls
-    amount = torch.linalg.solve_ex(constraint.slopes, found.deviation[:, None])[0][:, 0]
-    return _bounded(controls, controls - _RESTORING * amount @ constraint.directions, constraint)
+    return _bounded(controls, controls + _RESTORING * found.asked @ constraint.directions, constraint)
+
+
+def _seen(last: Round, found: Round, constraint: Constraint) -> Float[Tensor, "m m"]:
+    """The slopes after Broyden's update, where what is held has answered by more than they foresaw: M is too flat."""
+    change = found.average.controls - last.average.controls
+    moved = torch.linalg.lstsq(constraint.directions.T, change).solution
+    answered, foreseen = found.deviation - last.deviation, last.slopes @ moved
+    if not answered.norm() > foreseen.norm() > 0 or answered @ foreseen < 0:
+        return last.slopes
+    return last.slopes + torch.outer(answered - foreseen, moved) / moved.square().sum()
 
 
 def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begin: Controls) -> NumericalFailure:
@@ -249,7 +270,7 @@ def _notes(found: Round, constraint: Constraint | None, epochs: int) -> Mapping[
     noise, errors = epochs * found.average.drift.abs(), [0.0, 0.0]
     if constraint is not None and constraint.slopes is not None:
         missing = constraint.weights.abs() @ noise + found.deviation.abs()
-        asked = torch.linalg.solve_ex(constraint.slopes, missing[:, None])[0][:, 0]
+        asked = torch.linalg.solve_ex(found.slopes, missing[:, None])[0][:, 0]
         errors = (asked.abs() @ constraint.directions.abs()).tolist()
     return {
         "ageing": found.average.loss[0],

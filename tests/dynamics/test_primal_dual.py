@@ -26,7 +26,8 @@ from rdc_dyn.dynamics import (
     State,
 )
 from rdc_dyn.dynamics.dual import Controlled, Plant
-from rdc_dyn.dynamics.minibatch_descent import Descent, Mixture
+from rdc_dyn.dynamics.minibatch_descent import Average, Descent, Mixture
+from rdc_dyn.dynamics.primal_dual import Judgement, Round, _seen
 from rdc_dyn.objective import Data, FreeEnergy, LinearGaussian, Objective, Sample, Work
 from rdc_dyn.objective.base import Functionals
 from rdc_dyn.objective.data import Block
@@ -299,6 +300,21 @@ def test_geco_multiplies_and_nupi_integrates() -> None:
     nupi = NuPi(proportional=0.5, integral=0.1, smoothing=0.9).step(AT_REST, tensors(0.02), PLANT)
     assert float(nupi.amount) == pytest.approx(0.1 * 20 * 0.02)
     assert float(nupi.used) == pytest.approx(0.1 * 20 * 0.02 + 0.5 * 20 * 0.002)
+
+
+@pytest.mark.parametrize(("answer", "slope"), [(-0.08, -0.4), (-0.01, -0.1), (0.08, -0.1)])
+def test_a_slope_that_was_too_flat_is_corrected_between_means(answer: float, slope: float) -> None:
+    """γ went up by 0.2: what is held has answered by more than −0.02, by less, or the other way."""
+    held = constraint(0.5, slope=-0.1)
+
+    def mean(gamma: float, deviation: float) -> Round:
+        average = Average(tensors(), controls(0.6, gamma), torch.zeros((2, 3), dtype=torch.float64), 1, 1.0, 0.5)
+        return Round(average, tensors(deviation), tensors(-0.1)[:, None], Judgement(0.0, 0.0, 0.0, 0.0))
+
+    last, found = mean(2.0, 0.03), mean(2.2, 0.03 + answer)
+    seen = replace(found, slopes=_seen(last, found, held))
+    assert float(seen.slopes) == pytest.approx(slope)
+    assert float(seen.asked) == pytest.approx(-(0.03 + answer) / slope)
 
 
 def test_no_feedback_where_the_data_move_or_the_multipliers_are_fixed() -> None:

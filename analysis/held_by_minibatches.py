@@ -35,7 +35,7 @@ def named(folder: Path) -> dict[str, xr.Dataset]:
             ds = rdc_dyn.open_run(directory)
             if ds.sizes["time"] > 1:
                 found[name_of(ds, directory)] = ds
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items(), key=lambda item: (float(item[1].gamma[0]), item[0])))
 
 
 def name_of(ds: xr.Dataset, directory: Path) -> str:

@@ -27,6 +27,8 @@ _ANNEALED = 0.3
 _RESTORING = 1.5
 #: Change of a free multiplier, relative, from which on it is not stationary.
 _STATIONARY = 0.03
+#: Keeps a quotient finite where no multiplier has moved.
+_TINY = 1e-30
 #: Longest feed-forward of a multiplier that is free, as a share of it.
 _FORWARD = 0.3
 #: Rounds after which a step counts as easy, and as hard.
@@ -234,9 +236,8 @@ def _seen(last: Round, found: Round, constraint: Constraint) -> Float[Tensor, "m
     change = found.average.controls - last.average.controls
     moved = torch.linalg.lstsq(constraint.directions.T, change).solution
     answered, foreseen = found.deviation - last.deviation, last.slopes @ moved
-    if not answered.norm() > foreseen.norm() > 0 or answered @ foreseen < 0:
-        return last.slopes
-    return last.slopes + torch.outer(answered - foreseen, moved) / moved.square().sum()
+    flat = (answered.abs() > foreseen.abs()) & (answered * foreseen > 0)
+    return last.slopes + flat[:, None] * torch.outer(answered - foreseen, moved) / moved.square().sum().clamp_min(_TINY)
 
 
 def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begin: Controls) -> NumericalFailure:

@@ -238,7 +238,7 @@ class Descent:
         controls, readings = torch.zeros_like(self._base), self._base.new_zeros((n, 3))
         gradients, square = torch.zeros_like(self._momenta), self._base.new_zeros(())
         moves = base is not None and bool(base[0][2] != base[1][2])
-        self._fixed = self._fixed or moves
+        self._fixed = self._fixed or (moves and self._rule.arrives)
         for _ in range(epochs):
             for blocks in self._objective.data.epoch(self._batch, self._draws):
                 done = (k + 1) / n

@@ -42,7 +42,7 @@ if not runs:
 
 # %% [markdown]
 # ## The table
-# Beside the loss of the whole path, its second half alone: what a young start has not yet learnt is lost first.
+# Beside the loss of the whole path stands that of its second half alone.
 
 
 # %%

@@ -151,7 +151,7 @@ class PrimalDual:
 
     def _settle(self, free_energy: FreeEnergy, descent: Descent, begin: Controls, goal: Controls) -> int:
         """Epochs at the full η, in whose first half the controls go to the step's end, and some that anneal it."""
-        epochs, some = math.ceil(self.updates / descent.length), self._some(descent)
+        epochs, some = math.ceil(self.updates / descent.length), self._epochs_of_a_mean(descent)
         average = descent.average(some, self.learning_rate, base=(begin, goal))
         if epochs > some:
             average = descent.average(epochs - some, self.learning_rate)
@@ -161,7 +161,7 @@ class PrimalDual:
             descent.fix(last.controls)
         return epochs + some
 
-    def _some(self, descent: Descent) -> int:
+    def _epochs_of_a_mean(self, descent: Descent) -> int:
         """Epochs of half as many updates as θ has to settle, one at least."""
         return math.ceil(0.5 * math.ceil(self.updates / descent.length))
 
@@ -174,7 +174,7 @@ class PrimalDual:
         last: Round | None,
     ) -> Round:
         """Some more epochs, judged by all data."""
-        average = descent.average(self._some(descent), _ANNEALED * self.learning_rate)
+        average = descent.average(self._epochs_of_a_mean(descent), _ANNEALED * self.learning_rate)
         if not all_finite(average.theta, average.readings):
             raise NumericalFailure(Status.NON_FINITE, "a loss or a gradient of a minibatch")
         functionals = self._functionals(free_energy, descent, average, _ANNEALED * self.learning_rate)

@@ -17,6 +17,8 @@ from rdc_dyn.objective.graph import Controls
 from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
 
+#: Entries of the symmetric X = Hess F − E, in the order of an estimate's covariance.
+ENTRIES = ((0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2))
 #: Share by which the entries of Hess F depart from power laws within a step, as exact paths show.
 _POWER_LAW = 0.2
 
@@ -48,11 +50,10 @@ class Estimate:
 
     def bend(self, earlier: Estimate, move: Controls) -> tuple[float, float]:
         """Δc·(Hess F(earlier) − Hess F) Δc if the entries of X keep their ratio to their sizes, and its error."""
-        places = [(0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2)]
         square = torch.outer(move, move).to(self.implicit)
-        terms = torch.stack([square[i, j] * (1 if i == j else 2) for i, j in places])
+        terms = torch.stack([square[i, j] * (1 if i == j else 2) for i, j in ENTRIES])
         terms = terms * (torch.where(self.sizes > 0, earlier.sizes / self.sizes, 1.0) - 1)
-        entries = torch.stack([self.implicit[place] for place in places])
+        entries = torch.stack([self.implicit[place] for place in ENTRIES])
         value = (square * (earlier.explicit - self.explicit)).sum() + terms @ entries
         return float(value), math.hypot((terms @ self.covariance @ terms).clamp_min(0).sqrt(), _POWER_LAW * value)
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.dynamics.response import Estimate, Known, Response, extrapolated, finite
+from rdc_dyn.dynamics.response import ENTRIES, Estimate, Known, Response, extrapolated, finite
 from rdc_dyn.dynamics.secant import concave, relative_scale
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.objective.base import OverData, terms_of
@@ -16,8 +16,6 @@ from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.objective.graph import Controls, control_hessian
 from rdc_dyn.objective.linearisation import Linearisation
 
-#: Entries of the symmetric X that are filtered.
-_ENTRIES = ((0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2))
 #: The first guess of −D_λ and −C_γ as a share of R/λ² and C/γ, and its standard error: equilibria of an MNIST VAE at
 #: neighbouring multipliers give 0.5 to 0.8, and a tenth for what is mixed.
 _GUESS, _UNKNOWN = 0.7, 0.3
@@ -148,8 +146,8 @@ def _updated(
 
 def _row(i: int, step: Float[Tensor, "3"]) -> Float[Tensor, "6"]:
     """(X Δc)_i as a linear function of X's entries."""
-    row = step.new_zeros(len(_ENTRIES))
-    for k, (a, b) in enumerate(_ENTRIES):
+    row = step.new_zeros(len(ENTRIES))
+    for k, (a, b) in enumerate(ENTRIES):
         if a == i:
             row[k] += step[b]
         elif b == i:
@@ -158,12 +156,12 @@ def _row(i: int, step: Float[Tensor, "3"]) -> Float[Tensor, "6"]:
 
 
 def _vector(matrix: Float[Tensor, "3 3"]) -> Float[Tensor, "6"]:
-    return torch.stack([matrix[a, b] for a, b in _ENTRIES])
+    return torch.stack([matrix[a, b] for a, b in ENTRIES])
 
 
 def _matrix(vector: Float[Tensor, "6"]) -> Float[Tensor, "3 3"]:
     matrix = vector.new_zeros((3, 3))
-    for value, (a, b) in zip(vector, _ENTRIES):
+    for value, (a, b) in zip(vector, ENTRIES):
         matrix[a, b] = matrix[b, a] = value
     return matrix
 
@@ -181,7 +179,7 @@ def _response(at: Linearisation, estimate: Estimate) -> Response:
 def _errors(controls: Controls, covariance: Float[Tensor, "6 6"]) -> Float[Tensor, "3 3"]:
     """Standard errors of M: R's row is −λD_c − γC_c."""
     found = covariance.new_zeros((3, 3))
-    places = {(a, b): k for k, (a, b) in enumerate(_ENTRIES)} | {(b, a): k for k, (a, b) in enumerate(_ENTRIES)}
+    places = {(a, b): k for k, (a, b) in enumerate(ENTRIES)} | {(b, a): k for k, (a, b) in enumerate(ENTRIES)}
     for column in range(3):
         pair = [places[0, column], places[1, column]]
         block = covariance[pair][:, pair]

@@ -157,7 +157,7 @@ class NewtonKrylov(Section):
 
 class _Stochastic(Section):
     batch: Count = Field(default=250, description="data in a minibatch, of the largest part; epochs are reshuffled")
-    learning_rate: Positive = Field(default=1.5e-3, description="Adam's; epochs that are averaged take 0.3 of it")
+    learning_rate: Positive = Field(default=1.5e-3, description="Adam's; epochs that are averaged take a share of it")
     updates: Count = Field(
         default=480, description="least updates, in whole epochs, in which the multipliers go to the step's end"
     )

@@ -42,8 +42,8 @@ class Status(Enum):
         "integrator.atol, or tighten response.solver.rtol"
     )
     DEGENERATE_CONSTRAINT = (
-        "the held functional no longer depends on the multipliers (C_lam and C_gamma are zero to rounding, or to their "
-        "standard error), so the process has no direction; start at a larger lam or smaller gamma"
+        "the held functional no longer depends on the multipliers (C_lam and C_gamma are zero to rounding, or known to "
+        "be nearly so), so the process has no direction; start at a larger lam or smaller gamma"
     )
     SINGULAR_GEODESIC = (
         "the equations of the geodesic become singular: 1 + k lam reaches zero, so that the line has the slope of the "

@@ -1,7 +1,7 @@
 """Dynamics on the rate-distortion-classification surface of a model.
 
-Importing the package registers the accessor `ds.rdc` of `xarray.Dataset`, and costs nothing until xarray or torch is
-used: the command line's light commands stay light.
+Importing the package registers the accessor `ds.rdc` of `xarray.Dataset`, but loads neither xarray nor torch before
+they are used, so that the light commands of the command line stay light.
 """
 
 from __future__ import annotations

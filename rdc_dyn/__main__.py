@@ -1,4 +1,4 @@
-"""`python -m rdc_dyn`."""
+"""Entry point of `python -m rdc_dyn`."""
 
 from rdc_dyn.cli import main
 

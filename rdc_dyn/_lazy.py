@@ -12,13 +12,9 @@ from types import ModuleType
 
 
 def when_imported(trigger: str, module: str) -> None:
-    """Import `module` now if `trigger` is imported already, else as soon as it is.
+    """Import `module` as soon as the top-level module `trigger` is imported, which may already be the case.
 
     So `import rdc_dyn` registers an xarray accessor without paying half a second for xarray.
-
-    Args:
-        trigger: Name of a top-level module.
-        module: Module to import after it.
     """
     if trigger in sys.modules:
         import_module(module)
@@ -39,7 +35,7 @@ class _Hook(MetaPathFinder):
         try:
             spec = find_spec(fullname)
         finally:
-            sys.meta_path.insert(0, self)  # whoever asks for a spec need not import it, torch._dynamo does not
+            sys.meta_path.insert(0, self)  # a spec may be requested without an import, as by torch._dynamo
         if spec is not None and spec.loader is not None:
             spec.loader = _Loader(spec.loader, self._module, self)
         return spec
@@ -55,7 +51,7 @@ class _Loader(Loader):
     def exec_module(self, module: ModuleType) -> None:
         if self._hook in sys.meta_path:
             sys.meta_path.remove(self._hook)
-        if module.__spec__ is not None:  # its own loader again, which knows its sources and data files
+        if module.__spec__ is not None:  # restore its own loader, which knows its sources and data files
             module.__spec__.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
         import_module(self._module)

@@ -1,4 +1,4 @@
-"""A scenario becomes a problem: with `parts`, the only module that knows every concrete class."""
+"""Turn a scenario into a problem; apart from `parts`, this is the only module that knows every concrete class."""
 
 from __future__ import annotations
 
@@ -42,8 +42,6 @@ class Built:
     """A problem with what its provenance needs.
 
     Attributes:
-        problem: Ready to simulate.
-        device: Where it runs.
         data_digest: SHA-256 of the data.
         coupling_digest: SHA-256 of the coupling of source and target, or None.
         choices: How J and its response are evaluated, by name, for the record.
@@ -59,22 +57,14 @@ class Built:
 
     @property
     def device_name(self) -> str:
-        """The device in words, for the record."""
+        """Name of the device, for the record."""
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
 
 
 def choose_device(name: str, group: Group | None = None) -> torch.device:
-    """auto is the first GPU where there is one, else the CPU; of several processes each takes another GPU.
+    """Resolve auto (the first GPU if there is one, else the CPU), cpu, cuda or cuda:N.
 
-    Args:
-        name: auto, cpu, cuda or cuda:N.
-        group: The processes of a run, or None for a single one.
-
-    Returns:
-        The device.
-
-    Raises:
-        UserError: If it is no device, or a GPU that is not there (exit code 2).
+    Each process of a group takes another GPU. Raises UserError if this is no device, or a GPU that does not exist.
     """
     if not re.fullmatch("auto|cpu|cuda(:[0-9]+)?", name):
         raise UserError(f"device: {name!r} is no device; expected auto, cpu, cuda or cuda:N")
@@ -92,20 +82,10 @@ def choose_device(name: str, group: Group | None = None) -> torch.device:
 
 
 def build(scenario: Scenario, folder: Path, device: str | None = None, networks: Own | None = None) -> Built:
-    """Make everything that a run needs, on each of the processes that share it.
+    """Build everything that a run needs, on each of the processes that share it.
 
-    Args:
-        scenario: What to run.
-        folder: Folder that relative paths of the scenario start from.
-        device: Overrides the scenario's device.
-        networks: Modules for the parts of the objective whose kind is module; they stay as they are.
-
-    Returns:
-        The problem, its device and the digest of its data.
-
-    Raises:
-        UserError: If the scenario asks for what is not there; a mistake on one process is a mistake of all.
-        DataError: If data or a checkpoint cannot be used, or the processes have different data.
+    `networks` are modules for the parts of the objective whose kind is module; they are not modified. Raises UserError
+    on every process if one finds a mistake, and DataError if the processes have read different data.
     """
     group = join()
     if group is None:
@@ -130,7 +110,7 @@ def _build(scenario: Scenario, folder: Path, device: str | None, group: Group | 
         torch.set_num_threads(scenario.threads)
     place = choose_device(device or scenario.device, group)
     if group is not None and place.type == "cuda":
-        torch.cuda.set_device(place)  # what torch puts on "the" GPU must not all land on the first
+        torch.cuda.set_device(place)  # else what torch puts on the current GPU all lands on the first
     like = torch.zeros((), dtype=getattr(torch, scenario.dtype), device=place)
     objective, data = build_objective(scenario, folder, like, own)
     solver = build_solver(scenario, objective) if solves(scenario) else None

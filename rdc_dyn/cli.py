@@ -1,4 +1,4 @@
-"""The command `rdc-dyn`; the light commands import neither torch nor xarray."""
+"""The command `rdc-dyn`, whose light commands import neither torch nor xarray."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Points and events of a simulation become records, pieces of a trajectory and checkpoints."""
+"""Turn points and events of a simulation into records, segments of a trajectory and checkpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rdc_dyn.signals import Signals
 from rdc_dyn.simulate import Frozen, Point, Problem, aimed, freeze, noise_gap, saddle, to_record
 from rdc_dyn.status import Status
 
-#: Ends after which a run can go on.
+#: Statuses from which a run can be resumed.
 RESUMABLE = frozenset({Status.TIME_LIMIT.name, Status.INTERRUPTED.name})
 
 
@@ -30,15 +30,14 @@ class RunWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Arrival:
-    """A point as it came, before anything was asked of it.
+    """A point as it arrived, before its diagnostics.
 
     Attributes:
-        point: The point.
         state: What the rest of the path depends on.
-        segments: Pieces of the trajectory before it.
-        records: Points since the last of them.
-        events: Events since the last of them.
-        warned: What the user has been warned of: `noise` that is learnt by heart, a `saddle`.
+        segments: Segments of the trajectory before it.
+        records: Records since the last segment.
+        events: Events since the last segment.
+        warned: Warnings already given: `noise` (the model memorises its frozen noise) and `saddle`.
     """
 
     point: Point
@@ -51,23 +50,19 @@ class Arrival:
 
 @dataclass
 class Recorder:
-    """Keeps points as they come.
+    """Records points as they arrive.
 
-    A checkpoint holds a point as it came: one that goes on from there records it first. So it does not matter when a
-    run is stopped, be it in the middle of the diagnostics of a point.
+    A checkpoint holds a point as it arrived, and a run that resumes from there records that point first. It therefore
+    does not matter when a run is stopped, even in the middle of the diagnostics of a point.
 
     Attributes:
-        scenario: What is run.
-        built: What it became.
-        problem: Its problem, with the slope of a geodesic that aims when that is known.
-        store: Where records go.
-        progress: Tells the user.
-        signals: Holds them back while something is written.
-        warned: What the user has been warned of: `noise` that is learnt by heart, a `saddle`.
-        unrecorded: The last point, if it was not its turn.
-        last: The last point as it came.
-        checkpointed: Index of the point that was checkpointed last.
-        rebuild: Builds the scenario's problem anew, where that is possible.
+        problem: The problem of `built`, with the slope of a geodesic that aims once that is known.
+        signals: Defers signals while something is written.
+        warned: Warnings already given, as in `Arrival`.
+        unrecorded: The last point, if it has not been recorded.
+        last: The last point as it arrived.
+        checkpointed: Index of the last point with a checkpoint, or -1.
+        rebuild: Builds the scenario's problem anew, if that is possible.
     """
 
     scenario: Scenario
@@ -83,23 +78,17 @@ class Recorder:
     rebuild: Callable[[Scenario], Built] | None = None
 
     def has(self, point: Point) -> bool:
-        """Whether this very point has come before, and been recorded if it was its turn."""
+        """Whether this very point has arrived before, and been recorded if it was due."""
         return self.last is not None and self.last.point is point and self.unrecorded is not point
 
     def release(self) -> None:
-        """Let go of everything that holds graphs, but for what the last point needs to come back."""
+        """Release everything that holds graphs, except what is needed to restore the last point."""
         if self.last is not None:
             self.last = replace(self.last, point=replace(self.last.point, at=None))  # type: ignore[arg-type]
         self.problem = self.built.problem
 
     def restart(self, built: Built, problem: Problem, point: Point | None) -> None:
-        """Go on with another build of the same problem.
-
-        Args:
-            built: The build.
-            problem: Its problem, which knows what was known at the last point.
-            point: The last point, or None where there was none.
-        """
+        """Continue with another build of the same problem, restored at the last point (None if there was none)."""
         self.built, self.problem = built, problem
         self.store.attributes = dict(self.store.attributes) | built.choices
         if self.last is not None and point is not None:
@@ -107,11 +96,9 @@ class Recorder:
             self.unrecorded = None if self.unrecorded is None else point
 
     def point(self, point: Point, *, resumed: bool = False) -> None:
-        """Keep a point: a piece and a checkpoint where it is their turn, then its record where that has one.
+        """Take a point: write a segment and a checkpoint if they are due, then its record if that is due.
 
-        Args:
-            point: The point.
-            resumed: Whether it came from a checkpoint, which then is there already.
+        A `resumed` point comes from a checkpoint, so that one is not written again.
         """
         kept = point.index % self.scenario.output.every == 0 or bool(point.jump)
         turn = kept and self._turn and not resumed
@@ -159,19 +146,12 @@ class Recorder:
         self.progress.event(event)
 
     def complete(self) -> None:
-        """Record the last point, whatever its turn: nothing comes after it."""
+        """Record the last point even if it is not due, since nothing comes after it."""
         if self.unrecorded is not None:
             self._record(self.unrecorded)
 
     def finish(self, end: Event) -> xr.Dataset:
-        """Checkpoint the last point as it came, log the end and make the trajectory.
-
-        Args:
-            end: The end of the run.
-
-        Returns:
-            The trajectory.
-        """
+        """Checkpoint the last point as it arrived, log the end and return the trajectory."""
         status = {"status": end.values["status"], "status_message": end.text, "status_detail": end.values["detail"]}
         bracket = {name: end.values[name] for name in ("stopped_after", "stopped_before") if name in end.values}
         whole = end.values["status"] not in RESUMABLE

@@ -1,4 +1,4 @@
-"""A run goes on from its last checkpoint: on the same machine with the same bits as if it had never been stopped."""
+"""Resume a run from its last checkpoint: on the same machine, bit for bit as if it had never been stopped."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from rdc_dyn.signals import Signals
 from rdc_dyn.simulate import Frozen, Point, thaw
 from rdc_dyn.status import DataError, NumericalFailure, Status, UserError
 
-#: Attributes that make another run of a run; a difference is refused unless it is forced.
+#: Attributes that identify a run; a difference is refused unless forced.
 _PROGRAM = ("source", "versions", "commit", "data_digest", "coupling_digest", "parameters")
 #: Attributes that may change the last bits.
 _MACHINE = ("platform", "processor", "device", "threads", "processes", "backend")
@@ -38,12 +38,11 @@ _MACHINE = ("platform", "processor", "device", "threads", "processes", "backend"
 
 @dataclass(frozen=True)
 class Found:
-    """Where a run can go on.
+    """Where a run can be resumed.
 
     Attributes:
-        path: The checkpoint's file.
-        checkpoint: What it holds.
-        said: What had to be passed over or mended, a clause each.
+        path: File of the checkpoint.
+        said: What had to be skipped or repaired, one clause each.
     """
 
     path: Path
@@ -60,27 +59,28 @@ def resume(
     progress: Progress | None = None,
     networks: Own | None = None,
 ) -> xr.Dataset:
-    """Go on with a run that was killed, interrupted or stopped by a limit.
+    """Resume a run that was killed, interrupted or stopped by a limit.
 
     Args:
-        run: Its run directory.
-        device: Overrides the scenario's device.
-        max_time: Stop after so many seconds, at the next point.
-        force: Go on although the scenario, the program or the data are not those of the checkpoint, or the run has
+        run: The run directory.
+        device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
+        max_time: Seconds after which the run stops, at the next point.
+        force: Resume even if the scenario, the program or the data differ from those of the checkpoint, or the run has
             ended; the trajectory's attribute `history` then says what changed.
-        progress: Told how the run goes on.
-        networks: The modules that `run` was given, where the scenario has parts of kind module.
+        progress: Receives the progress of the run; None shows nothing.
+        networks: The modules that `run` was given, if the scenario has parts of kind module.
 
     Returns:
-        The trajectory, as `run` returns it; of a run that is complete, as it is.
+        The trajectory, as from `run`; that of a complete run is returned as it is.
 
     Raises:
-        UserError: If another process writes there, or something changed and `force` is not set.
-        DataError: If there is no run, or no checkpoint of it can be used.
+        UserError: If another process is writing to the directory, or if `force` is not set and either something changed
+            or the run has stopped for a numerical reason.
+        DataError: If there is no run, or none of its checkpoints can be used.
     """
     path, began = Path(run), time.monotonic()
     scenario = _scenario(path, device)
-    # Digests come last: without them the run died before it had ended in every respect.
+    # Digests are written last: without them the run died before it was finished.
     ended = open_run(path) if (path / DIGESTS).is_file() and (path / TRAJECTORY).is_file() and not force else None
     if ended is not None and ended.attrs["status"] not in RESUMABLE:
         if ended.attrs["status"] == Status.COMPLETED.name:
@@ -107,7 +107,7 @@ def resume(
 def _scenario(path: Path, device: str | None) -> Scenario:
     if not (path / SCENARIO).is_file():
         raise DataError(f"{path}: no run to resume, {SCENARIO} is missing; begin with rdc-dyn run SCENARIO -o {path}")
-    # Its paths were written out by the run that it belongs to, and may lead anywhere.
+    # The run wrote this file with absolute paths, which may lead anywhere.
     document = replace(scenarios.read(path / SCENARIO), folder=None)
     scenario = scenarios.absolute(scenarios.resolve(document), path)
     return scenario if device is None else scenario.model_copy(update={"device": device})
@@ -160,14 +160,7 @@ def _follow(
 
 
 def _find(path: Path, built: Built) -> Found | None:
-    """The newest checkpoint that is whole, with the pieces of the trajectory that it knows.
-
-    Returns:
-        The checkpoint, or None where there is none.
-
-    Raises:
-        DataError: If there are checkpoints and none can be used.
-    """
+    """The newest intact checkpoint, with the segments of the trajectory that it refers to."""
     files, said = checkpoints(path), list[str]()
     for file in files:
         try:
@@ -196,7 +189,7 @@ def _thaw(found: Found, built: Built) -> tuple[Any, Point, float, frozenset[str]
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """What makes another run of it, a clause each."""
+    """What makes this another run than that of the checkpoint, one clause each."""
     if before.get("scenario_sha256") != now["scenario_sha256"]:
         yield f"the scenario has changed ({_differences(str(before.get('scenario')), str(now['scenario']))})"
     for name in _PROGRAM:
@@ -224,7 +217,7 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _short(before: Any, now: Any) -> str:
-    """Two values; of lists of versions only what differs."""
+    """Both values; of lists of versions only the entries that differ."""
     old, new = (str(value).split(", ") for value in (before, now))
     if len(old) > 1:
         return f"{', '.join(o for o in old if o not in new)} -> {', '.join(n for n in new if n not in old)}"
@@ -232,7 +225,7 @@ def _short(before: Any, now: Any) -> str:
 
 
 def _sameness(before: Mapping[str, Any], now: Mapping[str, Any], difference: float, *, same: bool) -> str:
-    """Whether the bits are those of a run that was never stopped, and if not why."""
+    """Whether the bits are those of a run that was never stopped, and if not, why."""
     moved = [f"{name} {before.get(name)} -> {now.get(name)}" for name in _MACHINE if before.get(name) != now.get(name)]
     if same and not moved and difference == 0.0:
         return "same program, machine and threads: the same bits as without the stop"

@@ -1,4 +1,4 @@
-"""A scenario becomes a trajectory: the outermost call, with files, limits and signals."""
+"""Run a scenario to a trajectory: the outermost call, with files, limits and signals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rdc_dyn.signals import Signals
 from rdc_dyn.simulate import Point, simulate, thaw
 from rdc_dyn.status import NumericalFailure, Status, UserError
 
-#: Graphs that a block's evaluation is allowed to take: its own and that of each vector in a batch (see `evaluation`).
+#: Graphs that the evaluation of a block may take: its own, and one for each vector in a batch (see `evaluation`).
 _GRAPHS = 9
 
 
@@ -52,23 +52,24 @@ def run(
     Args:
         scenario: A scenario, a mapping with its keys, or the path of a YAML file.
         output: Run directory to write; None keeps everything in memory.
-        device: Overrides the scenario's device.
-        max_time: Stop after so many seconds, at the next recorded point.
-        progress: Told how the run goes on.
-        networks: A torch.nn.Module for each part of the objective whose kind is module, such as {"encoder": module}.
-            Its parameters are copied into theta and stay as they are; `load_networks` gives what became of them.
+        device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
+        max_time: Seconds after which the run stops, at the next point.
+        progress: Receives the progress of the run; None shows nothing.
+        networks: A `torch.nn.Module` for each part of the objective whose kind is module, such as
+            `{"encoder": module}`. Its parameters are copied into θ and are not modified; `load_networks` returns the
+            trained modules.
 
     Returns:
-        The trajectory. Its attribute `status` names a `Status`, `status_message` is the sentence that belongs to it: a
-        numerical stop is no exception, what was computed up to there is returned (and a `RunWarning` given). Under
-        torchrun every process returns the trajectory of process 0, which alone writes, warns and tells `progress`, and
-        raises what that raises.
+        The trajectory. Its attribute `status` names a `Status`, and `status_message` is the sentence that belongs to
+        it. A run that stops for a numerical reason raises no exception: it issues a `RunWarning` and returns what was
+        computed. Under torchrun every process returns the trajectory of process 0, which alone writes, warns and
+        reports to `progress`, and raises what that process raises.
 
     Raises:
-        ScenarioError: If the scenario has errors; it lists all of them.
-        UserError: If the run directory is not empty, a device is not there, modules do not fit the scenario, or a
-            geodesic aims at a point that is not at the classification loss of its start.
-        DataError: If data cannot be used or files not be written.
+        ScenarioError: If the scenario has errors; all are listed.
+        UserError: If the run directory is not empty, the device does not exist, the modules do not fit the scenario,
+            or a geodesic aims at a point whose classification loss is not that of its start.
+        DataError: If data cannot be used or files cannot be written.
     """
     folder = Path.cwd()
     if isinstance(scenario, (str, os.PathLike)):
@@ -90,28 +91,12 @@ def run_scenario(
     progress: Progress | None = None,
     networks: Own | None = None,
 ) -> xr.Dataset:
-    """Run a loaded scenario; see `run`.
-
-    Args:
-        scenario: What to run.
-        folder: Folder that relative paths of the scenario start from.
-        output: Run directory to write.
-        device: Overrides the scenario's device.
-        max_time: Seconds.
-        progress: Told how the run goes on.
-        networks: Modules for parts of the objective.
-
-    Returns:
-        The trajectory.
-
-    Raises:
-        UserError: As `run` does.
-    """
+    """Run a loaded scenario whose relative paths start from `folder`; see `run`."""
     began = time.monotonic()
     if scenario.sweep is not None:
         raise UserError(f"{scenario.name}: its section sweep makes it many runs; use rdc-dyn sweep, or rdc_dyn.sweep")
     scenario = scenarios.absolute(scenario, folder)
-    if device is not None:  # the scenario of a run directory is that of its run
+    if device is not None:  # the run directory records the device in use
         scenario = scenario.model_copy(update={"device": device})
 
     make = partial(build, folder=folder, device=device, networks=networks)
@@ -127,15 +112,7 @@ def run_scenario(
 
 
 def guarded(make: Callable[[], Built], follow: Callable[[Built, Signals], xr.Dataset]) -> xr.Dataset:
-    """Build on every process, then follow the path on the first, with signals that do not cut a commit in two.
-
-    Args:
-        make: Builds.
-        follow: Follows.
-
-    Returns:
-        The trajectory, on every process.
-    """
+    """Build on every process, then follow the path on the first, with signals that do not cut a commit in two."""
     built, signals = make(), Signals()
     with signals.guarded():
         program = partial(follow, built, signals)
@@ -143,15 +120,7 @@ def guarded(make: Callable[[], Built], follow: Callable[[Built, Signals], xr.Dat
 
 
 def describe_run(scenario: Scenario, built: Built) -> dict[str, str | int | float]:
-    """Attributes of a trajectory.
-
-    Args:
-        scenario: What is run.
-        built: What it became.
-
-    Returns:
-        Strings and numbers.
-    """
+    """Attributes of a run's trajectory."""
     team = built.team
     return provenance(
         name=scenario.name,
@@ -176,21 +145,7 @@ def carry(
     began: float,
     max_time: float | None,
 ) -> xr.Dataset:
-    """Simulate and keep what comes; see `run`.
-
-    Args:
-        recorder: Keeps it.
-        attributes: Of the trajectory.
-        resumed: The point to go on from, or None.
-        began: When the run began, by the monotonic clock.
-        max_time: Seconds.
-
-    Returns:
-        The trajectory.
-
-    Raises:
-        UserError: As `run` does; a directory that holds no point by then is removed, unless it was there before.
-    """
+    """Simulate, record and return the trajectory; `began` is the start by the monotonic clock."""
     store = recorder.store
     fresh = resumed is None and store.lasting and not store.count
     try:
@@ -213,20 +168,7 @@ def carry(
 
 
 def drive(recorder: Recorder, resumed: Point | None, began: float, max_time: float | None) -> Event:
-    """Take points and events from the simulation until it ends, the time is up, or a signal comes.
-
-    Args:
-        recorder: Keeps them.
-        resumed: The point to go on from, or None.
-        began: When the run began, by the monotonic clock.
-        max_time: Seconds.
-
-    Returns:
-        The end.
-
-    Raises:
-        RuntimeError: If the simulation ends without saying how, which it never does.
-    """
+    """Pass points and events from the simulation to the recorder until it ends, time is up, or a signal arrives."""
     clock, last = recorder.scenario.process.span
     try:
         if resumed is not None and not recorder.has(resumed):
@@ -246,21 +188,13 @@ def drive(recorder: Recorder, resumed: Point | None, began: float, max_time: flo
         return _stopped(clock, Status.OUT_OF_MEMORY, (str(error).splitlines() or ["no reason given"])[0][:200])
     except KeyboardInterrupt as signal:
         return _stopped(clock, Status.INTERRUPTED, "SIGTERM" if isinstance(signal, Interrupted) else "SIGINT")
-    except NumericalFailure as failure:  # of a point's diagnostics: the simulation names its own
+    except NumericalFailure as failure:  # from a point's diagnostics; the simulation handles its own
         return _stopped(clock, failure.status, failure.detail)
     raise RuntimeError("a simulation ends with an event")
 
 
 def shrink(recorder: Recorder, end: Event) -> bool:
-    """Evaluate J in blocks of half as many data from the last point on, after the memory was not enough.
-
-    Args:
-        recorder: Keeps the run; its problem becomes one of smaller blocks.
-        end: How the memory ended.
-
-    Returns:
-        Whether there are smaller blocks.
-    """
+    """After running out of memory, rebuild J for blocks of at most half as many data; False if none are smaller."""
     choices = recorder.built.choices
     block, each = int(choices.get("linearisation_block", 0)), float(choices.get("graph_bytes_per_datum", 0.0))
     if recorder.rebuild is None or recorder.built.team is not None or block < 2 or not each:
@@ -279,7 +213,7 @@ def shrink(recorder: Recorder, end: Event) -> bool:
 
 
 def _in_blocks(recorder: Recorder, block: int, each: float) -> None:
-    """Build the problem anew, for blocks of so many data and as many bytes for each of them."""
+    """Rebuild the problem for blocks of `block` data, at `each` bytes per datum."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM never come in the middle of a commit: they wait for its end, or drop the step that is computed."""
+"""Defer SIGINT and SIGTERM during a commit; at other times they abort the step that is being computed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass
 class Signals:
-    """Whether something is being written, and what came meanwhile.
+    """Whether something is being written, and which signal arrived meanwhile.
 
     Attributes:
-        busy: Something is being written.
-        waiting: Signal that came meanwhile, or None.
-        handlers: Those of the caller, which raise.
+        handlers: The caller's handlers, which raise.
     """
 
     busy: bool = False
@@ -29,11 +27,7 @@ class Signals:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """A commit: a signal is taken when it is over; a second one is taken at once.
-
-        Yields:
-            Nothing.
-        """
+        """Commit: a signal is handled when the commit is over, a second one at once."""
         self.busy = True
         try:
             yield
@@ -45,13 +39,9 @@ class Signals:
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """For a run: stand before the signal handlers in Python; those of the system stay as they are.
-
-        Yields:
-            Nothing.
-        """
+        """Intercept the signals that Python handles for the duration of a run; those left to the system stay so."""
         if threading.current_thread() is not threading.main_thread():
-            yield  # only a main thread can, and only there do signals arrive
+            yield  # only the main thread receives signals and can set handlers
             return
         before = {number: signal.getsignal(number) for number in _SIGNALS}
         self.handlers = {number: handler for number, handler in before.items() if callable(handler)}

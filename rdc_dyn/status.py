@@ -1,4 +1,4 @@
-"""How a run ends: every numerical outcome is a `Status` whose value is the sentence a user reads."""
+"""How a run ends: every numerical outcome is a `Status` whose value is the sentence that a user reads."""
 
 from __future__ import annotations
 
@@ -73,17 +73,12 @@ class Status(Enum):
 
     @property
     def exit_code(self) -> int:
-        """Exit code of the command line for a run that ended so."""
+        """Exit code of the command line for a run that ends with this status."""
         return {Status.COMPLETED: 0, Status.TIME_LIMIT: 5, Status.INTERRUPTED: 130}.get(self, 3)
 
 
-class NumericalFailure(Exception):  # noqa: N818  # a failure is not an error of the program
-    """Carries a `Status` through code that can only return values, such as an ODE solver; caught by the integrator.
-
-    Args:
-        status: What went wrong.
-        detail: Numbers that belong to it, for the log.
-    """
+class NumericalFailure(Exception):  # noqa: N818  # a failure, not an error of the program
+    """Carries a `Status` through code that can only return values, such as an ODE solver; the integrator catches it."""
 
     def __init__(self, status: Status, detail: str = "") -> None:
         super().__init__(status.value + (f" ({detail})" if detail else ""))
@@ -92,11 +87,11 @@ class NumericalFailure(Exception):  # noqa: N818  # a failure is not an error of
 
 
 class UserError(Exception):
-    """A mistake of the user or of the data, reported in one line without a traceback.
+    """A mistake of the user or in the data, reported in one line without a traceback.
 
     Args:
-        message: What, where, what was expected.
-        exit_code: 2 for usage and scenario, 4 for data and I/O.
+        message: What is wrong, where, and what was expected.
+        exit_code: 2 for usage and scenarios, 4 for data and I/O.
     """
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
@@ -108,7 +103,7 @@ class DataError(UserError):
     """Data or files that cannot be used (exit code 4).
 
     Args:
-        message: What, where, what was expected.
+        message: What is wrong, where, and what was expected.
     """
 
     def __init__(self, message: str) -> None:

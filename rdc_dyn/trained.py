@@ -1,4 +1,4 @@
-"""θ of a run's checkpoint as encoder, decoder and classifier that anyone can call."""
+"""Load θ of a checkpoint as encoder, decoder and classifier that anyone can call."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from rdc_dyn.status import DataError, UserError
 def load_networks(
     run: str | os.PathLike[str], networks: Own | None = None, *, point: int | None = None
 ) -> dict[str, nn.Module]:
-    """The networks of a run as they were at a checkpoint.
+    """Load the networks of a run as they were at a checkpoint.
 
     Args:
-        run: A run directory, of a run that is finished or not.
-        networks: The modules that the run was given, for the parts whose kind is module. They stay as they are.
-        point: Number of a point that has a checkpoint, 0 for the start; None takes the last one.
+        run: The run directory of a run, finished or not.
+        networks: The modules that the run was given, for the parts whose kind is module; they are not modified.
+        point: Index of a point that has a checkpoint, 0 for the start; None takes the last checkpoint.
 
     Returns:
-        `encoder`, which takes rows (N, n) and gives mean and log-variance (N, 2 d), `decoder` and `classifier`, which
-        take codes (M, d): on the CPU, in the dtype of the run.
+        `encoder`, which maps rows (N, n) to mean and log-variance (N, 2 d), and `decoder` and `classifier`, which take
+        codes (M, d). All are on the CPU, in the dtype of the run.
 
     Raises:
         UserError: If the run has no networks, the modules are not those of the run, or the point has no checkpoint.
-        DataError: If there is no such run, or no checkpoint in it.
+        DataError: If there is no such run, or it has no checkpoint.
     """
     path, own = Path(run), networks or {}
     attributes = open_run(path).attrs
@@ -59,18 +59,7 @@ def _checkpoint(path: Path, point: int | None) -> Path:
 
 
 def filled(networks: Networks, theta: Tensor) -> dict[str, nn.Module]:
-    """Networks with θ as their parameters.
-
-    Args:
-        networks: Encoder, decoder and classifier; those on the meta device get memory.
-        theta: θ, on the CPU.
-
-    Returns:
-        The three.
-
-    Raises:
-        UserError: If θ has another length.
-    """
+    """Networks with θ (on the CPU) as their parameters; those on the meta device get memory."""
     layout = Layout.of(networks)
     if layout.size != len(theta):
         raise UserError(

@@ -1,1 +1,1 @@
-"""Subcommands of `rdc-dyn`, a module each; they import what they need when they are called."""
+"""Subcommands of `rdc-dyn`, one module each; they import what they need when they are called."""

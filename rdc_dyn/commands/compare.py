@@ -1,4 +1,4 @@
-"""`rdc-dyn compare`: errors, orders and costs of many runs."""
+"""`rdc-dyn compare`: errors, observed orders and costs of many runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def compare(
     """Compare the runs in DIR (a sweep, a folder of runs, or several): errors, observed orders, costs.
 
     The reference is the closed form where the objective has one, else the finest run.
-    """  # noqa: DOC501  # this text is the command's help
+    """
     _check(csv_file, netcdf, output)
     from rdc_dyn.comparison import compare as measure
     from rdc_dyn.comparison import show, write_csv
@@ -56,12 +56,7 @@ def compare(
 
 
 def _check(csv_file: Path | None, netcdf: Path | None, figure: Path | None) -> None:
-    """Refuse files that cannot be written, before anything is computed.
-
-    Raises:
-        UserError: If the figure has no known ending.
-        DataError: If a folder is missing.
-    """
+    """Refuse unwritable files before anything is computed: an unknown suffix (UserError), no folder (DataError)."""
     if figure is not None and figure.suffix not in _FIGURES:
         raise UserError(f"{figure}: expected a figure name that ends in .png, .pdf or .svg")
     for file in (csv_file, netcdf, figure):

@@ -1,4 +1,4 @@
-"""`rdc-dyn doctor`: this machine, or what a scenario's derivatives are worth."""
+"""`rdc-dyn doctor`: describe this machine, or check the derivatives of a scenario."""
 
 from __future__ import annotations
 

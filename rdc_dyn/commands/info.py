@@ -41,18 +41,18 @@ def info(run_directory: Path, scenario_only: bool) -> None:
     import numpy as np
 
     with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of a stranger's file: what overflows is shown as it is
+        warnings.simplefilter("ignore", RuntimeWarning)  # numbers that overflow are shown as they are
         for line in _summary(trajectory):
             click.echo(line)
 
 
 def _rerunnable(text: str) -> None:
-    """The scenario as a file of the working folder may have it; on standard error what it needs besides."""
+    """Print the scenario as a file for the working folder, and on standard error what data it needs besides."""
     from rdc_dyn import scenario as scenarios
 
     try:
         scenario, needed = scenarios.portable(scenarios.loads(text), Path.cwd())
-    except scenarios.ScenarioError:  # of another version of the program, or of a stranger: it is shown as it is
+    except scenarios.ScenarioError:  # from another version of the program, or malformed: shown as it is
         click.echo(text, nl=False)
         return
     click.echo(scenarios.dump(scenario), nl=False)
@@ -75,7 +75,7 @@ _SHOWN = (
 
 
 def _summary(trajectory: xr.Dataset) -> Iterable[str]:
-    """First and last values, and the identities."""
+    """First and last values, and the largest residuals of the identities."""
     import numpy as np
 
     if trajectory.sizes["time"] == 0:
@@ -102,7 +102,7 @@ def _summary(trajectory: xr.Dataset) -> Iterable[str]:
 
 
 def _lost(trajectory: xr.Dataset) -> Iterable[str]:
-    """What the path has dissipated, as a share of its work too, and what its last point still loses an epoch."""
+    """What the path has dissipated, also as a share of its work, and what its last point still loses per epoch."""
     if "dissipation" not in trajectory:
         return
     lost, error = (float(trajectory[name].values[-1]) for name in ("dissipation", "dissipation_error"))

@@ -1,4 +1,4 @@
-"""`rdc-dyn report`: one page of a run or a sweep."""
+"""`rdc-dyn report`: one page on a run or a sweep."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ def _of_sweep(directory: Path) -> str:
     sweep = read_sweep(directory)
     try:
         comparison, why = compare(directory), ""
-    except UserError as error:  # too few runs, no reference: the page says so
+    except UserError as error:  # too few runs, or no reference: the page says so
         comparison, why = None, str(error)
     return sweep_report(sweep, comparison, why)

@@ -1,4 +1,4 @@
-"""`rdc-dyn resume`: a run goes on."""
+"""`rdc-dyn resume`: continue a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rdc_dyn.status import Status
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @reported
 def resume(run_directory: Path, device: str | None, max_time: float | None, force: bool, quiet: bool) -> None:
-    """Go on with RUN, a run that was killed, interrupted or stopped by a limit."""
+    """Continue RUN, a run that was killed, interrupted or stopped by a limit."""
     from rdc_dyn.output.progress import choose_progress
     from rdc_dyn.output.run_directory import TRAJECTORY
     from rdc_dyn.resumption import resume as go_on

@@ -1,4 +1,4 @@
-"""`rdc-dyn run`: a scenario into a run directory."""
+"""`rdc-dyn run`: run a scenario into a run directory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(
     loaded = load(scenario, overrides)
     from rdc_dyn.output.run_directory import vacant
 
-    # Of several processes a late one would look when the first has made it; so they leave this to the run itself.
+    # Of several processes, a late one would find the directory that the first has created; the run itself checks then.
     if os.environ.get("WORLD_SIZE", "1") == "1" and not vacant(output):
         raise UserError(f"{output}: already exists and is not empty; name another run directory with -o")
     from rdc_dyn.build import build
@@ -54,7 +54,7 @@ def run(
 
 
 def _describe(built: Any, output: Path) -> None:
-    """What a dry run tells."""
+    """Say what would run."""
     problem = built.problem
     start, end = problem.process.span
     segments = abs(end - start) / problem.step_size.nominal

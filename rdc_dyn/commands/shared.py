@@ -1,4 +1,4 @@
-"""What every subcommand does alike: options, mistakes and durations."""
+"""What all subcommands share: options, messages, signals and durations."""
 
 from __future__ import annotations
 
@@ -20,32 +20,20 @@ from rdc_dyn.status import Status, UserError
 if TYPE_CHECKING:
     import xarray as xr
 
-#: Overrides of single keys.
+#: Option that overrides single keys of a scenario.
 OVERRIDE = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as integrator.step_size=0.05."
 )
 
 
 def tell(text: str, *, err: bool = False) -> None:
-    """Say something; of the processes that torchrun starts on a machine the first speaks for all.
-
-    Args:
-        text: What to say.
-        err: Whether on standard error.
-    """
+    """Print a message; of the processes that torchrun starts on one machine, only the first does."""
     if os.environ.get("LOCAL_RANK", "0") == "0":
         click.echo(text, err=err)
 
 
 def reported(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn a user's mistake into its line and exit code, without a traceback.
-
-    Args:
-        command: Body of a subcommand.
-
-    Returns:
-        The same with that ending.
-    """
+    """Turn a user's mistake into one line and an exit code, without a traceback."""
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -54,7 +42,7 @@ def reported(command: Callable[..., Any]) -> Callable[..., Any]:
         except UserError as error:
             tell(f"rdc-dyn: {error}" if "\n" not in str(error) else str(error), err=True)
             sys.exit(error.exit_code)
-        except KeyboardInterrupt as signal_:  # outside the loop of a run, which has an ending of its own
+        except KeyboardInterrupt as signal_:  # outside the loop of a run, which handles signals itself
             tell("rdc-dyn: stopped by a signal", err=True)
             sys.exit(getattr(signal_, "exit_code", 130))
 
@@ -62,12 +50,12 @@ def reported(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def listen() -> None:
-    """Let SIGINT and SIGTERM end a run with a checkpoint, and a second SIGINT at once."""
+    """Let SIGINT and SIGTERM end a run with a checkpoint, and a second SIGINT end it at once."""
     from rdc_dyn.recorder import RunWarning
     from rdc_dyn.runner import Interrupted
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # also in the middle of a long call of a library
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends even a long library call
         raise KeyboardInterrupt
 
     def terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -75,16 +63,11 @@ def listen() -> None:
 
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, terminate)
-    warnings.simplefilter("ignore", RunWarning)  # the progress display says it
+    warnings.simplefilter("ignore", RunWarning)  # the progress display shows it
 
 
 def conclude(trajectory: xr.Dataset, path: Path) -> NoReturn:
-    """Say how a run ended, and end with its exit code.
-
-    Args:
-        trajectory: Of the run.
-        path: Its run directory.
-    """
+    """Say how a run ended, and exit with its exit code."""
     status, detail = Status[trajectory.attrs["status"]], trajectory.attrs["status_detail"]
     failed = status is not Status.COMPLETED
     tell(sentence(status.name, status.value, detail), err=failed)
@@ -95,19 +78,7 @@ def conclude(trajectory: xr.Dataset, path: Path) -> NoReturn:
 
 
 def seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    """Read 50m, 2h, 90s or a plain number of seconds.
-
-    Args:
-        context: Unused.
-        parameter: Unused.
-        value: What the user wrote.
-
-    Returns:
-        Seconds.
-
-    Raises:
-        click.BadParameter: It is no duration.
-    """
+    """Callback of an option that takes 90s, 50m, 2h, 1d or a plain number of seconds."""
     if value is None:
         return None
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)", value)
@@ -117,14 +88,5 @@ def seconds(context: click.Context, parameter: click.Parameter, value: str | Non
 
 
 def sentence(status: str, message: str, detail: str | None) -> str:
-    """How a run ended, in words.
-
-    Args:
-        status: Name of a `Status`.
-        message: The sentence that belongs to it.
-        detail: Numbers, or None.
-
-    Returns:
-        One line.
-    """
+    """How a run ended, in one line; `status` is the name of a `Status` and `message` its value."""
     return f"{status.lower().replace('_', ' ')}: {message}" + (f" ({detail})" if detail else "")

@@ -1,4 +1,4 @@
-"""`rdc-dyn sweep`: many scenarios from one."""
+"""`rdc-dyn sweep`: run a scenario at every point of a grid."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def sweep(
 
     signal.signal(signal.SIGTERM, terminate)
     if dask is not None and threads is None:
-        threads = 1  # a cluster's workers are many to a machine
+        threads = 1  # a machine of a cluster hosts many workers
     with nullcontext() if dask is None else cluster(dask) as executor:
         result = run_plan(
             made,
@@ -99,7 +99,7 @@ def sweep(
 
 
 def _list(made: Plan) -> None:
-    """What a dry run tells."""
+    """List the points of a dry run."""
     from rdc_dyn.sweeps.progress import describe
 
     for point in made.points:
@@ -108,7 +108,7 @@ def _list(made: Plan) -> None:
 
 
 def _summarise(result: SweepResult) -> None:
-    """What has failed, and how much there is."""
+    """Say what failed, and how many points are done."""
     from rdc_dyn.sweeps.progress import describe
 
     for point in result.failed:

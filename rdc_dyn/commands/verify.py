@@ -1,4 +1,4 @@
-"""`rdc-dyn verify`: digests, the clock and the identities of a run."""
+"""`rdc-dyn verify`: check the digests, the clock and the identities of a run."""
 
 from __future__ import annotations
 

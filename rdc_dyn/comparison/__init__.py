@@ -1,4 +1,4 @@
-"""Which run to trust and which is cheap: errors against a reference, observed orders, floors and costs."""
+"""Compare runs: errors against a reference, observed orders of convergence, error floors and costs."""
 
 from rdc_dyn.comparison.comparison import compare
 from rdc_dyn.comparison.table import cheapest, show, write_csv

@@ -1,4 +1,4 @@
-"""F = const + ½ Σ_a (ln ℓ_i + 1) + ½ Σ_{∉a} ℓ_i: the exact surface of the linear-Gaussian model (numpy only)."""
+"""Exact surface of the linear-Gaussian model, F = const + ½ Σ_active (ln ℓ_i + 1) + ½ Σ_inactive ℓ_i, in NumPy only."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 
 from rdc_dyn.scenario import Scenario, schema
 
-#: S, dS/dt and d²S/dt² at a data position.
+#: Maps a data position t to S, dS/dt and d²S/dt².
 Moments = Callable[[float], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class ExactPoint:
-    """The surface at one (λ, γ, t).
+    """The exact surface at one point (λ, γ, t).
 
     Attributes:
         controls: (λ, γ, t).
         free_energy: F in nats.
         gradient: (D, C, ∂F/∂t).
-        hessian: Second derivatives of F in (λ, γ, t).
+        hessian: Second derivatives of F with respect to (λ, γ, t).
         active: Number of codes in use, those with ℓ_i > 1.
     """
 
@@ -53,18 +53,15 @@ class ExactPoint:
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """F(λ, γ, t) of theory's closed form: ℓ_i are the eigenvalues of P S(t), P = diag(λ/σ², γ/τ²).
+    """F(λ, γ, t) in closed form, from the eigenvalues ℓ_i of P S(t), where P = diag(λ/σ², γ/τ²).
 
-    F is the global minimum of J, so where some ℓ_i crosses 1 (a pitchfork) it goes on along the branch that is then the
-    minimum.
+    F is the global minimum of J, so where some ℓ_i crosses 1 (a pitchfork) it continues along the branch that is the
+    minimum from there on.
 
     Attributes:
-        x_dim: n.
-        y_dim: m.
-        latent_dim: q.
         distortion_variance: σ².
         label_variance: τ².
-        moments: S(t) with its derivatives.
+        moments: S(t) with its first two derivatives.
     """
 
     x_dim: int
@@ -76,23 +73,17 @@ class ClosedForm:
 
     @property
     def _slopes(self) -> np.ndarray:
-        """∂(diag P)/∂λ and ∂(diag P)/∂γ; P is linear in both."""
+        """∂(diag P)/∂λ and ∂(diag P)/∂γ, one row each; P is linear in both."""
         slopes = np.zeros((2, self.x_dim + self.y_dim))
         slopes[0, : self.x_dim] = 1 / self.distortion_variance
         slopes[1, self.x_dim :] = 1 / self.label_variance
         return slopes
 
     def at(self, controls: np.ndarray) -> ExactPoint:
-        """F, ∂F and ∂²F by perturbation theory of the eigenvalues.
+        """F, ∂F and ∂²F at (λ, γ, t) by perturbation theory of the eigenvalues.
 
         With left and right eigenvectors w, v of K = PS, Σ f(ℓ_i) has the derivatives Σ f'_i wᵢᵀ dK vᵢ and
-        Σ f'_i wᵢᵀ d²K vᵢ + Σ_ij f'[ℓ_i, ℓ_j] (wᵢᵀ dK vⱼ)(wⱼᵀ dK vᵢ) with the divided difference of f'.
-
-        Args:
-            controls: (λ, γ, t).
-
-        Returns:
-            The point.
+        Σ f'_i wᵢᵀ d²K vᵢ + Σ_ij f'[ℓ_i, ℓ_j] (wᵢᵀ dK vⱼ)(wⱼᵀ dK vᵢ), where f'[ℓ_i, ℓ_j] is a divided difference of f'.
         """
         moment, speed, acceleration = self.moments(float(controls[2]))
         slopes = self._slopes
@@ -123,7 +114,7 @@ class ClosedForm:
 
 def _eigen(precision: np.ndarray, moment: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Eigenvalues of P S, descending, with left and right eigenvectors such that WᵀV = I."""
-    # Of the symmetric P^½ S P^½ where P is invertible, else of S^½ P S^½.
+    # Diagonalise the symmetric P^½ S P^½ if P is invertible, else S^½ P S^½.
     if precision.min() > 0:
         root = np.sqrt(precision)
         values, vectors = np.linalg.eigh(root[:, None] * moment * root)
@@ -137,7 +128,7 @@ def _eigen(precision: np.ndarray, moment: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _divided(values: np.ndarray, active: np.ndarray) -> np.ndarray:
-    """(f'(ℓ_i) − f'(ℓ_j))/(ℓ_i − ℓ_j) for f' = 1/ℓ on active and 1 on the other eigenvalues."""
+    """Divided differences (f'(ℓ_i) − f'(ℓ_j))/(ℓ_i − ℓ_j), where f' is 1/ℓ on active eigenvalues and 1 on others."""
     a, b = values[:, None], values[None, :]
     both, one = active[:, None] & active[None, :], active[:, None] ^ active[None, :]
     product = np.where(both, a * b, 1.0)
@@ -147,14 +138,7 @@ def _divided(values: np.ndarray, active: np.ndarray) -> np.ndarray:
 
 
 def closed_form(scenario: Scenario) -> ClosedForm | None:
-    """The closed form of a scenario's objective.
-
-    Args:
-        scenario: Any.
-
-    Returns:
-        The surface, or None where its objective has none.
-    """
+    """The closed form of a scenario's objective, or None if the objective has none."""
     section = scenario.objective
     if not isinstance(section, schema.LinearGaussian) or section.weight_prior_precision > 0:
         return None

@@ -1,4 +1,4 @@
-"""Errors, floors, costs and observed orders of many runs as one `xarray.Dataset`."""
+"""Collect errors, floors, costs and observed orders of many runs in one `xarray.Dataset`."""
 
 from __future__ import annotations
 
@@ -34,18 +34,16 @@ _TEXT = {
 
 @dataclass(frozen=True)
 class Row:
-    """A run in the comparison.
+    """One run of the comparison.
 
     Attributes:
-        run: The run.
-        series: Name of its series.
         kind: step_size or rtol.
-        resolution: Its value, NaN where it is not known.
-        errors: What it is worth, or None where there is nothing to measure.
-        reference: Name of its reference; empty where there is none.
-        floor: Why each quantity is at its floor; quantities that are not, are not in it.
-        problem: Number of the problem that it solves, from 0; -1 where it left nothing to tell.
-        reference_error: What is known of the reference's own error in (λ, γ) and (R, D, C).
+        resolution: The run's step size or rtol; NaN if unknown.
+        errors: None if there is nothing to measure.
+        reference: Name of the reference; empty if there is none.
+        floor: Why each quantity is at its floor; quantities above theirs are missing.
+        reference_error: Known error of the reference itself in (λ, γ) and in (R, D, C).
+        problem: Number of the problem that the run solves, from 0; -1 if the run left no trajectory.
     """
 
     run: Run
@@ -59,36 +57,36 @@ class Row:
     problem: int = -1
 
     def value(self, quantity: str) -> float:
-        """An error; NaN where there is none."""
+        """The error in one quantity, NaN if there is none."""
         return math.nan if self.errors is None else self.errors.values[quantity]
 
 
 def compare(
     path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], reference: str | None = None
 ) -> xr.Dataset:
-    """Compare runs with a reference, and with each other.
+    """Compare runs with a reference and with one another.
 
-    Runs that solve different problems are compared in groups, each with its own reference.
+    Runs that solve different problems are compared in separate groups, each with its own reference.
 
     Args:
-        path: A sweep directory, a folder of run directories, or several of these.
-        reference: closed_form, finest, or the name of a run; None: closed_form where the objective has one, else
-            finest.
+        path: A sweep directory, a folder of run directories, a run directory, or a sequence of these.
+        reference: `closed_form`, `finest`, or the name of a run or an unambiguous prefix of it. None takes
+            `closed_form` if the objective has a closed form, else `finest`.
 
     Returns:
         The comparison, with dimensions `run`, `series_name` and `quantity`.
 
     Raises:
-        UserError: If there is no such reference, or a run is to be the reference of another problem.
-        DataError: If there is nothing to compare.
+        UserError: If there is no such reference, or a run is named as the reference of several different problems.
+        DataError: If there is nothing to compare or no finest run, two runs share a name, or a trajectory is malformed.
     """
     runs = read_runs([path] if isinstance(path, str | os.PathLike) else path)
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of a stranger's file: what overflows is no error
+            warnings.simplefilter("ignore", RuntimeWarning)  # numbers in a file may overflow; that is no error
             return _compared(runs, reference)
     except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, np.linalg.LinAlgError) as error:
-        # Scenarios of other versions are read too, so that none is validated here.
+        # Scenarios of other program versions are accepted too and therefore not validated; malformed ones end here.
         reason = (str(error).splitlines() or [""])[0][:200]
         raise DataError(
             f"compare: a trajectory or its scenario is none that a run leaves ({type(error).__name__}: {reason})"
@@ -121,7 +119,7 @@ def _compared(runs: list[Run], reference: str | None) -> xr.Dataset:
 def _row(run: Run, series: str, reference: Reference | None) -> Row:
     key = resolution_key(run.values)
     value = run.values.get(key)
-    if value is None and "process.span" in run.values:  # a tenth of the span is what the program takes
+    if value is None and "process.span" in run.values:  # the default is a tenth of the span
         value = abs(run.values["process.span"][1] - run.values["process.span"][0]) / 10
     resolution, kind = math.nan if value is None else float(value), key.split(".")[-1]
     if reference is None or run.trajectory is None:
@@ -137,7 +135,7 @@ def _row(run: Run, series: str, reference: Reference | None) -> Row:
 
 
 def _with_stagnation(rows: Sequence[Row]) -> list[Row]:
-    """What only the series as a whole shows: smaller steps no longer help."""
+    """Add the floors that only a whole series reveals: smaller steps no longer help."""
     out = list(rows)
     for group in {(row.series, row.kind) for row in rows}:
         members = [i for i, row in enumerate(rows) if (row.series, row.kind) == group and row.run.completed]
@@ -210,7 +208,7 @@ def _orders(rows: Sequence[Row]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _column(values: Sequence[Any]) -> list[Any]:
-    """Numbers with NaN where a run has no such key, else words with nothing there."""
+    """Numbers with NaN where a run lacks the key, or else strings that are empty there."""
     if all(v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in values):
         return [math.nan if v is None else float(v) for v in values]
     return ["" if v is None else str(v) for v in values]

@@ -1,4 +1,4 @@
-"""max |Δ(λ, γ)|, max |Δ(R, D, C)|, held, closure, |∇J|: how far a run is from where it should be, without any θ."""
+"""Errors of a run, none of which needs θ: max |Δ(λ, γ)|, max |Δ(R, D, C)|, held value, free-energy closure and |∇J|."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from rdc_dyn.comparison.runs import Run
 from rdc_dyn.output.identities import free_energy_closure
 
 QUANTITIES = ("error_multipliers", "error_losses", "error_held", "error_closure")
-#: What a Hessian-vector product costs, in gradients.
+#: Cost of a Hessian-vector product in gradients.
 _PRODUCT = 0.8
 _COUNTERS = ("gradient_evaluations", "hessian_vector_products", "wall_time")
 
 
 @dataclass(frozen=True)
 class Errors:
-    """What a run is worth and what it cost.
+    """Errors and cost of a run.
 
     Attributes:
-        values: One for each of `QUANTITIES`; NaN where it has no meaning.
-        equilibrium_residual: Largest |∇J|.
-        gradient_equivalents: Gradients, and 0.8 for each product.
-        wall_time: Seconds.
-        start: Error in (R, D, C) at the first point: the start's own.
+        values: An error for each of `QUANTITIES`; NaN where it has no meaning.
+        equilibrium_residual: Largest |∇J| along the path.
+        gradient_equivalents: Gradient evaluations plus 0.8 per Hessian-vector product.
+        wall_time: In seconds.
+        start: Error in (R, D, C) at the first point, which is that of the start alone.
     """
 
     values: dict[str, float]
@@ -38,15 +38,7 @@ class Errors:
 
 
 def errors(run: Run, reference: Reference) -> Errors:
-    """Measure a run.
-
-    Args:
-        run: With a trajectory.
-        reference: Of its problem; a run that is its own reference has no error in multipliers and losses.
-
-    Returns:
-        The errors.
-    """
+    """Measure a run against its reference; a run that is its own reference has NaN for multipliers and losses."""
     trajectory = run.trajectory
     assert trajectory is not None
     multipliers = losses = start = math.nan
@@ -57,7 +49,7 @@ def errors(run: Run, reference: Reference) -> Errors:
         distance = np.linalg.norm(gap[:, 2:], axis=1)
         losses = _largest(distance)
         start = float(distance[0]) if mask[0] else math.nan
-    # What it took to find the start is the same for all and says nothing about the path.
+    # The cost of finding the start is the same for all runs and says nothing about the path.
     spent = {name: float(trajectory[name][-1] - trajectory[name][0]) for name in _COUNTERS}
     cost = spent["gradient_evaluations"] + _PRODUCT * spent["hessian_vector_products"]
     found = {
@@ -71,7 +63,7 @@ def errors(run: Run, reference: Reference) -> Errors:
 
 
 def _closure(trajectory: xr.Dataset) -> float:
-    """Largest free-energy closure; a single point closes nothing."""
+    """Largest free-energy closure; NaN for a single point, which closes nothing."""
     return _largest(np.abs(free_energy_closure(trajectory).values)) if trajectory.sizes["time"] > 1 else math.nan
 
 

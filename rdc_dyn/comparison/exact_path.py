@@ -1,4 +1,4 @@
-"""d(λ, γ, t)/ds = rates on the exact surface: the path of a process without any θ, good to about 1e-12."""
+"""Integrate d(λ, γ, t)/ds = rates on the exact surface: the path of a process without θ, accurate to about 1e-12."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rdc_dyn.dynamics import Process, SurfacePoint
 
-#: Tolerances of the integration, and looser ones whose path tells how good the first is.
+#: Tolerance of the integration, and a looser one whose path shows how accurate the first is.
 _TIGHT, _LOOSER = 1e-13, 1e-11
 _PROJECTIONS = 8
 
@@ -27,17 +27,16 @@ class ExactPathError(Exception):
 
 @dataclass
 class ExactPath:
-    """The path in the process clock, integrated as far as it has been asked for.
+    """The exact path in the process clock, integrated as far as it has been asked for.
 
-    It is integrated from one clock to the next by DOP853 and put back on what the process holds by Newton's method in
-    the process's own free directions, so nothing drifts and nothing is interpolated.
+    DOP853 integrates from one clock value to the next, and Newton's method in the process's own free directions then
+    restores what the process holds, so that nothing drifts and nothing is interpolated.
 
     Attributes:
-        surface: F.
-        process: Its rates; the very object that a run uses.
+        process: The very object that a run uses.
         start: (λ, γ, t) at the start of the span.
-        rtol: Of the integration; atol is a tenth of it.
-        known: Points that have been computed, by clock.
+        rtol: Relative tolerance of the integration; atol is a tenth of it.
+        known: Points computed so far, by clock value.
     """
 
     surface: ClosedForm
@@ -47,17 +46,7 @@ class ExactPath:
     known: dict[float, ExactPoint] = field(default_factory=dict)
 
     def points(self, clock: np.ndarray) -> list[ExactPoint]:
-        """The path at some clock values.
-
-        Args:
-            clock: Values from the start of the span on, in its direction.
-
-        Returns:
-            A point for each.
-
-        Raises:
-            ExactPathError: If it does not reach so far.
-        """
+        """The path at clock values within the span; raises ExactPathError if it ends before one of them."""
         self.known.setdefault(self.process.span[0], self._prescribed(self.process.span[0], self.start))
         for s in clock.tolist():
             if s not in self.known:
@@ -67,18 +56,11 @@ class ExactPath:
         return [self.known[s] for s in clock.tolist()]
 
     def losses_and_multipliers(self, clock: np.ndarray) -> np.ndarray:
-        """(λ, γ, R, D, C) at some clock values.
-
-        Args:
-            clock: Values from the start of the span on.
-
-        Returns:
-            A row for each value.
-        """
+        """(λ, γ, R, D, C) at clock values within the span, one row per value."""
         return np.array([np.concatenate([p.controls[:2], p.losses]) for p in self.points(clock)]).reshape(-1, 5)
 
     def pitchforks(self) -> list[tuple[float, float]]:
-        """Clock intervals within which the number of active codes changes: F changes its branch there."""
+        """Clock intervals within which the number of active codes changes, so that F changes branch."""
         forward = np.sign(self.process.span[1] - self.process.span[0])
         ordered = sorted(self.known, key=lambda k: forward * k)
         return [(a, b) for a, b in pairwise(ordered) if self.known[a].active != self.known[b].active]
@@ -109,7 +91,7 @@ class ExactPath:
         return self.process.rates(s, surface_point(self.surface.at(controls))).numpy()
 
     def _projected(self, controls: np.ndarray) -> ExactPoint:
-        """Newton's method for w·(R, D, C) = h⁰ in the free directions; it starts next to the solution."""
+        """Solve w·(R, D, C) = h⁰ by Newton's method in the free directions, starting next to the solution."""
         weights = np.array(self.process.held).reshape(-1, 3)
         point = self.surface.at(controls)
         aim = weights @ self.known[self.process.span[0]].losses
@@ -130,31 +112,14 @@ def _tensor(values: np.ndarray) -> Tensor:
 
 
 def surface_point(point: ExactPoint) -> SurfacePoint:
-    """What a process may look at.
-
-    Args:
-        point: Of the exact surface.
-
-    Returns:
-        The same as the dynamics has it.
-    """
+    """A point of the exact surface in the form that a process takes."""
     from rdc_dyn.dynamics import SurfacePoint
 
     return SurfacePoint(_tensor(point.controls), _tensor(point.matrix), _tensor(point.gradient), point.rate)
 
 
 def exact_path(scenario: Scenario, surface: ClosedForm, start: np.ndarray, rtol: float = _TIGHT) -> ExactPath:
-    """The path of a scenario's process.
-
-    Args:
-        scenario: Any whose objective has a closed form.
-        surface: That form.
-        start: (λ, γ, t) at the first recorded point.
-        rtol: Of the integration.
-
-    Returns:
-        The path.
-    """
+    """The exact path of a scenario's process, where `start` is (λ, γ, t) at the first recorded point."""
     import torch
 
     from rdc_dyn.dynamics import GeodesicTransfer, State
@@ -170,5 +135,5 @@ def exact_path(scenario: Scenario, surface: ClosedForm, start: np.ndarray, rtol:
 
 
 def looser(path: ExactPath) -> ExactPath:
-    """The same path with a hundred times the tolerance: their distance bounds the error of the first."""
+    """The same path with a hundred times the tolerance; the distance between the two bounds the error of the first."""
     return ExactPath(path.surface, path.process, path.start, _LOOSER)

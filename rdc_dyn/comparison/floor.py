@@ -1,4 +1,4 @@
-"""The error below which smaller steps do not help: of rounding, solves, corrector, start and reference."""
+"""Floors below which smaller steps do not reduce an error: rounding, linear solves, corrector, start and reference."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rdc_dyn.comparison.errors import Errors
 from rdc_dyn.comparison.reference import COMPARED, Reference
 from rdc_dyn.comparison.runs import Run
 
-#: An error of less than so many floors is that of the floor to more than a third.
+#: An error below this multiple of its floor counts as being at the floor, which is more than a third of it.
 MARGIN = 3.0
-#: A point that brings less than this order over the coarser one does not improve on it; for a tolerance, this power.
+#: A finer point improves on a coarser one only if the error falls with more than this order (for rtol: power).
 FLAT = {"step_size": 0.5, "rtol": 0.1}
 RULE = (
     "a point is at its floor where its error is below 3 x the largest of: rounding, 10 eps |value|; linear solver, "
@@ -29,28 +29,14 @@ RULE = (
 
 @dataclass(frozen=True)
 class Floor:
-    """What bounds an error from below.
-
-    Attributes:
-        size: How large it is.
-        reason: What it comes from.
-    """
+    """A lower bound of an error, and where it comes from."""
 
     size: float
     reason: str
 
 
 def floors(run: Run, found: Errors, reference: Reference) -> dict[str, Floor]:
-    """The largest known floor of each error of a run, from what the run and its scenario tell.
-
-    Args:
-        run: With a trajectory.
-        found: Its errors.
-        reference: Of its problem.
-
-    Returns:
-        A floor for each quantity.
-    """
+    """The largest known floor of each error of a run, from what its trajectory and its scenario tell."""
     trajectory = run.trajectory
     assert trajectory is not None
     table = np.stack([trajectory[name].values for name in COMPARED], axis=1)
@@ -79,7 +65,7 @@ def floors(run: Run, found: Errors, reference: Reference) -> dict[str, Floor]:
         "error_multipliers": _largest([*multipliers, own[0]]),
         "error_losses": _largest([*losses, own[1]]),
         "error_held": _largest([*losses[:3], Floor(restored, "the corrector's tolerance")]),
-        # The work is D and C over the path; to be elsewhere on the surface does not open it.
+        # Closure compares F with the work along the run's own path; being elsewhere on the surface does not open it.
         "error_closure": _largest(
             [Floor(energy, "rounding"), Floor(losses[1].size * work, why), Floor(corrected * work, losses[2].reason)]
         ),
@@ -95,7 +81,7 @@ def _number(value: float) -> float:
 
 
 def _solver(run: Run, epsilon: float) -> tuple[float, str]:
-    """Relative error of a response."""
+    """Relative error of a response, and where it comes from."""
     rtol, method = run.values.get("response.solver.rtol"), run.values.get("response.solver.method")
     if method == "dense" or run.values.get("response.kind") != "linear_response":
         return 100 * epsilon, "rounding of the linear solves"
@@ -105,7 +91,10 @@ def _solver(run: Run, epsilon: float) -> tuple[float, str]:
 
 
 def _corrected(run: Run, trajectory: xr.Dataset) -> float:
-    """|δ(D, C)| ≤ |∇J| √(|M|/λ_min), for |θ_c|² = b·A⁻²b ≤ b·A⁻¹b/λ_min ≤ |M|/λ_min; 0 without tolerance."""
+    """Bound of the corrector's error, |δ(D, C)| ≤ |∇J| √(|M|/λ_min); 0 for correctors without a tolerance.
+
+    The bound holds because |θ_c|² = b·A⁻²b ≤ b·A⁻¹b/λ_min ≤ |M|/λ_min.
+    """
     if run.values.get("corrector.method") in (None, "none", "gradient"):
         return 0.0
     residual = float(np.nanmax(trajectory.equilibrium_residual.values))
@@ -116,7 +105,7 @@ def _corrected(run: Run, trajectory: xr.Dataset) -> float:
 
 
 def _restored(run: Run, epsilon: float) -> float:
-    """To what the corrector restores the held functional: it does not act on less."""
+    """Tolerance below which the corrector leaves the held functional as it is; 0 if it does not restore it."""
     if not run.values.get("corrector.hold_constraint") or run.values.get("process.kind") == "prescribed":
         return 0.0
     tolerance = run.values.get("corrector.tolerance")
@@ -124,7 +113,7 @@ def _restored(run: Run, epsilon: float) -> float:
 
 
 def _sensitivity(run: Run, trajectory: xr.Dataset) -> tuple[float, float]:
-    """min |∇h| in (λ, γ) and max |d(R, D, C)/dh| along ∇h; zeros where the multipliers are prescribed."""
+    """min |∇h| in (λ, γ) and max |d(R, D, C)/dh| along ∇h; zeros if the multipliers are prescribed or ∇h vanishes."""
     if run.values.get("process.kind") == "prescribed":
         return 0.0, 0.0
     names = ("rate", "distortion", "classification_loss")
@@ -139,16 +128,7 @@ def _sensitivity(run: Run, trajectory: xr.Dataset) -> tuple[float, float]:
 
 
 def stagnated(resolution: np.ndarray, error: np.ndarray, kind: str) -> np.ndarray:
-    """Points from which on no finer one improves, by the data alone.
-
-    Args:
-        resolution: Step sizes or tolerances.
-        error: Of the runs.
-        kind: step_size or rtol.
-
-    Returns:
-        A mask.
-    """
+    """Mask of the points from which on refinement no longer reduces the error; `kind` is step_size or rtol."""
     order = np.argsort(-resolution)
     h, e = resolution[order], np.maximum(error[order], np.finfo(float).tiny)
     first = e.size - 1

@@ -1,4 +1,4 @@
-"""ln error = p ln h + const: the observed order of a series, with the 95 % confidence of Student's t."""
+"""Observed order p of a series, from ln error = p ln h + const, with a 95 % confidence interval by Student's t."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Order:
-    """An observed order.
+    """An observed order with its 95 % confidence interval.
 
     Attributes:
-        value: p; NaN from fewer than two points.
-        low: Lower end of its 95 % confidence; NaN from fewer than three points.
-        high: Upper end.
-        points: Number of points that it is from.
+        value: The order p; NaN from fewer than two points.
+        low: Lower end of the interval; NaN from fewer than three points.
+        high: Upper end of the interval; likewise.
+        points: Number of points in the fit.
     """
 
     value: float
@@ -26,15 +26,7 @@ class Order:
 
 
 def observed_order(resolution: np.ndarray, error: np.ndarray) -> Order:
-    """Least squares of ln error on ln resolution.
-
-    Args:
-        resolution: Step sizes or tolerances.
-        error: Of the runs; points without a positive finite error are left out.
-
-    Returns:
-        The slope with its confidence.
-    """
+    """Least squares of ln error on ln resolution; points without a positive finite error are left out."""
     use = np.isfinite(error) & (error > 0) & np.isfinite(resolution)
     x, y = np.log(resolution[use]), np.log(error[use])
     count = int(use.sum())

@@ -1,4 +1,4 @@
-"""What runs are measured against: a closed form, the finest run, or a run that the user names."""
+"""References that runs are measured against: a closed form, the finest run, or a run that the user names."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from rdc_dyn.scenario import loads
 from rdc_dyn.status import DataError, UserError
 
 CLOSED_FORM, FINEST = "closed_form", "finest"
-#: (λ, γ, R, D, C), in which a run is compared.
+#: (λ, γ, R, D, C), the quantities in which runs are compared.
 COMPARED = ("lam", "gamma", "rate", "distortion", "classification_loss")
-#: Convergence order of each method; a test asks whether the integrator has the same.
+#: Convergence order of each method; a test compares them with the integrator's.
 ORDERS = {
     "euler": 1,
     "midpoint": 2,
@@ -33,7 +33,7 @@ ORDERS = {
     "dopri5": 5,
     "dopri8": 8,
 }
-#: Evaluations of the vector field in a step of each.
+#: Vector field evaluations per step of each method.
 STAGES = {
     "euler": 1,
     "midpoint": 2,
@@ -55,9 +55,9 @@ class Reference:
 
     Attributes:
         name: closed_form, or the name of a run.
-        text: A sentence on it.
-        at: For clock values: at which of them it is compared, and (λ, γ, R, D, C) there.
-        own_error: What is known of its own error in (λ, γ) and in (R, D, C); NaN where nothing is.
+        text: A sentence that describes it.
+        at: Maps clock values to a mask of those that it covers and to (λ, γ, R, D, C) there, one row each.
+        own_error: Known error of the reference itself in (λ, γ) and in (R, D, C); NaN if unknown.
     """
 
     name: str
@@ -73,19 +73,10 @@ def has_closed_form(run: Run) -> bool:
 
 
 def choose(runs: Sequence[Run], wanted: str | None) -> Reference:
-    """Choose the reference of the runs of one problem.
+    """Choose the reference of the runs of one problem, each of which has a trajectory.
 
-    Args:
-        runs: With a trajectory each.
-        wanted: closed_form, finest, the name of a run or a beginning of it that no other has; None: closed_form where
-            there is one, else finest.
-
-    Returns:
-        The reference.
-
-    Raises:
-        UserError: If there is no such reference.
-        DataError: If no run reached its end, and the finest was asked for.
+    `wanted` is closed_form, finest, or the name of a run or an unambiguous prefix of it; None is closed_form if there
+    is one, else finest.
     """
     if wanted is None:
         wanted = CLOSED_FORM if any(map(has_closed_form, runs)) else FINEST
@@ -103,18 +94,7 @@ def choose(runs: Sequence[Run], wanted: str | None) -> Reference:
 
 
 def named(runs: Sequence[Run], wanted: str) -> Run:
-    """The run of this name.
-
-    Args:
-        runs: To choose from.
-        wanted: Name, or a beginning of it that no other has.
-
-    Returns:
-        The run.
-
-    Raises:
-        UserError: If there is none, or several.
-    """
+    """The run with this name or unambiguous prefix; raises UserError if there is none, or several."""
     names = [run.name for run in runs]
     found = [name for name in names if name == wanted] or [name for name in names if name.startswith(wanted)]
     if len(found) == 1:
@@ -127,15 +107,9 @@ def named(runs: Sequence[Run], wanted: str) -> Run:
 
 
 def error_budget(run: Run) -> tuple[float, bool, float, float]:
-    """(n^−p for n steps of order p, no corrector, its tolerance, rtol of the solves): smaller is finer.
+    """Sort key (n^−p for n steps of order p, no corrector, its tolerance, rtol of the solves): smaller is finer.
 
-    The steps are counted by evaluations of the vector field, so that methods with error control count alike.
-
-    Args:
-        run: With a trajectory.
-
-    Returns:
-        A key to sort by.
+    Steps are counted by evaluations of the vector field, which makes methods with error control comparable.
     """
     assert run.trajectory is not None
     values, method = run.values, run.values["integrator.method"]
@@ -153,7 +127,7 @@ def _settings(run: Run) -> str:
 
 
 def table_of(trajectory: xr.Dataset) -> np.ndarray:
-    """(λ, γ, R, D, C) of a trajectory, a row for each point."""
+    """(λ, γ, R, D, C) of a trajectory, one row per point."""
     return np.stack([trajectory[name].values for name in COMPARED], axis=1)
 
 
@@ -168,7 +142,7 @@ def _exact(runs: Sequence[Run]) -> Reference:
     assert run.trajectory is not None
     scenario = loads(run.trajectory.attrs["scenario"], run.name)
     surface = closed_form(scenario)
-    assert surface is not None  # has_closed_form has asked for the same
+    assert surface is not None  # has_closed_form tests the same conditions
     first = run.trajectory.isel(time=0)
     start = np.array([float(first[name]) for name in ("lam", "gamma", "data_position")])
     path = exact_path(scenario, surface, start)
@@ -199,7 +173,7 @@ def _exact(runs: Sequence[Run]) -> Reference:
 
 
 def _of_run(run: Run, runs: Sequence[Run], text: str) -> Reference:
-    """A run at the clock values that it shares; where those are its ends alone, interpolated by its own response."""
+    """A run at the clock values it shares; if those are its ends alone, it is interpolated by its own response."""
     trajectory = run.trajectory
     assert trajectory is not None
     own, table = trajectory.time.values, table_of(trajectory)
@@ -221,7 +195,7 @@ def _of_run(run: Run, runs: Sequence[Run], text: str) -> Reference:
 def _richardson(
     run: Run, runs: Sequence[Run], at: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 ) -> tuple[float, float]:
-    """|reference − next finer of its series| / ((h'/h)^p − 1), or for tolerances / (rtol'/rtol − 1)."""
+    """Richardson's estimate |reference − next coarser run of its series| / ((h'/h)^p − 1); p = 1 for tolerances."""
     kind = resolution_key(run.values)
     rest = _rest(run, kind)
     size = run.values.get(kind)

@@ -1,4 +1,4 @@
-"""The runs of a folder: trajectories with their scenarios, and what failed."""
+"""Read the runs of a folder: trajectories with their scenarios, and records of what failed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rdc_dyn.scenario import ScenarioError
 from rdc_dyn.scenario.document import parse_scenario
 from rdc_dyn.status import DataError, Status
 
-#: Where a sweep keeps its runs, and what is left of those that have no trajectory.
+#: Folders of a sweep: its runs, and records of those that left no trajectory.
 _RUNS, _FAILED = "runs", "failed"
 
 
@@ -28,11 +28,10 @@ class Run:
 
     Attributes:
         name: Name of its folder.
-        trajectory: What it computed; None where it left no readable trajectory or no point.
-        values: Dotted keys of its resolved scenario, as they are written there, so that those of other versions of the
-            program can be read too; of a run without trajectory, the swept ones.
-        status: Name of a `Status`, RUNNING, FAILED or UNREADABLE.
-        message: The sentence that belongs to it.
+        trajectory: None if the run left no readable trajectory, or one without points.
+        values: Resolved scenario by dotted key, as written in the file, so that files of other program versions can be
+            read too; only the swept keys if the run failed without a trajectory.
+        status: Name of a `Status`, or RUNNING, FAILED or UNREADABLE.
     """
 
     name: str
@@ -48,16 +47,9 @@ class Run:
 
 
 def read_runs(paths: Sequence[str | os.PathLike[str]]) -> list[Run]:
-    """Read runs.
+    """Read sweep directories, folders of run directories and run directories, sorted by name within each path.
 
-    Args:
-        paths: Sweep directories, folders that hold run directories, or run directories.
-
-    Returns:
-        The runs, sorted by name within each path.
-
-    Raises:
-        DataError: If a path is not there or holds no run, or two runs have the same name.
+    Raises DataError if a path does not exist or holds no run, or if two runs share a name.
     """
     runs = [run for path in paths for run in _read(Path(path))]
     seen: set[str] = set()
@@ -69,15 +61,7 @@ def read_runs(paths: Sequence[str | os.PathLike[str]]) -> list[Run]:
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys of a tree; lists are values.
-
-    Args:
-        tree: Sections.
-        prefix: What keys begin with.
-
-    Returns:
-        Value by dotted key.
-    """
+    """Flatten nested sections to values by dotted key; lists are values."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
@@ -112,7 +96,7 @@ def _run(path: Path) -> Run:
         return Run(path.name, None, {}, "UNREADABLE", str(error).splitlines()[0])
     status, message = str(trajectory.attrs["status"]), str(trajectory.attrs["status_message"])
     clock = np.diff(trajectory["time"].values)
-    if not ((clock > 0).all() or (clock < 0).all()):  # also where a time is not a number
+    if not ((clock > 0).all() or (clock < 0).all()):  # NaN fails both tests
         return Run(path.name, None, {}, "UNREADABLE", f"{path}: its clock stands still or turns round")
     points = trajectory if trajectory.sizes["time"] else None
     return Run(path.name, points, values, status, message)

@@ -1,4 +1,4 @@
-"""Which keys differ between runs, and the series that are left when the step size or the tolerance is taken away."""
+"""Group runs into problems, and into series whose runs differ in step size or tolerance alone."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from rdc_dyn.comparison.runs import Run
 
-#: Keys that say nothing about the result.
+#: Keys that do not affect the result.
 _IGNORED = ("name", "threads", "output.")
-#: Keys that say how a problem is solved; all others say which.
+#: Keys that say how a problem is solved; all others say which problem it is.
 _NUMERICS = (
     "integrator.",
     "corrector.",
@@ -27,16 +27,10 @@ _MISSING = object()
 
 
 def swept_keys(runs: Sequence[Run]) -> list[str]:
-    """Keys that differ between runs.
+    """Dotted keys that differ between runs, the integrator's method first.
 
-    A key that some runs lack, because `kind` or `method` of its section is another there, counts only if its value
-    differs among those that have it.
-
-    Args:
-        runs: Any.
-
-    Returns:
-        Dotted keys, the integrator's method first.
+    A key that some runs lack, because their section has another `kind` or `method`, counts only if its value differs
+    among the runs that have it.
     """
     told = [run.values for run in runs if run.values]
     keys = [key for key in dict.fromkeys(k for values in told for k in values) if not key.startswith(_IGNORED)]
@@ -49,32 +43,17 @@ def _differs(key: str, told: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def resolution_key(values: Mapping[str, Any]) -> str:
-    """What makes a run finer: the step size, or rtol of a method that controls its error.
-
-    Args:
-        values: Dotted keys of a run.
-
-    Returns:
-        A dotted key.
-    """
+    """The key that makes a run finer: the step size, or rtol for a method that controls its error."""
     return _RTOL if values.get(_RTOL) is not None and values.get(_ATOL) is not None else _STEP
 
 
 def series_names(runs: Sequence[Run], swept: Sequence[str]) -> list[str]:
-    """A name for each run that it shares with the runs which differ from it in resolution alone.
-
-    Args:
-        runs: Any.
-        swept: Keys that differ.
-
-    Returns:
-        A name for each run, such as "rk4, no corrector".
-    """
+    """A name for each run, such as "rk4, no corrector", shared by runs that differ in resolution alone."""
     crossed = _crossed_tolerances(runs)
     names = []
     for run in runs:
         own = resolution_key(run.values)
-        # Where rtol and atol vary together they are one tolerance; where they are crossed atol makes a series.
+        # If rtol and atol vary together, they are one tolerance; if they are crossed, each atol makes a series.
         left = {own} | ({_ATOL} if own == _RTOL and not crossed else set())
         alike = [other.values for other in runs if resolution_key(other.values) == own]
         keys = [key for key in swept if key not in left and key in run.values and _tells(key, alike)]
@@ -85,7 +64,7 @@ def series_names(runs: Sequence[Run], swept: Sequence[str]) -> list[str]:
 
 
 def _tells(key: str, alike: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a key of the integrator differs among runs whose resolution is of the same kind; others tell always."""
+    """Whether a key belongs in a name; a key of the integrator other than its method must differ among `alike`."""
     return not key.startswith("integrator.") or key == "integrator.method" or _differs(key, alike)
 
 
@@ -111,17 +90,10 @@ def _number(value: Any) -> bool:
 
 
 def problem_groups(runs: Sequence[Run], exact: Sequence[bool]) -> list[list[int]]:
-    """Runs that solve the same problem: everything but numerical settings is equal, and so are the data.
+    """Indices of the runs that solve each problem: their data and all but their numerical settings are equal.
 
-    A seed makes another problem, for it chooses another equilibrium to start from; but not where a closed form says
-    that there is only one.
-
-    Args:
-        runs: Those with a trajectory and those without.
-        exact: Whether each has a closed form.
-
-    Returns:
-        Indices of the runs of each problem, in the order of their first runs; runs without scenario are in none.
+    Another seed is another problem, since it selects another equilibrium to start from, unless a closed form (`exact`)
+    says that there is only one. Problems come in the order of their first runs; runs without a trajectory are in none.
     """
     groups: dict[str, list[int]] = defaultdict(list)
     for index, run in enumerate(runs):
@@ -139,15 +111,7 @@ def _problem(run: Run, exact: bool) -> dict[str, str]:
 
 
 def difference(one: Run, other: Run) -> str:
-    """The first key in which two problems differ, with both values.
-
-    Args:
-        one: A run with a trajectory.
-        other: Another.
-
-    Returns:
-        Words.
-    """
+    """The first key in which the problems of two runs with trajectories differ, with both values."""
     a, b = _problem(one, False), _problem(other, False)
     key = next((key for key in [*a, *b] if a.get(key, _MISSING) != b.get(key, _MISSING)), "nothing")
     return f"{key} ({_short(a.get(key))} in {one.name}, {_short(b.get(key))} in {other.name})"

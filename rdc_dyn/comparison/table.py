@@ -1,4 +1,4 @@
-"""A comparison as text of at most 100 columns, and as csv."""
+"""Format a comparison as text of at most 100 columns, and as CSV."""
 
 from __future__ import annotations
 
@@ -24,14 +24,7 @@ _NUMBER = 9  # width of an error and its mark
 
 
 def show(comparison: xr.Dataset) -> str:
-    """The whole comparison as text.
-
-    Args:
-        comparison: Of `compare`.
-
-    Returns:
-        Lines of at most 100 columns.
-    """
+    """Format the whole comparison as lines of at most 100 columns."""
     parts = [_references(comparison), _runs(comparison), _floors(comparison), _orders(comparison)]
     parts += [_failed(comparison), _advice(comparison)]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
@@ -43,7 +36,7 @@ def _references(comparison: xr.Dataset) -> list[str]:
 
 
 def _runs(comparison: xr.Dataset) -> list[str]:
-    """Work and precision, a line for each run that computed something."""
+    """The work-precision table, with a line for each run that computed something."""
     names = [str(name) for name in comparison.run.values]
     shown = [i for i, name in enumerate(names) if math.isfinite(float(comparison.gradient_equivalents[i]))]
     width = min(12, max([3, *(len(names[i]) for i in shown)]))
@@ -103,7 +96,7 @@ def _orders(comparison: xr.Dataset) -> list[str]:
 
 
 def _flat(comparison: xr.Dataset, i: int, j: int) -> bool:
-    """Whether the confidence of a power of rtol holds zero."""
+    """Whether the confidence interval of an observed power of rtol contains zero."""
     low, high = float(comparison.order_low.values[i, j]), float(comparison.order_high.values[i, j])
     return str(comparison.order_kind.values[i]) == "rtol" and low <= 0 <= high
 
@@ -132,15 +125,7 @@ def _failed(comparison: xr.Dataset) -> list[str]:
 
 
 def cheapest(comparison: xr.Dataset, quantity: str = "error_losses") -> list[tuple[float, int]]:
-    """For each power of ten that a completed run's error stays below, the run that does so at least cost.
-
-    Args:
-        comparison: Of `compare`.
-        quantity: An error.
-
-    Returns:
-        Pairs of the power of ten and the index of the run, the loosest first.
-    """
+    """The cheapest completed run below each power of ten of an error: pairs (power, run index), loosest first."""
     error, cost = _known(comparison, quantity), comparison.gradient_equivalents.values
     usable = (comparison.status.values == Status.COMPLETED.name) & np.isfinite(error) & np.isfinite(cost)
     if not usable.any():
@@ -156,13 +141,13 @@ def cheapest(comparison: xr.Dataset, quantity: str = "error_losses") -> list[tup
 
 
 def _known(comparison: xr.Dataset, quantity: str) -> np.ndarray:
-    """Errors as far as they are known: none is below that of the reference that it was measured against."""
+    """Errors as far as they are known: none is smaller than that of the reference it was measured against."""
     own = np.nan_to_num(comparison.reference_error.sel(quantity=quantity).values)
     return np.maximum(comparison[quantity].values, own)
 
 
 def _advice(comparison: xr.Dataset) -> list[str]:
-    """The cheapest run of each decade; one line for decades that have the same. Problems are kept apart."""
+    """The cheapest run of each decade, in one line for decades that share it, separately for each problem."""
     problems = [k for k in np.unique(comparison.problem.values) if k >= 0]
     lines = []
     for problem in problems:
@@ -200,14 +185,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def csv_rows(comparison: xr.Dataset) -> Iterator[list[str]]:
-    """A header and a row for each run; numbers as precise as they are.
-
-    Args:
-        comparison: Of `compare`.
-
-    Yields:
-        Cells.
-    """
+    """A header and a row for each run, with numbers at full precision."""
     names = [str(n) for n, v in comparison.variables.items() if v.dims == ("run",)]
     yield [*names, *(f"at_floor_{q}" for q in QUANTITIES), *(f"floor_reason_{q}" for q in QUANTITIES)]
     for i in range(comparison.sizes["run"]):
@@ -218,15 +196,7 @@ def csv_rows(comparison: xr.Dataset) -> Iterator[list[str]]:
 
 
 def write_csv(comparison: xr.Dataset, path: Path) -> None:
-    """Write a comparison, one row per run.
-
-    Args:
-        comparison: Of `compare`.
-        path: File.
-
-    Raises:
-        DataError: If it cannot be written.
-    """
+    """Write a comparison as CSV, one row per run; raises DataError if the file cannot be written."""
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(csv_rows(comparison))

@@ -1,4 +1,4 @@
-"""Whether the derivatives of J are right, and what they cost: what `rdc-dyn doctor` prints."""
+"""Check the derivatives of J and measure what they cost, for `rdc-dyn doctor`."""
 
 from rdc_dyn.doctor.check import Check
 from rdc_dyn.doctor.machine import machine

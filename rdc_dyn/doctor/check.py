@@ -1,4 +1,4 @@
-"""error ≤ bound: one thing that was looked at."""
+"""The result of one check, error ≤ bound."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: What.
-        value: How far it is off; without unit.
-        bound: How far it may be off.
-        hint: What to do if it is off further.
+        value: The error, without unit.
+        bound: The largest error that passes.
+        hint: What to do if the check fails.
     """
 
     name: str
@@ -24,12 +23,12 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether it is not off too far; what is not a number is."""
+        """Whether the error is within its bound; NaN is not."""
         return self.value <= self.bound
 
     @property
     def strain(self) -> float:
-        """The error in units of its bound, by which the worse of two is told."""
+        """The error in units of its bound, by which the worse of two checks is found."""
         if self.passed:
             return self.value / self.bound if self.bound else 0.0
         return self.value / self.bound if self.bound and not math.isnan(self.value) else math.inf

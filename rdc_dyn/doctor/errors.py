@@ -1,4 +1,4 @@
-"""|found − expected| / scale for every derivative of J: each a small function of a place."""
+"""Errors |found − expected| / scale of every derivative of J, each a small function of a place."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from rdc_dyn.objective.base import OverData, terms_of
 from rdc_dyn.objective.data import Block
 from rdc_dyn.objective.total import Local
 
-#: Data of each part on which kept graphs are compared with recomputed ones, and data in a block of the latter.
+#: Data of each part on which kept and recomputed graphs are compared, and data per block of the latter.
 _DATA, _BLOCK = 64, 24
 
 
 def not_finite(place: Place) -> float:
-    """How many numbers of J and its derivatives are NaN or infinite."""
+    """Number of entries of J's derivatives that are NaN or infinite."""
     at = place.at
     numbers = (at.gradient, at.forces, at.mv(place.directions(1)[0]), at.mixed, at.control_hessian)
     return float(sum(int((~torch.isfinite(each)).sum()) for each in numbers))
 
 
 def repetition(place: Place) -> float:
-    """How far two evaluations lie apart."""
+    """How far two evaluations at the same state differ."""
     return place.free_energy.disagreement(place.state.theta, place.state.controls)
 
 
 def gradient(place: Place) -> float:
-    """∇J · v against differences of J, along ∇J itself and four random directions."""
+    """∇J · v against differences of J, along ∇J and four random directions."""
 
     def error(v: Vector, share: float) -> float:
         line = place.around(share, v)
@@ -77,7 +77,7 @@ def linearity(place: Place) -> float:
 
 
 def batched(place: Place) -> float:
-    """A v of eight vectors at once against one by one."""
+    """A v for eight vectors at once against one at a time."""
     rows = place.directions(8)
     return _relative(place.at.mm(rows), torch.stack([place.at.mv(v) for v in rows]), _curvature(place))
 
@@ -95,7 +95,7 @@ def mixed(number: int, place: Place) -> float:
 
 
 def drift(place: Place) -> float:
-    """(dA/ds) v against differences of A v, where θ and all controls move."""
+    """(dA/ds) v against differences of A v, as θ and all controls move."""
     v, velocity = place.directions(2)
     scales = [place.control_scale(0), place.control_scale(1), float(place.free_energy.objective.moves)]
     rates = place.state.controls.new_tensor(scales) / place.length
@@ -109,7 +109,7 @@ def drift(place: Place) -> float:
 
 
 def graphs(place: Place) -> float:
-    """J, ∇J, (D, C, ∂_tJ) and A v from a kept graph of some data against those of blocks that are built anew."""
+    """J, ∇J, (D, C, ∂_tJ) and A v from a kept graph of some data against those from blocks with recomputed graphs."""
     objective, state = place.free_energy.objective, place.state
     assert isinstance(objective, OverData)
     few = {part: min(count, _DATA) for part, count in objective.data.parts.items()}
@@ -127,20 +127,20 @@ def graphs(place: Place) -> float:
 
 
 def _settled(place: Place, error: Callable[[float], float]) -> float:
-    """The error for the usual step, or for a tenth of it where J bends within less."""
-    # A wrong formula is wrong for both. Along its gradient the importance-weighted bound bends within L/100, and in
-    # float32 the usual step cannot follow.
+    """The error with the usual step, or with a tenth of it if J bends on a shorter scale."""
+    # A wrong formula fails with both. Along its gradient the importance-weighted bound bends within L/100, which the
+    # usual step in float32 cannot follow.
     usual = error(1.0)
     return usual if usual <= 0.1 * place.difference_bound else min(usual, error(0.1))
 
 
 def _curvature(place: Place) -> float:
-    """E/L², the size of A."""
+    """E/L², the scale of A."""
     return place.energy / place.length**2
 
 
 def _relative(found: Tensor, expected: Tensor, scale: float) -> float:
-    """The error in units of what is expected or of its scale, whichever is larger."""
+    """|found − expected| in units of |expected| + scale."""
     return float((found - expected).norm()) / (float(expected.norm()) + scale)
 
 

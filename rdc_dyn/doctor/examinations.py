@@ -1,4 +1,4 @@
-"""What is looked at, how far it may be off, and what to do if it is off further."""
+"""The checks of an objective: what is checked, how large the error may be, and what to do if it is larger."""
 
 from __future__ import annotations
 
@@ -35,14 +35,7 @@ def _differenced(place: Place) -> float:
 
 @dataclass(frozen=True)
 class Examination:
-    """One thing to look at.
-
-    Attributes:
-        name: What.
-        error: How far it is off at a place.
-        bound: How far it may be off there.
-        hint: What to do if it is off further.
-    """
+    """One check to make: its error and bound at a place, and a hint for what to do if it fails."""
 
     name: str
     error: Callable[[Place], float]
@@ -50,7 +43,7 @@ class Examination:
     hint: str
 
     def of(self, place: Place) -> Check:
-        """What is found at a place; what cannot be computed is a finding too, with torch's words for it."""
+        """Make the check at a place; it also fails if torch cannot compute it, with torch's message in the hint."""
         try:
             return Check(self.name, self.error(place), self.bound(place), self.hint)
         except (RuntimeError, NumericalFailure) as failure:
@@ -120,7 +113,7 @@ _GRAPHS = Examination(
 
 
 def _of_controls(moves: bool) -> tuple[Examination, ...]:
-    """Derivatives to λ and γ, and to t where the data move."""
+    """Checks of the derivatives with respect to λ and γ, and to t if the data move."""
     advice = "J must depend on {} as the tensor that it is given; look for float(), item() and new_tensor()"
     forces, mixed = ("D is dJ/dlam", "C is dJ/dgamma", "dJ/dt is the slope of J"), ("b_lam", "b_gamma", "b_t")
     found = []
@@ -134,6 +127,6 @@ def _of_controls(moves: bool) -> tuple[Examination, ...]:
 
 
 def examinations(objective: Objective) -> tuple[Examination, ...]:
-    """All that an objective can be examined for."""
+    """All checks that apply to an objective."""
     graphs = (_GRAPHS,) if isinstance(objective, OverData) else ()
     return (*_FIRST, *_of_controls(objective.moves), *_SECOND, *graphs)

@@ -1,4 +1,4 @@
-"""The machine and the libraries that runs would use, by name."""
+"""Describe the machine and the libraries that runs use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LIBRARIES = (
     "pydantic",
     "ruamel.yaml",
 )
-#: What libraries read about threads and about sums in a fixed order.
+#: Variables by which libraries choose threads, GPUs and deterministic sums.
 _ENVIRONMENT = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -36,17 +36,7 @@ _ENVIRONMENT = (
 
 
 def machine(device: str | None = None) -> tuple[tuple[str, str], ...]:
-    """Python, processor, memory, libraries, threads and GPUs.
-
-    Args:
-        device: One to look for; auto if None.
-
-    Returns:
-        Names and values, in words.
-
-    Raises:
-        UserError: If the device is not there.
-    """
+    """Python, processor, memory, libraries, threads and GPUs by name; raises UserError if `device` does not exist."""
     chosen = choose_device(device or "auto")
     exact = torch.are_deterministic_algorithms_enabled()
     return (
@@ -69,7 +59,7 @@ def machine(device: str | None = None) -> tuple[tuple[str, str], ...]:
 
 
 def _processors() -> str:
-    """How many there are, and how many of them this process may use."""
+    """Number of processors, and of those that this process may use."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{os.cpu_count()}, of which {usable} can be used"
 

@@ -1,4 +1,4 @@
-"""What derivatives cost, in gradients: medians of a few timings on the machine at hand."""
+"""Measure what derivatives cost, in gradients: medians of a few timings on the machine at hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rdc_dyn.objective.memory import available_memory, evaluation
 from rdc_dyn.objective.total import Local
 from rdc_dyn.scenario import Scenario
 
-#: Turns of which the median is taken, and the time after which no further one begins.
+#: Rounds of which the median is taken, and the seconds after which no further one begins.
 _REPETITIONS, _SECONDS = 9, 10.0
 #: Vectors in a batched product.
 _WIDTH = 8
@@ -26,16 +26,7 @@ Measures = tuple[tuple[str, str], ...]
 
 
 def measure(scenario: Scenario, free_energy: FreeEnergy, start: State) -> Measures:
-    """Size, memory and times.
-
-    Args:
-        scenario: Says how J may be evaluated.
-        free_energy: J as a run evaluates it.
-        start: Where to measure.
-
-    Returns:
-        Names and values, in words.
-    """
+    """Size, memory and times of J as a run evaluates it, as names and values in words."""
     objective, section = free_energy.objective, scenario.linearisation
     memory = available_memory(start.theta.device) if section.memory is None else 1e9 * section.memory
     size: Measures = (("parameters", f"{objective.size}"), ("device", f"{start.theta.device}, {scenario.dtype}"))
@@ -61,7 +52,7 @@ def measure(scenario: Scenario, free_energy: FreeEnergy, start: State) -> Measur
 
 
 def _times(objective: Objective, start: State, blocks: tuple[Block, ...]) -> Measures:
-    """Times over data whose graph can be kept, which are all data where that is so."""
+    """Times for the data whose graph can be kept, which are all data if they fit."""
     seconds = _medians(_calls(objective, start, blocks), start.theta.device)
     gradient, forming = seconds.pop("gradient"), seconds[f"product, {_WIDTH} at once"] * objective.size / _WIDTH
     ratios = {name: value / gradient / (_WIDTH if "at once" in name else 1) for name, value in seconds.items()}
@@ -74,7 +65,7 @@ def _times(objective: Objective, start: State, blocks: tuple[Block, ...]) -> Mea
 
 
 def _calls(objective: Objective, start: State, blocks: tuple[Block, ...]) -> dict[str, Callable[[], object]]:
-    """What is timed, by name."""
+    """The calls to time, by name."""
     theta, controls = start.theta, start.controls
     terms = terms_of(objective, blocks)
     kept = Local(terms)
@@ -96,7 +87,7 @@ def _calls(objective: Objective, start: State, blocks: tuple[Block, ...]) -> dic
 
 
 def _over(objective: Objective, blocks: tuple[Block, ...]) -> str:
-    """What share of the data the times are for, where it is not all of them."""
+    """The share of the data that the times are for, empty if it is all of them."""
     if not isinstance(objective, OverData):
         return ""
     share = sum(block.count for block in blocks) / sum(objective.data.parts.values())
@@ -104,10 +95,10 @@ def _over(objective: Objective, blocks: tuple[Block, ...]) -> str:
 
 
 def _medians(calls: dict[str, Callable[[], object]], device: torch.device) -> dict[str, float]:
-    """Seconds that each call takes, in turn, so that whatever else the machine does falls on all of them alike."""
+    """Median seconds of each call; the calls take turns, so that other load on the machine affects all alike."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     began = time.perf_counter()
-    for turn in range(1 + _REPETITIONS):  # the first one is not counted
+    for turn in range(1 + _REPETITIONS):  # the first is a warm-up
         for name, call in calls.items():
             before = time.perf_counter()
             call()
@@ -120,7 +111,7 @@ def _medians(calls: dict[str, Callable[[], object]], device: torch.device) -> di
 
 
 def _bytes(number: float) -> str:
-    """In the unit that suits."""
+    """Format a number of bytes in a suitable unit."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if number >= size:
             return f"{number / size:.3g} {unit}"
@@ -128,5 +119,5 @@ def _bytes(number: float) -> str:
 
 
 def _seconds(number: float) -> str:
-    """In the unit that suits."""
+    """Format seconds in a suitable unit."""
     return f"{number:.3g} s" if number >= 1 else f"{1e3 * number:.3g} ms"

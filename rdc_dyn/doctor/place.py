@@ -1,4 +1,4 @@
-"""(θ, λ, γ, t) with the scales of J there: steps and bounds of all differences follow from them and from rounding."""
+"""A state (θ, λ, γ, t) with the scales of J there, which set the steps and bounds of all finite differences."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from rdc_dyn.status import NumericalFailure
 
 T = TypeVar("T", float, Tensor)
 
-#: A difference of four values at ± h and ± 2h is wrong by rounding, ε E/h, where E is the size of what is subtracted,
-#: and by what it leaves out, h⁴ ∂⁵J/30 ~ (h/ℓ)⁴ E/ℓ/30, where ℓ is the distance over which J bends. h = ε^{1/3} L, the
-#: best step for two values where J bends within L, makes the first ε^{2/3} of E/L and leaves room for the second: along
-#: ∇J networks bend within L/10 and less, which two values in float32 would feel. Sums over data and codes raise the
-#: first; a hundred times as much is 4e-9 in float64 and 2e-3 in float32, and a wrong formula is off by whole digits.
+#: A difference of four values at ± h and ± 2h has a rounding error ε E/h, where E is the size of what is subtracted,
+#: and a truncation error h⁴ ∂⁵J/30 ~ (h/ℓ)⁴ E/ℓ/30, where ℓ is the distance over which J bends. The step h = ε^{1/3} L,
+#: optimal for two values if J bends within L, makes the rounding error ε^{2/3} of E/L and leaves room for truncation:
+#: along ∇J networks bend within L/10 and less, which would spoil a difference of two values in float32. Sums over data
+#: and codes raise the rounding error. A hundred times as much is 4e-9 in float64 and 2e-3 in float32, whereas a wrong
+#: formula is off by whole digits.
 _DIFFERENCE = 100.0
-#: Two ways to the same number, such as sums in another order, part by a few ε E.
+#: Two ways to compute the same number, such as sums in another order, differ by a few ε E.
 _ROUNDING = 1e3
-#: λ and γ change J over about their own size; where they are tiny, over this.
+#: J changes over about the size of λ and γ themselves, or over this if they are smaller.
 _SMALLEST_CONTROL = 0.1
 
 
@@ -36,9 +37,9 @@ class Stencil:
     """Four states on a line.
 
     Attributes:
-        near: Those at h and −h.
-        far: Those at 2h and −2h.
-        step: h.
+        near: The states at h and −h.
+        far: The states at 2h and −2h.
+        step: The step h.
     """
 
     near: tuple[State, State]
@@ -46,29 +47,28 @@ class Stencil:
     step: float
 
     def slope(self, f: Callable[[State], T]) -> T:
-        """(8 (f(h) − f(−h)) − (f(2h) − f(−2h))) / 12h, for numbers or tensors f."""
+        """(8 (f(h) − f(−h)) − (f(2h) − f(−2h))) / 12h, for a number or a tensor f."""
         (plus, minus), (beyond, behind) = ((f(a), f(b)) for a, b in (self.near, self.far))
         return (8 * (plus - minus) - (beyond - behind)) / (12 * self.step)
 
     @cached_property
     def direction(self) -> Vector:
-        """How θ changes: θ ± h v are rounded, and this is the step that was really made."""
+        """dθ/dh as it really is: rounding of θ ± h v changes the step."""
         return self.slope(lambda state: state.theta)
 
     @cached_property
     def rates(self) -> Controls:
-        """How (λ, γ, t) change."""
+        """d(λ, γ, t)/dh, with the same rounding."""
         return self.slope(lambda state: state.controls)
 
 
 @dataclass(frozen=True)
 class Place:
-    """A state at which derivatives are looked at.
+    """A state at which derivatives are checked.
 
     Attributes:
         free_energy: J + ½ρ|θ|².
-        state: θ and controls.
-        seed: Seed of the directions.
+        seed: Seed of the random directions.
     """
 
     free_energy: FreeEnergy
@@ -77,7 +77,7 @@ class Place:
 
     @cached_property
     def at(self) -> Linearisation:
-        """Derivatives at the state itself."""
+        """Derivatives at the state."""
         return self.free_energy.linearise(self.state.theta, self.state.controls)
 
     @property
@@ -90,27 +90,27 @@ class Place:
 
     @property
     def eps(self) -> float:
-        """ε of the floating-point numbers."""
+        """Machine epsilon ε of the dtype of θ."""
         return torch.finfo(self.state.theta.dtype).eps
 
     @cached_property
     def length(self) -> float:
-        """L: the distance in θ over which J changes, |θ| or 1."""
+        """L = max(|θ|, 1), the distance in θ over which J changes."""
         return max(float(self.state.theta.norm()), 1.0)
 
     @cached_property
     def energy(self) -> float:
-        """E = |J| + L|∇J| in nats, what J is made of: its rounding errors are ε E, its k-th derivatives E/L^k."""
+        """E = |J| + L|∇J| in nats, the scale of J: rounding errors of J are ε E, and its k-th derivatives are E/L^k."""
         return abs(self.at.value) + self.length * self.at.residual
 
     @property
     def difference_bound(self) -> float:
-        """Relative error that a difference may have."""
+        """Relative error that a finite difference may have."""
         return _DIFFERENCE * self.eps ** (2 / 3)
 
     @property
     def rounding_bound(self) -> float:
-        """Relative error of two ways to the same number."""
+        """Relative error that two ways to compute the same number may have."""
         return _ROUNDING * self.eps
 
     def control_scale(self, number: int) -> float:
@@ -125,7 +125,7 @@ class Place:
 
     @property
     def steepest(self) -> Vector:
-        """∇J / |∇J|, in which every part of ∇J shows; zero where it vanishes."""
+        """∇J / |∇J|, in which every part of ∇J shows; zero where ∇J vanishes."""
         return self.at.gradient / max(self.at.residual, math.sqrt(torch.finfo(self.state.theta.dtype).tiny))
 
     def around(
@@ -135,16 +135,9 @@ class Place:
         rates: Controls | None = None,
         scale: float | None = None,
     ) -> Stencil:
-        """States for differences along a direction.
+        """States for differences along a direction of θ and rates of (λ, γ, t), with a share of the usual step.
 
-        Args:
-            share: Of the usual step.
-            direction: Of θ, shape (P,); None for none.
-            rates: Of (λ, γ, t); None for none.
-            scale: Distance along the direction over which J changes; None for L.
-
-        Returns:
-            The states.
+        `scale` is the distance along the line over which J changes; None is L.
         """
         theta, controls = self.state.theta, self.state.controls
         h = share * self.eps ** (1 / 3) * (self.length if scale is None else scale)
@@ -157,7 +150,7 @@ class Place:
         return Stencil(pair(h), pair(2 * h), h)
 
     def around_control(self, share: float, number: int) -> Stencil:
-        """States for differences in λ, γ or t, by a share of the usual step."""
+        """States for differences in λ, γ or t, with a share of the usual step."""
         unit = torch.zeros_like(self.state.controls)
         unit[number] = 1
         return self.around(share, rates=unit, scale=self.control_scale(number))

@@ -1,4 +1,4 @@
-"""Checks at θ₀ and near it, and what derivatives cost, for a scenario."""
+"""Check the derivatives of a scenario's objective at θ₀ and near it, and measure what they cost."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from rdc_dyn.objective import FreeEnergy, Work
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.status import UserError
 
-#: How far the second place lies from the first, relative to |θ₀|. Where an objective starts, parts of its derivatives
-#: vanish by symmetry, and what vanishes cannot be seen to be wrong.
+#: Distance between the two places, relative to the scale of θ₀. Where an objective starts, parts of its derivatives
+#: vanish by symmetry, and an error in what vanishes does not show.
 _AWAY = 0.1
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was found.
+    """Checks and measurements.
 
     Attributes:
-        checks: What was looked at, each where it is worst.
-        measures: Further numbers, by name, in words.
+        checks: Each check at the place where it is worst.
+        measures: Further numbers, as names and values in words.
     """
 
     checks: tuple[Check, ...] = ()
@@ -40,17 +40,10 @@ class Report:
 
 
 def examine(places: Sequence[Place]) -> tuple[Check, ...]:
-    """All checks of an objective, each where it is worst.
-
-    Args:
-        places: At least one.
-
-    Returns:
-        The checks.
-    """
+    """All checks of an objective at one or more places, each where it is worst."""
     rounds = []
     for place in places:
-        # The first one is whether numbers are finite; where those of first order are not, nothing else can be said.
+        # The first check is whether numbers are finite; if first derivatives are not, no other check makes sense.
         first, *others = examinations(place.free_energy.objective)
         rounds.append([first.of(place)] + [each.of(place) for each in others if place.exists])
     by_name: dict[str, Check] = {}
@@ -61,31 +54,18 @@ def examine(places: Sequence[Place]) -> tuple[Check, ...]:
 
 
 def two_places(free_energy: FreeEnergy, start: State) -> tuple[Place, Place]:
-    """θ₀, where a run begins before it equilibrates, and a place beside it."""
+    """θ₀, where a run begins before it equilibrates, and a place near it."""
     here = Place(free_energy, start)
     away = _AWAY * here.length * Place(free_energy, start, seed=1).directions(1)[0]
     return here, Place(free_energy, State(start.theta + away, start.controls), seed=2)
 
 
 def diagnose(scenario: Scenario, folder: Path, device: str | None = None) -> Report:
-    """Examine the objective of a scenario as a run would evaluate it.
-
-    Args:
-        scenario: Any.
-        folder: Folder that relative paths of the scenario start from.
-        device: Overrides the scenario's device.
-
-    Returns:
-        Checks and measures.
-
-    Raises:
-        UserError: If the scenario asks for what is not there, or several processes run it.
-        DataError: If data or a checkpoint cannot be used.
-    """
+    """Check the objective of a scenario as a run would evaluate it; raises UserError under torchrun."""
     built = build(scenario, folder, device)
     if built.team is not None:
         raise UserError("doctor: looks at the derivatives of one process; start it without torchrun")
-    # A of some of the data (linearisation.curvature_data) is not the derivative of ∇J, nor is it meant to be.
+    # A from some of the data (linearisation.curvature_data) is deliberately not the derivative of ∇J.
     free_energy = replace(built.problem.free_energy, work=Work(), curvature=None, curvature_share=1.0)
     start = built.problem.start
     checks = examine(two_places(free_energy, start))

@@ -1,4 +1,4 @@
-"""Names, numbers and verdicts: a table on a terminal, plain lines elsewhere."""
+"""Print names, numbers and verdicts: a table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,13 +13,7 @@ if TYPE_CHECKING:
 
 
 def show(checks: Iterable[Check], facts: Iterable[tuple[str, str]], console: Console | None = None) -> None:
-    """Print what was found.
-
-    Args:
-        checks: With their verdicts.
-        facts: Names and values.
-        console: Where to draw tables; None draws them on a terminal, and prints lines elsewhere.
-    """
+    """Print checks and facts as tables on `console` or a terminal, and as plain lines elsewhere."""
     checks, facts = tuple(checks), tuple(facts)
     if console is None and not sys.stdout.isatty():
         _lines(checks, facts)

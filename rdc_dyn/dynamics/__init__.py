@@ -1,4 +1,4 @@
-"""How θ moves: response, process, vector field, integrator, corrector, step size."""
+"""Dynamics of θ and its controls: response, process, vector field, integrator, corrector and step size."""
 
 from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure, Memory
 from rdc_dyn.dynamics.curve import Curve, CurvePoint

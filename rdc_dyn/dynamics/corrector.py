@@ -1,4 +1,4 @@
-"""∇_θ J = 0 and h(θ, c) = h⁰: back to the equilibrium surface, and to the level set that the process holds."""
+"""Interface of the correctors, which bring a state back to ∇_θ J = 0 and to the held values h(θ, c) = h⁰."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from rdc_dyn.status import Status
 
 @dataclass(frozen=True)
 class Constraint:
-    """h_i = w_i·(R, D, C) is to have the value h_i⁰, for m functionals and as many free directions of the controls.
+    """m held functionals, h_i = w_i·(R, D, C) = h_i⁰, with one free direction d of the controls for each.
 
     Attributes:
         weights: w, shape (m, 3).
         values: h⁰ in nats, shape (m,).
-        directions: Directions in (λ, γ, t) in which a corrector may move the controls, shape (m, 3).
-        responses: dθ/dd along the surface, shape (m, P), as the step lets it be expected at its end; or None.
-        slopes: dh/dd along the surface where the step began, shape (m, m); or None where no M is known.
+        directions: Directions d in (λ, γ, t) along which a corrector may move the controls, shape (m, 3).
+        responses: dθ/dd along the surface, extrapolated to the end of the step, shape (m, P); None if not known.
+        slopes: dh/dd along the surface at the start of the step, shape (m, m); None if M is not known.
     """
 
     weights: Float[Tensor, "m 3"]
@@ -42,12 +42,12 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Memory:
-    """What minibatches have taught on the way to a point, besides θ; part of the point.
+    """What a minibatch corrector carries from point to point besides θ.
 
     Attributes:
-        losses: (R, D, C) of each datum as an update last saw it, parts one after the other, shape (N, 3).
-        squares: Adam's average of squared gradients, shape (P,).
-        gain: m_hᵀ P m_u, shape (m, m); empty before anything was held.
+        losses: (R, D, C) of each datum at its last update, in nats, parts concatenated, shape (N, 3).
+        squares: Adam's running average of squared gradients, shape (P,).
+        gain: Running average of m_hᵀ P m_u, shape (m, m); empty before anything was held.
         bias: What noise adds to (R, D, C) of the moving iterate, in nats per unit of the learning rate, shape (3,).
         updates: Number of updates so far.
     """
@@ -61,13 +61,13 @@ class Memory:
 
 @dataclass(frozen=True)
 class Departure:
-    """Where the step began that a correction ends.
+    """Start of the step that a correction completes.
 
     Attributes:
-        controls: (λ, γ, t).
-        forces: ∂J/∂(λ, γ, t) there, in nats.
-        memory: What minibatches had taught by then, where the corrector keeps it.
-        notes: What the correction there said of itself.
+        controls: (λ, γ, t), shape (3,).
+        forces: ∂J/∂(λ, γ, t) there, in nats, shape (3,).
+        memory: Memory of the corrector at that point; None if it keeps none.
+        notes: Notes of the correction that led there.
     """
 
     controls: Controls
@@ -82,15 +82,15 @@ class Correction:
 
     Attributes:
         state: The corrected state.
-        at: Linearisation of ∇J there, for the response; None where the correction failed before it had one.
-        iterations: Steps of the corrector.
-        failure: None, or why the state must not be kept.
-        detail: Numbers that belong to the failure.
-        trace: J of all data at even intervals of the iterations, where the corrector was asked for it.
-        memory: What minibatches have taught; part of the point.
-        growth: How much longer the next step may be than this one; None leaves that to the step size.
+        at: Linearisation of ∇J there, which the response reuses; None if the correction failed before it had one.
+        iterations: Corrector steps taken.
+        failure: None, or why the state must be rejected.
+        detail: Numbers that explain the failure.
+        trace: J over all data at even intervals of the iterations, if the corrector was asked for it.
+        memory: What the corrector carries to the next point; None if it keeps nothing.
+        growth: Factor by which the next step may be longer than this one; None leaves it to the step-size rule.
         notes: Numbers for the record, by name.
-        noise: Standard errors of (R, D, C) in nats, where they are estimates; shape (3,).
+        noise: Standard errors of (R, D, C) in nats if these are estimates, shape (3,).
     """
 
     state: State
@@ -106,10 +106,10 @@ class Correction:
 
 
 class Corrector(Protocol):
-    """Moves a state towards the equilibrium surface.
+    """Brings a state back towards the equilibrium surface.
 
     Attributes:
-        tolerance: |∇J| that a correction promises to reach, or None where it promises nothing.
+        tolerance: |∇J| that a correction promises to reach; None if it promises nothing.
     """
 
     @property
@@ -124,5 +124,15 @@ class Corrector(Protocol):
         constraint: Constraint | None,
         departure: Departure | None = None,
     ) -> Correction:
-        """Correct `state`; a failed correction is reported, never raised."""
+        """Correct `state`; a failed correction is reported, never raised.
+
+        Args:
+            free_energy: J.
+            state: Where the integrator arrived.
+            constraint: What to hold besides equilibrium, or None.
+            departure: Where the step began; None for a correction that completes no step.
+
+        Returns:
+            The corrected state, or the failure.
+        """
         ...

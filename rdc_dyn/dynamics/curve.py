@@ -1,4 +1,4 @@
-"""{∇_θ J = 0, h = h⁰, f(c) = f⁰}: the path as a curve in (θ, λ, γ, t), smooth where A is singular at a fold."""
+"""Pseudo-arclength continuation of {∇_θ J = 0, h = h⁰, f(c) = f⁰} as a curve in (θ, λ, γ, t), smooth at a fold."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ class CurvePoint:
     """A point of the curve.
 
     Attributes:
-        at: Linearisation of ∇J there.
         matrix: A, shape (P, P).
-        tangent: Unit tangent in (θ, λ, γ, t), in the direction of travel, shape (P + 3,).
+        tangent: Unit tangent in (θ, λ, γ, t), in the direction of travel.
         iterations: Newton steps that led here.
     """
 
@@ -46,7 +45,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class _Formed:
-    """u = A⁻¹b with an A that is at hand, definite or not."""
+    """Direct solver u = A⁻¹b for an A that is already formed, definite or not."""
 
     matrix: Tensor
 
@@ -63,16 +62,15 @@ class _Formed:
 class Curve:
     """Pseudo-arclength continuation (Keller 1977) of the path of a process, through folds and along unstable branches.
 
-    P + 2 equations for P + 3 unknowns; the bordered matrix is regular at a fold, where A alone is not. A is formed.
+    There are P + 2 equations in P + 3 unknowns. The bordered matrix is regular at a fold, where A alone is singular. A
+    is formed explicitly.
 
     Attributes:
-        free_energy: J.
-        process: Whose path it is.
         held_values: h⁰ in nats, shape (m,).
-        frame: f⁰, what the controls keep besides, shape (2 − m,).
+        frame: f⁰, the values of `Process.frame` along the path, shape (2 − m,).
         tolerance: On |∇J|.
         constraint_tolerance: On |h − h⁰| in nats and |f − f⁰|.
-        max_iterations: Most Newton steps.
+        max_iterations: Maximum number of Newton steps.
     """
 
     free_energy: FreeEnergy
@@ -84,30 +82,14 @@ class Curve:
     max_iterations: int = 10
 
     def begin(self, at: Linearisation, direction: Extended) -> CurvePoint:
-        """The point of the curve at a known equilibrium.
-
-        Args:
-            at: Linearisation there.
-            direction: Any vector with a positive component along the direction of travel.
-
-        Returns:
-            The point with its tangent.
-        """
+        """The curve point at a known equilibrium, with its tangent oriented along `direction`."""
         matrix = materialise(at)
         return CurvePoint(at, matrix, self._tangent(self._jacobian(at, matrix), direction / direction.norm()), 0)
 
     def step(self, point: CurvePoint, length: float) -> CurvePoint:
-        """Predict along the tangent, correct in the plane orthogonal to it.
+        """Predict by arclength `length` along the tangent, then correct in the plane orthogonal to it.
 
-        Args:
-            point: Where the step begins.
-            length: Arclength Δσ in (θ, λ, γ, t).
-
-        Returns:
-            The next point.
-
-        Raises:
-            NumericalFailure: CORRECTOR_DIVERGED, BOUND_REACHED or NON_FINITE.
+        A correction that fails raises `NumericalFailure`.
         """
         predicted = point.position + length * point.tangent
         position, last = predicted, math.inf
@@ -130,26 +112,12 @@ class Curve:
         raise NumericalFailure(Status.CORRECTOR_DIVERGED, f"|grad J| = {at.residual:.3g} in pseudo-arclength")
 
     def respond(self, point: CurvePoint) -> Response:
-        """θ_c and M with the A at hand, which may be indefinite.
-
-        Args:
-            point: Of the curve.
-
-        Returns:
-            The response.
-        """
+        """θ_c and M from the formed A, which may be indefinite."""
         precision = self.free_energy.objective.weight_prior_precision
         return linear_response(point.at, _Formed(point.matrix), precision)
 
     def spectrum(self, point: CurvePoint) -> Spectrum:
-        """Smallest eigenvalue and Morse index, from the A at hand.
-
-        Args:
-            point: Of the curve.
-
-        Returns:
-            The spectrum.
-        """
+        """Smallest eigenvalue and Morse index of the formed A."""
         return dense_spectrum(point.matrix, point.at.kernel)
 
     def _weights(self, at: Linearisation) -> Tensor:
@@ -180,7 +148,7 @@ class Curve:
         return solution
 
     def _tangent(self, jacobian: Tensor, along: Extended) -> Extended:
-        """The null vector with a positive component along `along`."""
+        """Unit null vector of the Jacobian with a positive component along `along`."""
         rhs = torch.zeros_like(along)
         rhs[-1] = 1.0
         tangent = self._solve(jacobian, along, rhs)

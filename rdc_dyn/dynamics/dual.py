@@ -1,4 +1,4 @@
-"""u(e): how free multipliers answer to the deviation e of what is held while θ moves by minibatches."""
+"""Rules u(e) by which free multipliers respond to the deviation e of held functionals during minibatch updates."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-#: Share by which the average of the deviation follows one update.
+#: Weight of the newest reading in the moving average of the deviation.
 _SMOOTHING = 1 / 5
-#: Largest deviation that a controller answers to, as a share of the size of what is held.
+#: Largest deviation that a controller responds to, as a share of the size of the held functional.
 _CLIP = 0.1
-#: Share of a deviation that one update may remove at most; faster feedback oscillates with Adam's momentum.
+#: Largest share of a deviation that one update may remove; faster feedback oscillates with Adam's momentum.
 _FASTEST = 1 / 12
 
 
 @dataclass(frozen=True)
 class Controlled:
-    """Where a controller stands.
+    """State of a controller.
 
     Attributes:
-        amount: ū, the slow part of what is added to the multipliers along the free directions, shape (m,).
-        error: The smoothed deviation h − h⁰ in nats, shape (m,).
-        used: u, what is added to the multipliers in the next update, shape (m,).
+        amount: ū, the slow part of u.
+        error: Smoothed deviation h − h⁰ in nats.
+        used: u, the amount that the next update adds to the multipliers along the free directions.
     """
 
     amount: Float[Tensor, "m"]
@@ -37,10 +37,10 @@ class Plant:
     """What a controller acts on.
 
     Attributes:
-        gain: −dh/du of one update, shape (m, m): η m_hᵀ P m_u with the momenta m of ∇h and of what u multiplies.
-        slopes: dh/du along the equilibrium surface, as far as the path knows it, shape (m, m).
-        size: Of what is held, in nats, shape (m,).
-        multiplier: Value of the multiplier that each free direction moves, shape (m,).
+        gain: −dh/du of one update, η m_hᵀ P m_u with the momenta m of ∇h and of the gradients that u multiplies.
+        slopes: dh/du along the equilibrium surface, as far as the path knows it.
+        size: Size of each held functional, in nats.
+        multiplier: Value of the multiplier that each free direction moves.
     """
 
     gain: Float[Tensor, "m m"]
@@ -53,28 +53,28 @@ class DualRule(Protocol):
     """A controller of the free multipliers.
 
     Attributes:
-        metered: Whether it reads the deviation of all data through the table of losses, or that of the minibatch alone.
-        arrives: Whether a correction is judged by the tests of arrival, or ends after its epochs, wherever it is.
+        metered: Whether it reads the deviation over all data from the table of losses, or that of the minibatch alone.
+        arrives: Whether a correction must pass the tests of arrival, or is accepted after all its epochs regardless.
     """
 
     metered: ClassVar[bool]
     arrives: ClassVar[bool]
 
     def step(self, at: Controlled, deviation: Float[Tensor, "m"], plant: Plant) -> Controlled:
-        """The controller after an update whose reading deviates by so much from what is held."""
+        """Advance the controller by one update, given the measured deviation h − h⁰."""
         ...
 
 
 @dataclass(frozen=True)
 class Feedback:
-    """u = ū + K e, ū̇ = ι K e with K = −κ (dh/du)⁻¹, the surface's own response: gains that nobody tunes.
+    """u = ū + K e, ū̇ = ι K e with K = −κ (dh/du)⁻¹, the response of the surface itself: gains that need no tuning.
 
-    u = −(dh/du)⁻¹ e is what would undo e on the surface. θ answers at once through its fast directions alone, by the
-    plant's gain G = η m_hᵀ P m_u, and feedback by that gain overshoots what the surface asks for (γ 10 → 20 → 13 in one
-    step of an MNIST path). So K is the surface's, and the plant's only bounds it: |K e| ≤ |ν G⁻¹ e|, no more than a
-    share ν of e gone with one update. The ratio of the two, π = |(dh/du)⁻¹ e| / |G⁻¹ e|, is the pace at which h follows
-    u, and the integral goes by it: ι = ι₀ π, so that no gain depends on η. A plant of this one time constant answers by
-    π (−3 ± i√15)/2 for κ = 2 and ι₀ = 3, damped to 0.6; slower directions of θ take nothing from that.
+    u = −(dh/du)⁻¹ e would undo e on the surface. θ responds at once only along its fast directions, by the plant's gain
+    G = η m_hᵀ P m_u, and feedback by that gain overshoots what the surface asks for (γ 10 → 20 → 13 in one step of an
+    MNIST path). So K is that of the surface, and the plant's gain only bounds it: |K e| ≤ |ν G⁻¹ e|, so that one update
+    removes at most a share ν of e. The ratio π = |(dh/du)⁻¹ e| / |G⁻¹ e| is the pace at which h follows u. It sets the
+    integral rate, ι = ι₀ π, so that no gain depends on η. A plant with this one time constant has the closed-loop poles
+    π (−3 ± i√15)/2 for κ = 2 and ι₀ = 3, a damping ratio of 0.6, which slower directions of θ do not reduce.
 
     Attributes:
         gain: κ.
@@ -87,7 +87,7 @@ class Feedback:
     arrives: ClassVar[bool] = True
 
     def step(self, at: Controlled, deviation: Float[Tensor, "m"], plant: Plant) -> Controlled:
-        """Smooth, clip, answer."""
+        """Smooth and clip the deviation, then respond in proportion to it and to its integral."""
         bound = _CLIP * plant.size
         error = at.error + _SMOOTHING * (deviation - at.error)
         error = torch.minimum(torch.maximum(error, -bound), bound)
@@ -104,7 +104,7 @@ class Geco:
     """γ ← γ exp(r ē/|h|) with the moving average ē of the minibatches' deviation (Rezende & Viola 2018).
 
     Attributes:
-        smoothing: Of the moving average.
+        smoothing: Decay rate of the moving average.
         rate: r.
     """
 
@@ -114,7 +114,7 @@ class Geco:
     arrives: ClassVar[bool] = False
 
     def step(self, at: Controlled, deviation: Float[Tensor, "m"], plant: Plant) -> Controlled:
-        """A multiplicative step; nothing is known of the plant."""
+        """Scale the multiplier by the averaged deviation; the response of the plant is not used."""
         error = self.smoothing * at.error + (1 - self.smoothing) * deviation
         value = plant.multiplier + at.amount
         amount = value * torch.exp(self.rate * (error / plant.size).clamp(-1, 1)) - plant.multiplier
@@ -138,7 +138,7 @@ class NuPi:
     arrives: ClassVar[bool] = False
 
     def step(self, at: Controlled, deviation: Float[Tensor, "m"], plant: Plant) -> Controlled:
-        """An integral of the deviation, and a multiple of its average."""
+        """Respond with the integral of the deviation plus a multiple of its average."""
         unit = plant.multiplier.abs() / plant.size
         error = self.smoothing * at.error + (1 - self.smoothing) * deviation
         amount = at.amount + self.integral * unit * deviation

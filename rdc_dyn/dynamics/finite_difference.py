@@ -1,4 +1,4 @@
-"""M ≈ [(R, D, C)(c + δe) − (R, D, C)(c)]/δ, with θ equilibrated anew at each c + δe (31)."""
+"""Finite differences M ≈ [(R, D, C)(c + δe) − (R, D, C)(c)]/δ, with θ equilibrated anew at each c + δe (31)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ _NAMES = ("lam", "gamma", "data_position")
 
 @dataclass(frozen=True)
 class FiniteDifference:
-    """The paper's own recipe: no derivative of the equilibrium is computed, it is found again nearby.
+    """The paper's own recipe: difference neighbouring equilibria instead of differentiating one.
 
-    Costs two equilibrations for each step, three where the data move. M has an error of order δ, and another of
-    |∇J|/δ where the corrector stops short of the surface: a corrector that still improves θ at fixed multipliers puts
-    that into M. With a reference, one equilibration more, (R, D, C) and θ are differenced against those that the same
-    corrector reaches at c itself, by the same minibatches, and that error cancels to first order. Inside a step M is
+    A step costs two equilibrations, or three where the data move. M has an error of order δ, and another of |∇J|/δ
+    where the corrector stops short of the surface: what it still improves at fixed multipliers is taken for response.
+    With a reference, at the cost of one more equilibration, (R, D, C) and θ are differenced against those that the same
+    corrector reaches at c itself with the same minibatches, and that error cancels to first order. Within a step, M is
     that of its start.
 
     Attributes:
-        corrector: Equilibrates θ at fixed multipliers.
-        delta: δ of λ, of γ and of t; t − δ is taken in place of t + δ where that leaves [0, 1].
-        predictor: Whether θ_c is differenced too; else θ stays where it is until it is corrected.
-        reference: Whether θ is equilibrated at c too.
+        delta: δ of λ, γ and t; t − δ replaces t + δ where that leaves [0, 1].
+        predictor: Whether to difference θ_c too; otherwise θ waits for the corrector.
+        reference: Whether to equilibrate θ at c too.
     """
 
     corrector: Corrector
@@ -48,7 +47,7 @@ class FiniteDifference:
         before: Known | None,
         noise: Float[Tensor, "3"] | None = None,
     ) -> Response:
-        """Equilibrate at λ + δ, at γ + δ and, where data move, at t ± δ; fails as the corrector does."""
+        """Difference equilibria at λ + δ, γ + δ and, where the data move, t ± δ; fails as the corrector does."""
         here = self._equilibrated(free_energy, at, torch.zeros_like(at.controls)) if self.reference else at
         directions = at.theta.new_zeros((3, at.size))
         matrix, curvature = at.theta.new_zeros((3, 3)), 0.0
@@ -64,7 +63,7 @@ class FiniteDifference:
         return finite(Response(directions, matrix, at.forces, at.functionals, curvature, 0, float("nan")))
 
     def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
-        """M of the step's start."""
+        """The response extrapolated with the M of the step's start."""
         return extrapolated(start, state)
 
     def _step(self, at: Linearisation, column: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""θ ← Adam(∇J) with learning rate η_k ∝ (k/K)² (1 − k/K)⁵: the paper's equilibration (§5); or a constant one."""
+"""Adam at fixed controls, with the paper's learning rate η_k ∝ (k/K)² (1 − k/K)⁵ (§5) or a constant one."""
 
 from __future__ import annotations
 
@@ -15,29 +15,22 @@ from rdc_dyn.linalg.base import Vector, all_finite
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.status import NumericalFailure, Status
 
-#: Share of |J| by which a correction may raise it: annealed and on all data nothing but divergence does so by a
-#: thousandth; the noise of minibatches, and Adam's first steps at a constant rate near an equilibrium, may.
+#: Largest rise of J in a correction, relative to |J|. Annealed on all data, only divergence raises J by a thousandth;
+#: minibatch noise, and Adam's first steps at a constant rate near an equilibrium, may raise it further.
 _RISE, _NOISY_RISE = 1e-3, 1e-1
 
 
 def schedule(k: int, steps: int, peak: float) -> float:
-    """η_k = peak · u² (1−u)⁵ / max, u = k/K; the largest value is `peak`, at u = 2/7."""
+    """η_k = peak · u² (1−u)⁵ / max with u = k/K; its largest value is `peak`, at u = 2/7."""
     u = k / steps
     return peak * u**2 * (1 - u) ** 5 / ((2 / 7) ** 2 * (5 / 7) ** 5)
 
 
 def stream(seed: int, theta: Vector) -> torch.Generator:
-    """A stream of random numbers of its own for each θ, so that it needs no counter and is the same in a rerun.
+    """A CPU random number generator that is a function of the seed and of θ alone, so that a rerun needs no counter.
 
     It does not depend on the multipliers: equilibrations from one θ at different multipliers draw the same minibatches,
     whose noise cancels in their difference.
-
-    Args:
-        seed: Of the run.
-        theta: Where the draws begin.
-
-    Returns:
-        A generator on the CPU.
     """
     content = hashlib.sha256(seed.to_bytes(8, "little"))
     content.update(theta.detach().cpu().double().contiguous().numpy().tobytes())
@@ -51,10 +44,9 @@ class Gradient:
     Attributes:
         steps: K.
         peak_learning_rate: Largest η; the paper's is 1.5e-3.
-        schedule: hump, the paper's, or constant, as in plain training.
-        trace: Values of J, of all data, that a correction reports from its course besides the first; 0 for none.
-        batch: Data of each part in a minibatch, drawn anew for each step; None takes all of them.
-        seed: Of the minibatches.
+        batch: Data of each part in a minibatch, drawn anew for each step; None takes all data.
+        schedule: hump is the paper's, constant that of plain training.
+        trace: Number of values of J over all data to report besides the first; 0 for none.
     """
 
     steps: int
@@ -72,7 +64,7 @@ class Gradient:
         constraint: Constraint | None,
         departure: Departure | None = None,
     ) -> Correction:
-        """Equilibrate at fixed (λ, γ); fails with NON_FINITE, or CORRECTOR_DIVERGED where J rose."""
+        """Equilibrate at fixed controls; fails with NON_FINITE, or with CORRECTOR_DIVERGED if J rose."""
         theta, draws = state.theta.clone(), stream(self.seed, state.theta)
         optimiser = torch.optim.Adam([theta], lr=self.peak_learning_rate)
         before = free_energy.value(theta, state.controls)

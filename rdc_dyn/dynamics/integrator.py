@@ -1,4 +1,4 @@
-"""y(s₁) = y(s₀) + ∫ f ds: one segment of the path by a torchdiffeq method."""
+"""Integration of one segment of the path, y(s₁) = y(s₀) + ∫ f ds, by a torchdiffeq method."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class IntegratorStep:
     """Result of `Integrator.step`.
 
     Attributes:
-        state: State at s₁, or None where the step failed.
+        state: State at s₁, or None if the step failed.
         next_step: Step size with which an adaptive method should begin the next segment, or None.
         failure: None, or what went wrong.
-        detail: Numbers that belong to the failure.
+        detail: Numbers that explain the failure.
     """
 
     state: State | None
@@ -46,7 +46,7 @@ class IntegratorStep:
 
 
 class _Monitored:
-    """The field with a note of the steps that an adaptive method accepted (torchdiffeq finds the hook by its name)."""
+    """The field with a record of the steps that an adaptive method accepts (torchdiffeq finds the hook by its name)."""
 
     def __init__(self, field: VectorField, adaptive: bool) -> None:
         self._field = field
@@ -74,13 +74,13 @@ class Integrator:
 
     @property
     def controlled(self) -> bool:
-        """Whether the method controls its own error inside a segment."""
+        """Whether the method controls its own error within a segment."""
         return self.method in ADAPTIVE and self.rtol is not None
 
     def _options(self, s0: float, s1: float, first_step: float | None) -> dict[str, Any]:
         if self.method not in ADAPTIVE:
             return {}
-        # torchdiffeq turns time round for a decreasing span, so steps are positive; step_t makes it land on s1.
+        # torchdiffeq reverses time for a decreasing span, so steps are positive; step_t makes it land on s1.
         if not self.controlled:
             first_step = abs(s1 - s0)
         options: dict[str, Any] = {"step_t": torch.tensor([s1], dtype=torch.float64)}
@@ -95,7 +95,7 @@ class Integrator:
             field: Right-hand side.
             s0: Clock at the start.
             s1: Clock at the end; may be smaller than s₀.
-            first_step: First step of an adaptive method, from the last segment.
+            first_step: First step of an adaptive method, from the previous segment; None lets the method choose.
 
         Returns:
             The state at s₁, or the failure.
@@ -114,12 +114,12 @@ class Integrator:
         except NumericalFailure as failure:
             return IntegratorStep(None, None, failure.status, failure.detail)
         except AssertionError as failure:
-            # torchdiffeq's only assertion that a finite field of bounded budget can reach is its step-size underflow.
+            # The only torchdiffeq assertion that a finite field with a bounded budget can reach is step-size underflow.
             return IntegratorStep(None, None, Status.STEP_UNDERFLOW, str(failure))
         state = State(theta[-1], controls[-1])
         given = field.process.prescribed(s1, state.controls)
         state = state if given is None else State(state.theta, given)
         if not state.finite:
             return IntegratorStep(None, None, Status.NON_FINITE, f"state at time {s1:.6g}")
-        # The last step was cut to land on s1 and says little about the next.
+        # The last step was shortened to land on s1 and says little about the next.
         return IntegratorStep(state, max(monitored.accepted[-2:], default=None), None)

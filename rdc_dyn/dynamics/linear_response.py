@@ -1,4 +1,4 @@
-"""θ_c = A⁻¹ b_c and M = ∂_c(R, D, C)|_θ + ∇_θ(R, D, C)·θ_c (17, 18, 21, 27)."""
+"""Linear response θ_c = A⁻¹ b_c and M = ∂_c(R, D, C)|_θ + ∇_θ(R, D, C)·θ_c (17, 18, 21, 27)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,8 @@ from rdc_dyn.status import NumericalFailure
 def linear_response(at: Linearisation, solver: LinearSolver, precision: float, start: Rows | None = None) -> Response:
     """Solve A θ_c = b_c for the controls that J depends on, and form M.
 
-    Args:
-        at: Linearisation of ∇J.
-        solver: How A⁻¹ is applied.
-        precision: ρ of the weight prior, which belongs to J but not to R.
-        start: θ_c of a nearby state, shape (3, P), from which the solves begin; or None.
-
-    Returns:
-        The response.
-
-    Raises:
-        NumericalFailure: With the status of a solve that failed, or NON_FINITE.
+    `precision` is ρ of the weight prior, which belongs to J but not to R; `start`, shape (3, P), is a first guess of
+    θ_c. A solve that fails raises `NumericalFailure`.
     """
     active = at.mixed.abs().amax(dim=1) > 0
     directions = torch.zeros_like(at.mixed)
@@ -47,11 +38,7 @@ def linear_response(at: Linearisation, solver: LinearSolver, precision: float, s
 
 @dataclass(frozen=True)
 class LinearResponse:
-    """Solves with A at every point and at every stage.
-
-    Attributes:
-        solver: How A⁻¹ is applied.
-    """
+    """Solves with A at every point and every stage."""
 
     solver: LinearSolver
     tangent: bool = True
@@ -63,7 +50,7 @@ class LinearResponse:
         before: Known | None,
         noise: Float[Tensor, "3"] | None = None,
     ) -> Response:
-        """Solve at the point, from θ_c as it is expected; counts the work."""
+        """Solve at the point, starting from the extrapolated θ_c."""
         if before is None or before.expected is None:
             return self._solve(free_energy, at, None)
         response = self._solve(free_energy, at, before.expected)

@@ -1,4 +1,4 @@
-"""θ ← θ − η P (m_J + Σ u m_u): updates by minibatches that hold functionals, and averages over whole epochs."""
+"""Minibatch updates θ ← θ − η P (m_J + Σ u m_u) that hold functionals, and averages over whole epochs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from rdc_dyn.objective.data import Block
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.objective.graph import Controls
 
-#: Adam's averages of gradients and of their squares, and its ε (Kingma & Ba 2015).
+#: Adam's decay rates for the averages of gradients and of their squares, and its ε (Kingma & Ba 2015).
 _FIRST, _SECOND, _EPSILON = 0.9, 0.999, 1e-8
-#: Share by which the average of the plant's gain follows one update.
+#: Weight of the newest update in the average of the plant's gain.
 _GAIN = 1e-2
-#: Share by which what noise adds follows one epoch.
+#: Weight of the newest observation in the average of what noise adds.
 _BIAS = 0.4
-#: Cost of each further backward pass through a graph, as a share of a gradient's.
+#: Cost of each further backward pass through a graph, as a share of that of a gradient.
 _BACKWARD = 0.4
 
 
@@ -32,11 +32,11 @@ class Average:
     """Averages over the updates of whole epochs.
 
     Attributes:
-        theta: Mean iterate θ̄, shape (P,).
-        controls: Mean controls.
-        readings: Metered (R, D, C) at each update, shape (n, 3).
-        epochs: How many.
-        mean_square: Mean |∇J_B|² over the minibatches.
+        theta: Mean iterate θ̄.
+        controls: Mean (λ, γ, t).
+        readings: Metered (R, D, C) at each of n updates, in nats.
+        epochs: Number of epochs.
+        mean_square: Mean of |∇J_B|² over the minibatches B.
         square_mean: |mean ∇J_B|².
     """
 
@@ -54,24 +54,24 @@ class Average:
 
     @property
     def drift(self) -> Float[Tensor, "3"]:
-        """What (R, D, C) change by in an epoch, along straight lines through the readings; nat."""
+        """Change of (R, D, C) per epoch in nats, from straight lines through the readings."""
         return _slope(self.readings)[0] / self.epochs
 
     @property
     def loss(self) -> tuple[float, float]:
-        """J that an epoch loses at the mean controls, and the standard error of that; nat."""
+        """Decrease of J per epoch at the mean controls, and its standard error, in nats."""
         slope, error = _slope(self.readings @ torch.cat([self.controls.new_ones(1), self.controls[:2]]))
         return -float(slope) / self.epochs, float(error) / self.epochs
 
     @property
     def gradient_noise(self) -> float:
-        """|noise| of the mean of as many independent gradients as an epoch has minibatches: σ_g/√N."""
+        """σ_g/√N, the noise in the mean of as many independent gradients as an epoch has minibatches."""
         minibatches = len(self.readings) / self.epochs
         return float(max(self.mean_square - self.square_mean, 0.0) / minibatches) ** 0.5
 
 
 def _slope(readings: Float[Tensor, "n *k"]) -> tuple[Tensor, Tensor]:
-    """By what readings change along a straight line through them, and its standard error."""
+    """Change of the readings along a straight line fitted through them, and its standard error."""
     n = len(readings)
     clock = torch.arange(n, dtype=readings.dtype, device=readings.device) - 0.5 * (n - 1)
     square = clock.square().sum().clamp_min(1.0)
@@ -82,19 +82,20 @@ def _slope(readings: Float[Tensor, "n *k"]) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Mixture:
-    """The functionals whose gradients an update keeps apart, so that no stale multiplier is in a momentum.
+    """The combinations of R, D and C whose momenta an update keeps apart, so that no momentum holds a stale multiplier.
 
-    The rows are what no free multiplier multiplies, R with λD or γC where λ or γ does not move, and D, C, or both.
+    The first row is what no free multiplier multiplies: R, plus λD or γC where λ or γ is fixed. The others are D, C or
+    both.
 
     Attributes:
-        moving: Places among (R, D, C) of the rows after the first.
+        moving: Indices into (R, D, C) of the rows after the first.
     """
 
     moving: tuple[int, ...]
 
     @classmethod
     def of(cls, constraint: Constraint | None) -> Mixture:
-        """The fewest rows: one where nothing is held, two where γ holds C, three else."""
+        """The fewest rows that suffice: one if nothing is held, two if, say, γ alone holds C, at most three."""
         if constraint is None:
             return cls(())
         touched = constraint.directions[:, :2].abs().sum(0) + constraint.weights[:, 1:].abs().sum(0)
@@ -106,11 +107,11 @@ class Mixture:
 
     @property
     def multipliers(self) -> list[int]:
-        """Places among (λ, γ, t) of the multipliers that move."""
+        """Indices into (λ, γ, t) of the multipliers that move."""
         return [i - 1 for i in self.moving]
 
     def values(self, functionals: Sequence[Tensor], controls: Controls) -> list[Tensor]:
-        """The rows of (R, D, C) at given multipliers, without what a row does not hold."""
+        """Values of the rows for given (R, D, C), with the fixed multipliers taken from `controls`."""
         base = functionals[0]
         for i in (1, 2):
             if i not in self.moving:
@@ -118,36 +119,27 @@ class Mixture:
         return [base, *(functionals[i] for i in self.moving)]
 
     def of_weights(self, weights: Float[Tensor, "m 3"]) -> Float[Tensor, "m k"]:
-        """w·(R, D, C) in terms of the rows; the first is R alone wherever a weight asks for it."""
+        """w·(R, D, C) as coefficients of the rows; the first row is R alone wherever a weight asks for it."""
         return torch.cat([weights[:, :1], weights[:, list(self.moving)]], dim=1)
 
     def of_directions(self, directions: Float[Tensor, "m 3"]) -> Float[Tensor, "m k"]:
-        """What a direction in (λ, γ, t) multiplies, in terms of the rows."""
+        """What a direction in (λ, γ, t) multiplies, as coefficients of the rows."""
         return torch.cat([directions.new_zeros((len(directions), 1)), directions[:, self.multipliers]], dim=1)
 
     def of_controls(self, controls: Controls) -> Float[Tensor, "k"]:
-        """J at some multipliers in terms of the rows."""
+        """J at given multipliers, as coefficients of the rows."""
         return torch.cat([controls.new_ones(1), controls[self.multipliers]])
 
 
 class Descent:
     """A correction in progress: θ, the multipliers, the meter and Adam's averages.
 
-    Args:
-        free_energy: J, whose objective knows R, D and C of each datum.
-        theta: θ where it begins.
-        controls: (λ, γ, t) where it begins.
-        constraint: What is held, or None.
-        rule: Moves the free multipliers.
-        memory: Of the point where the step began, or None at the start of a path.
-        batch: Data of the largest part in a minibatch.
-        draws: Source of the minibatches.
+    The objective must be `PerDatum`; `batch` counts data of the largest part; `memory` is None at the start of a path.
 
     Attributes:
-        theta: θ.
-        bias: What noise adds to (R, D, C) of the moving iterate, per unit of η; shape (3,).
+        bias: What noise adds to (R, D, C) of the moving iterate, in nats per unit of η, shape (3,).
         taken: Updates so far.
-        size: Of what is held: |h⁰|, or of a difference what it changes by as its multipliers double; shape (m,).
+        size: Scale of each held functional: |h⁰|, or for a difference its change as its multipliers double.
     """
 
     def __init__(
@@ -182,29 +174,29 @@ class Descent:
         self.size = controls.new_zeros(0) if constraint is None else _size(constraint, controls)
 
     def _at(self, data_position: Tensor) -> None:
-        """The table of losses weighted as the data are at t."""
+        """Weight the table of losses for the data at t."""
         self._weights = data_weights(self._objective, data_position)
         self._total = self._weights @ self._losses
 
     @property
     def length(self) -> int:
-        """Updates of an epoch."""
+        """Number of updates in an epoch."""
         return self._objective.data.updates(self._batch)
 
     @property
     def memory(self) -> Memory:
-        """What the next correction may know."""
+        """What the next correction may start from."""
         gain = self._base.new_zeros((0, 0)) if self._gain is None else self._gain
         return Memory(self._losses, self._squares, gain, self.bias, self._updates)
 
     def learn_bias(self, seen: Float[Tensor, "3"], rate: float) -> None:
-        """What noise adds, by another epoch at some η: a mean of the last few, for each has an error of its own."""
+        """Average what noise added at learning rate `rate` into the bias, since each observation is noisy itself."""
         share = _BIAS if bool(self.bias.any()) else 1.0
         self.bias = self.bias + share * (seen / rate - self.bias)
 
     @property
     def _preconditioner(self) -> Vector:
-        """P, the diagonal of Adam's metric."""
+        """P, the diagonal of Adam's preconditioner."""
         return torch.rsqrt(self._squares / (1 - _SECOND**self._updates) + _EPSILON**2)
 
     @property
@@ -216,23 +208,18 @@ class Descent:
         return torch.cat([moved[:2].clamp_min(0.0), moved[2:]])
 
     def fix(self, controls: Controls) -> None:
-        """The multipliers stay there from now on."""
+        """Hold the multipliers at these controls from now on."""
         self._base, self._fixed = controls, True
         self._dual = Controlled(*(torch.zeros_like(self._dual.amount) for _ in range(3)))
 
     def average(
         self, epochs: int, rate: float, last: float | None = None, base: tuple[Controls, Controls] | None = None
     ) -> Average:
-        """Whole epochs; no feedback where the data move: what θ has yet to learn is no fault of the multipliers.
+        """Run whole epochs and average over them.
 
-        Args:
-            epochs: How many.
-            rate: η.
-            last: η at their end, to which it falls geometrically; None keeps it.
-            base: Controls at their beginning and end, between which they go in a straight line; None keeps them.
-
-        Returns:
-            Averages over them.
+        η falls geometrically from `rate` to `last`, and the controls go in a straight line between the two of `base`;
+        None keeps them. A rule that tests for arrival gives no feedback once the data move: what θ has yet to learn is
+        no fault of the multipliers.
         """
         n, k, theta = epochs * self.length, 0, torch.zeros_like(self.theta)
         controls, readings = torch.zeros_like(self._base), self._base.new_zeros((n, 3))
@@ -259,7 +246,7 @@ class Descent:
     def _update(
         self, blocks: tuple[Block, ...], rate: float, done: float, *, feeds_back: bool
     ) -> tuple[Tensor, Rows, Controls]:
-        """One step of θ and one of the multipliers; the reading, the gradients and the controls that were used."""
+        """Take one step of θ and one of the multipliers; return the reading, the gradients and the controls used."""
         controls, leaf = self.controls, self.theta.requires_grad_()
         blocks = tuple(self._objective.drawn(block, self._draws) for block in blocks)
         with torch.enable_grad():
@@ -287,21 +274,13 @@ class Descent:
     def _meter(
         self, blocks: tuple[Block, ...], weights: Tensor, each: Float[Tensor, "n 3"], done: float
     ) -> Float[Tensor, "3"]:
-        """(R, D, C) of all data by those of a minibatch, with the table of losses as control variate.
+        """(R, D, C) over all data from those of a minibatch, with the table of losses as control variate.
 
-        SAGA's reading, the table's mean and the minibatch's mean change, is unbiased for draws with replacement. Within
-        an epoch the minibatch comes from data that were not seen for 1/2 + f epochs on average, with f the part that is
-        done; a part f of the table is younger. For losses that drift evenly the table lacks f²/2 + (1 − f)(f + 1/2)
-        epochs, so this share of the change is taken; all of it would make the reading drift twice as fast.
-
-        Args:
-            blocks: The minibatch.
-            weights: Of its data in it.
-            each: Their (R, D, C).
-            done: f.
-
-        Returns:
-            The reading.
+        SAGA's reading, the mean of the table plus the mean change in the minibatch, is unbiased for draws with
+        replacement. Within an epoch, when a fraction f of it is done, the data of a minibatch were last seen 1/2 + f
+        epochs ago on average, while a fraction f of the table is younger. For losses that drift evenly the table lags
+        by f²/2 + (1 − f)(f + 1/2) epochs, so the change is scaled by the ratio of the two; all of it would make the
+        reading drift twice as fast.
         """
         places = torch.cat([b.rows + self._offsets[b.part] for b in blocks if isinstance(b.rows, Tensor)])
         change = each - self._losses[places]
@@ -312,7 +291,7 @@ class Descent:
         return reading
 
     def _move(self, rows: Rows, controls: Controls, rate: float) -> None:
-        """θ ← θ − η P m, with the momenta of what the multipliers multiply kept apart."""
+        """θ ← θ − η P m, with a separate momentum for each row of the mixture."""
         mixed = self._mixture.of_controls(controls)
         gradient = mixed @ rows
         self._squares.mul_(_SECOND).addcmul_(gradient, gradient, value=1 - _SECOND)
@@ -323,7 +302,7 @@ class Descent:
         self.theta = self.theta.add((mixed @ self._scaled), alpha=-rate / (1 - _FIRST**self.taken))
 
     def _observe(self, rows: Rows) -> None:
-        """The average of the plant's gain m_hᵀ P g_u; momenta of the updates before share no noise with this one."""
+        """Update the mean of the plant's gain m_hᵀ P g_u; momenta of earlier updates share no noise with g_u."""
         assert self._constraint is not None
         gram = (self._scaled @ rows.T) / (1 - _FIRST ** (self.taken - 1))
         held = self._mixture.of_weights(self._constraint.weights)
@@ -331,7 +310,7 @@ class Descent:
         self._gain = gain if self._gain is None else self._gain + _GAIN * (gain - self._gain)
 
     def _control(self, reading: Float[Tensor, "3"], rate: float) -> None:
-        """The multipliers' answer; where one would become negative it stays at zero, and nothing is integrated."""
+        """Let the rule move the multipliers; one that would turn negative stays at zero, and nothing is integrated."""
         if self._constraint is None or self._gain is None:
             return
         directions, slopes = self._constraint.directions, self._constraint.slopes
@@ -344,7 +323,7 @@ class Descent:
 
 
 def _size(constraint: Constraint, controls: Controls) -> Float[Tensor, "m"]:
-    """|h⁰| of a functional alone; a difference may vanish, and takes |dh/du| |u|."""
+    """|h⁰| of a single functional; a difference, which may vanish, takes |dh/du| |u|."""
     assert constraint.slopes is not None
     alone = (constraint.weights != 0).sum(1) == 1
     return torch.where(
@@ -353,12 +332,12 @@ def _size(constraint: Constraint, controls: Controls) -> Float[Tensor, "m"]:
 
 
 def data_weights(objective: PerDatum, data_position: Tensor) -> Float[Tensor, "N"]:
-    """What each datum weighs in E f over p(x, y; t), parts one after the other."""
+    """Weight of each datum in E f over p(x, y; t), parts concatenated."""
     return torch.cat([objective.data.weights(b, data_position) for b in objective.data.blocks()])
 
 
 def per_datum(free_energy: FreeEnergy, theta: Vector, controls: Controls, block: int = 2000) -> Float[Tensor, "N 3"]:
-    """(R, D, C) of each datum by a forward pass over all of them, which counts as a third of a gradient."""
+    """(R, D, C) of each datum by a forward pass over all data, which counts as a third of a gradient."""
     objective = free_energy.objective
     assert isinstance(objective, PerDatum)
     free_energy.work.gradient_evaluations += 1 / 3

@@ -1,4 +1,4 @@
-"""min_θ J at fixed controls by trust-region Newton-Krylov (Steihaug 1983), in the norm of the preconditioner."""
+"""Minimisation of J at fixed controls by trust-region Newton-Krylov (Steihaug 1983) in the preconditioner's norm."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ class Minimum:
 
     Attributes:
         at: Linearisation at the last accepted point, which is never worse than the start.
-        steps: Trust-region steps taken.
-        failure: None where |∇J| reached the tolerance and no negative curvature was found, else NOT_AT_EQUILIBRIUM.
-        detail: Numbers that belong to the failure.
+        failure: None if the descent arrived at a point that `accept` allows, else NOT_AT_EQUILIBRIUM.
+        detail: Numbers that explain the failure.
     """
 
     at: Linearisation
@@ -47,8 +46,8 @@ class Minimiser:
     Attributes:
         preconditioner: M ≈ |A|⁻¹; its norm shapes the trust region, and it learns from the products of every step.
         tolerance: On |∇J|.
-        max_steps: Most trust-region steps.
-        max_inner: Most products in one step.
+        max_steps: Maximum number of trust-region steps.
+        max_inner: Maximum number of products with A per step.
     """
 
     preconditioner: Preconditioner
@@ -65,22 +64,13 @@ class Minimiser:
         tolerance: float | None = None,
         accept: Literal["proved", "searched", "stationary"] = "proved",
     ) -> Minimum:
-        """Descend from `state` at its controls.
+        """Descend from `state` at fixed controls; `watch` is told (step, J, |∇J|) before each step.
 
-        Args:
-            free_energy: J.
-            state: Start.
-            watch: Told (step, J, |∇J|) before each step.
-            tolerance: On |∇J|; None is the minimiser's own.
-            accept: Where it may stop: at a minimum that a factor of A proves, where the preconditioner can have one; at
-                one where a search has found no negative curvature, unless `patience` makes a factor no dearer than
-                that; at any stationary point.
+        `accept` names the points at which the descent may stop: "proved", a minimum proved by a factor of A, if the
+        preconditioner can have one; "searched", a point where a search finds no negative curvature, unless `patience`
+        makes a factor no dearer than the search; "stationary", any stationary point.
 
-        Returns:
-            The minimum, or the best point with NOT_AT_EQUILIBRIUM.
-
-        Raises:
-            NumericalFailure: NON_FINITE if J is not finite at the start, or a product with A on the way.
+        If J is not finite at the start, or a product with A on the way, this raises `NumericalFailure` with NON_FINITE.
         """
         tolerance = self.tolerance if tolerance is None else tolerance
         at = free_energy.linearise(state.theta, state.controls)
@@ -97,7 +87,7 @@ class Minimiser:
                 if escapes > 10:
                     return Minimum(at, steps, Status.NOT_AT_EQUILIBRIUM, "a saddle that could not be left")
                 at, radius, spent = self._escape(free_energy, at, down), math.inf, 0
-            # Rent or buy: rebuild the preconditioner when as many products were spent as a rebuild costs.
+            # Rent or buy: rebuild the preconditioner once as many products have been spent as a rebuild costs.
             if spent > self.preconditioner.recipe.products(at.size):
                 self.preconditioner.refresh(at)
                 spent = 0
@@ -122,27 +112,24 @@ class Minimiser:
     def _try(
         self, free_energy: FreeEnergy, at: Linearisation, step: Vector, predicted: float
     ) -> tuple[Linearisation | None, float]:
-        """The linearisation at θ + step if it is no worse, and the ratio of actual to predicted decrease."""
+        """The linearisation at θ + step if it is accepted, and the ratio of actual to predicted decrease."""
         try:
             trial = free_energy.linearise(at.theta + step, at.controls)
         except NumericalFailure:
             return None, -math.inf
         rounding = 1e2 * torch.finfo(at.theta.dtype).eps * max(1.0, abs(at.value))
         if predicted <= rounding:
-            # J no longer resolves the decrease; its gradient still does.
+            # Rounding hides the decrease of J, but not yet that of its gradient.
             better = trial.residual < at.residual and trial.value <= at.value + rounding
             return (trial, 1.0) if better else (None, 0.0)
         ratio = (at.value - trial.value) / predicted
         return (trial if ratio > 1e-4 else None), ratio
 
     def _steihaug(self, at: Linearisation, radius: float, tolerance: float) -> tuple[Vector, float, float, int]:
-        """Minimise gᵀp + ½pᵀAp in |p|_M ≤ radius by preconditioned CG; to the edge along negative curvature.
+        """Minimise gᵀp + ½pᵀAp in |p|_M ≤ radius by preconditioned CG, going to the edge along negative curvature.
 
-        Returns:
-            The step p, its length |p|_M, the predicted decrease, and the products used.
-
-        Raises:
-            NumericalFailure: NON_FINITE if a product is not finite.
+        Returns p, |p|_M, the predicted decrease and the number of products; a non-finite product raises
+        `NumericalFailure`.
         """
         kernel = at.kernel
         gradient = project_out(kernel, at.gradient)
@@ -151,7 +138,7 @@ class Minimiser:
         d, ry = -y, float(torch.dot(r, y))
         pp, pd, dd = 0.0, 0.0, ry
         predicted = 0.0
-        # Superlinear at the end, but never tighter than it takes to arrive.
+        # Superlinear near the end, but never tighter than the tolerance needs.
         target = max(min(0.1, math.sqrt(at.residual)) * float(gradient.norm()), 0.3 * tolerance)
         for _ in range(self.max_inner):
             ad = project_out(kernel, at.mv(d))
@@ -185,12 +172,10 @@ class Minimiser:
         return p, math.sqrt(pp), predicted, len(pairs)
 
     def _negative_curvature(self, at: Linearisation, proved: bool) -> Vector | None:
-        """A direction of negative curvature at a stationary point: a factor of A knows it, else it is searched for.
+        """A direction of negative curvature at a stationary point, from a factor of A or a search, or None.
 
-        Off the equilibrium a zero mode of A has an eigenvalue of the size of |∇J|, of either sign: that is none.
-
-        Returns:
-            The direction, or None.
+        Off equilibrium, a zero mode of A has an eigenvalue of the size of |∇J| and of either sign, which does not
+        count.
         """
         flat = 10 * min(at.residual, self.tolerance)  # a descent that stops early must not overlook a weak saddle
         factor = self.preconditioner.recipe.spectral
@@ -203,7 +188,7 @@ class Minimiser:
         return None if found is None or found[0] > -flat else found[1]
 
     def _escape(self, free_energy: FreeEnergy, at: Linearisation, down: Vector) -> Linearisation:
-        """Go down from a saddle along ±`down`, as far as J keeps falling."""
+        """Descend from a saddle along ±`down`, for as long as J keeps falling."""
         best, best_value, size = at.theta, at.value, 1e-3
         for sign in (1.0, -1.0):
             length = size

@@ -1,4 +1,4 @@
-"""[A  −b_d; ∇hᵀ  h_d] [δθ; δ] = −[∇J; h − h⁰]: Newton's method on the surface and, bordered, on level sets of h."""
+"""Newton's method on the surface and, bordered, on level sets of h: [A −b_d; ∇hᵀ h_d] [δθ; δ] = −[∇J; h − h⁰]."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
 
-#: A step that leaves more than this share of the residuals asks for the border to be solved for where it is needed.
+#: A step that leaves more than this share of the residuals calls for a fresh border.
 _SLOW = 0.2
 
 
 @dataclass(frozen=True)
 class _Border:
-    """What a step along the free directions of the controls does.
+    """Effect of a step along the free directions d of the controls.
 
     Attributes:
         responses: θ_d = A⁻¹ b_d, shape (m, P).
-        slopes: dh_i/dd_j along the surface, shape (m, m).
+        slopes: dh_i/dd_j along the surface.
         gradients: ∇_θ h, shape (m, P).
-        fresh: Whether it was solved for during this correction.
+        fresh: Whether θ_d was solved for during this correction.
     """
 
     responses: Rows
@@ -40,19 +40,18 @@ class _Border:
 
 @dataclass(frozen=True)
 class NewtonKrylov:
-    """Newton steps for θ and m directions of the controls.
+    """Newton's method for θ and m directions of the controls.
 
-    The border, θ_d and dh/dd, has θ_d as it is expected from the points before, so that a Newton step costs one solve;
-    if the residuals fall slowly with it, it is solved for anew, m more solves with the same A. Near the surface
-    convergence is quadratic with a fresh border, and linear with the error of θ_d as its factor otherwise. Far from it
-    Newton's method may go anywhere; a correction that does not contract fails, and its step is taken shorter.
+    The border, θ_d and dh/dd, begins with θ_d extrapolated from earlier points, so that a Newton step costs one solve.
+    If the residuals fall slowly with it, θ_d is solved for anew, in m more solves with the same A. Near the surface
+    convergence is quadratic with a fresh border, and otherwise linear at a rate set by the error of θ_d. Far from it
+    Newton's method may go anywhere; a correction that does not contract fails, and the step is then shortened.
 
     Attributes:
-        solver: How A⁻¹ is applied.
         tolerance: On |∇J|.
         constraint_tolerance: On each |h − h⁰| in nats.
-        max_iterations: Most Newton steps.
-        holds_constraint: Whether to restore the held functional too.
+        max_iterations: Maximum number of Newton steps.
+        holds_constraint: Whether to restore the held functionals too.
     """
 
     solver: LinearSolver
@@ -70,14 +69,7 @@ class NewtonKrylov:
     ) -> Correction:
         """Iterate until both residuals are below their tolerances.
 
-        Args:
-            free_energy: J.
-            state: Where the integrator arrived.
-            constraint: What to hold besides equilibrium, or None.
-            departure: Where the step began; not needed here.
-
-        Returns:
-            The corrected state, or CORRECTOR_DIVERGED, BOUND_REACHED, or the failure of a solve.
+        Fails with CORRECTOR_DIVERGED, BOUND_REACHED, DEGENERATE_CONSTRAINT, NON_FINITE or the status of a solve.
         """
         if not self.holds_constraint:
             constraint = None
@@ -97,7 +89,7 @@ class NewtonKrylov:
                 if constraint is not None:
                     border = self._border(free_energy, at, constraint, border, solve=slow)
                 rtol = self._forcing(at, residuals[-1], border, merit if slow else None)
-                # From the surface the first step along the level set leaves it, to second order: that is no divergence.
+                # A first step from the surface along the level set leaves it to second order, which is no divergence.
                 merits.append(merit if at.residual > self.tolerance or iterations else math.inf)
                 residuals.append(at.residual)
                 current = self._newton(free_energy, at, constraint, border, rtol)
@@ -108,7 +100,7 @@ class NewtonKrylov:
 
     @staticmethod
     def _diverges(merits: list[float], merit: float) -> bool:
-        """Ten times worse than before, or not twice as good as two steps ago with a border that is fresh by then."""
+        """Whether the merit is ten times the last, or over half of that two steps ago, by when the border is fresh."""
         return not math.isfinite(merit) or merit > 10 * merits[-1] or (len(merits) > 3 and merit > 0.5 * merits[-2])
 
     def _newton(
@@ -130,7 +122,7 @@ class NewtonKrylov:
     def _border(
         self, free_energy: FreeEnergy, at: Linearisation, constraint: Constraint, last: _Border | None, *, solve: bool
     ) -> _Border:
-        """The border in force: the one that is expected, until that is slow; from then on one of every state's own."""
+        """The border in force: the extrapolated one until it is slow, from then on a fresh one at every state."""
         if last is not None and not (solve or last.fresh):
             return last
         gradients = constraint.weights @ functional_gradients(at, free_energy.objective.weight_prior_precision)
@@ -150,15 +142,12 @@ class NewtonKrylov:
         return solution.value
 
     def _forcing(self, at: Linearisation, last: float, border: _Border | None, slow: float | None) -> float:
-        """Relative residual of the solve: loose while another error rules, never tighter than the end needs.
+        """Relative residual η of the solve: loose while another error dominates, never tighter than the end needs.
 
-        η = (|∇J| / |∇J| before)² keeps convergence quadratic (Eisenstat & Walker 1996, choice 2), but with a border
-        from elsewhere it is linear anyhow, and 1e-2 will do. A solve that leaves |r| = η |∇J| a few times below the
-        tolerance is enough for the last step; where the merit `slow` fell slowly, h may be off by what the last solve
-        left, and the next is to leave less in its measure too.
-
-        Returns:
-            η.
+        η = (|∇J| / previous |∇J|)² keeps convergence quadratic (Eisenstat & Walker 1996, choice 2), but with an
+        extrapolated border it is linear anyway, and 1e-2 will do. A solve that leaves |r| = η |∇J| a few times below
+        the tolerance is enough for the last step. If the merit fell slowly, h may be off by what the last solve left;
+        `slow` is that merit, and the next solve is to leave less by its measure too.
         """
         enough = 0.3 * self.tolerance / at.residual if at.residual else 1.0
         enough = enough if slow is None else min(enough, 0.3 / slow)

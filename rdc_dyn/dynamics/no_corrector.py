@@ -1,4 +1,4 @@
-"""θ stays where the integrator left it."""
+"""The absent corrector, which leaves θ where the integrator put it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from rdc_dyn.objective.linearisation import Linearisation
 
 @dataclass(frozen=True)
 class NoResponse:
-    """No derivative of the equilibrium; M is unknown, NaN, so that only a prescribed path can be followed."""
+    """No derivative of the equilibrium; M is unknown (NaN), so that only a prescribed path can be followed."""
 
     tangent: bool = False
 
@@ -27,11 +27,11 @@ class NoResponse:
         before: Known | None,
         noise: Float[Tensor, "3"] | None = None,
     ) -> Response:
-        """Zero directions; costs nothing."""
+        """Zero directions and an unknown M, at no cost."""
         unknown = at.theta.new_full((3, 3), math.nan)
         nowhere = at.theta.new_zeros(()).expand(3, at.size)
         return Response(nowhere, unknown, at.forces, at.functionals, math.nan, 0, math.nan)
 
     def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
-        """The same inside a step."""
+        """The response of the step's start."""
         return start.response

@@ -1,4 +1,4 @@
-"""∇J(θ̄) = 0 and h(θ̄) = h⁰ for the mean θ̄ of whole epochs: the stochastic bordered corrector."""
+"""The stochastic bordered corrector: ∇J(θ̄) = 0 and h(θ̄) = h⁰ for the mean θ̄ of whole epochs."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from rdc_dyn.status import NumericalFailure, Status
 
 #: Learning rate of the epochs that are averaged, as a share of that before: what noise adds is proportional to it.
 _ANNEALED = 0.3
-#: What a deviation of all data asks of the free multipliers, times this, is what they do before the next round: within
-#: an epoch at the annealed rate θ has answered by a tenth to a third.
+#: Over-relaxation of the move that a deviation on all data asks of the free multipliers: within an epoch at the
+#: annealed rate θ has responded by only a tenth to a third.
 _RESTORING = 1.5
-#: Change of a free multiplier, relative, from which on it is not stationary.
+#: Relative change of a free multiplier above which it is not stationary.
 _STATIONARY = 0.03
 #: Keeps a quotient finite where no multiplier has moved.
 _TINY = 1e-30
-#: Longest feed-forward of a multiplier that is free, as a share of it.
+#: Longest feed-forward move of a free multiplier, as a share of it.
 _FORWARD = 0.3
-#: Rounds after which a step counts as easy, and as hard.
+#: Rounds up to which a step counts as easy, and beyond which it counts as hard.
 _EASY, _HARD = 4, 6
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The four tests of arrival, each as a number that may be one at most.
+    """The four tests of arrival, each passed by a number of at most one.
 
     Attributes:
         held: |h(θ̄) − h⁰| over the tolerance.
-        stationary: What the deviation asks of the free multipliers, relative, over three hundredths.
-        gradient: |∇J| over the noise σ_g/√N of a mean over all data.
-        loss: J lost in the epoch, over a share of the step's work or what an epoch lost before the step, and its error.
+        stationary: Relative change that the deviation asks of the free multipliers, over `_STATIONARY`.
+        gradient: |mean ∇J_B| over its noise σ_g/√N.
+        loss: J lost per epoch over what the step's work or the loss before it allows, errors included.
     """
 
     held: float
@@ -53,7 +53,7 @@ class Judgement:
 
     @property
     def arrived(self) -> bool:
-        """Whether all hold."""
+        """Whether all tests are passed."""
         return max(self.held, self.stationary, self.gradient, self.loss) <= 1
 
     def __str__(self) -> str:
@@ -63,13 +63,11 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Round:
-    """Some epochs with what all data say of their mean.
+    """Some epochs, judged at their mean on all data.
 
     Attributes:
-        average: The epochs.
-        deviation: h(θ̄) − h⁰, shape (m,).
-        slopes: dh/du, as far as it is known by now, shape (m, m).
-        judgement: The tests.
+        deviation: h(θ̄) − h⁰ in nats.
+        slopes: dh/du as far as it is known by now.
     """
 
     average: Average
@@ -79,23 +77,21 @@ class Round:
 
     @property
     def asked(self) -> Float[Tensor, "m"]:
-        """What the deviation asks of the free multipliers."""
+        """Change of the free multipliers that would undo the deviation."""
         return -torch.linalg.solve_ex(self.slopes, self.deviation[:, None])[0][:, 0]
 
 
 @dataclass(frozen=True)
 class PrimalDual:
-    """Minibatch updates of θ while the free multipliers hold what the process holds; recorded are means of epochs.
+    """Minibatch updates of θ while the free multipliers hold what the process holds; points are means over epochs.
 
     Attributes:
         batch: Data of the largest part in a minibatch.
         learning_rate: η of Adam while the multipliers move; epochs that are averaged take a share of it.
-        updates: Least updates at η, in whole epochs; during their first half the controls go to the end of the step.
-        epochs: Most averages, each over whole epochs of half as many updates; the tests of arrival follow each.
-        tolerance: Of what is held, relative.
+        updates: Minimum number of updates at η; during the first half the controls go to the end of the step.
+        epochs: Maximum number of averages, each over half as many updates and followed by the tests of arrival.
+        tolerance: On what is held, relative.
         dissipation: Share of a step's work that θ may still lose in its last epoch.
-        seed: Of the minibatches.
-        rule: Moves the free multipliers.
     """
 
     batch: int
@@ -150,7 +146,7 @@ class PrimalDual:
         )  # fmt: skip
 
     def _settle(self, free_energy: FreeEnergy, descent: Descent, begin: Controls, goal: Controls) -> int:
-        """Epochs at the full η, in whose first half the controls go to the step's end, and some that anneal it."""
+        """Run epochs at the full η, the controls moving in the first half, then anneal η; return how many it took."""
         epochs, some = math.ceil(self.updates / descent.length), self._epochs_of_a_mean(descent)
         average = descent.average(some, self.learning_rate, base=(begin, goal))
         if epochs > some:
@@ -162,7 +158,7 @@ class PrimalDual:
         return epochs + some
 
     def _epochs_of_a_mean(self, descent: Descent) -> int:
-        """Epochs of half as many updates as θ has to settle, one at least."""
+        """Epochs in one average: half of those in which θ settles, and at least one."""
         return math.ceil(0.5 * math.ceil(self.updates / descent.length))
 
     def _round(
@@ -173,7 +169,7 @@ class PrimalDual:
         departure: Departure | None,
         last: Round | None,
     ) -> Round:
-        """Some more epochs, judged by all data."""
+        """Run some more epochs and judge their mean on all data."""
         average = descent.average(self._epochs_of_a_mean(descent), _ANNEALED * self.learning_rate)
         if not all_finite(average.theta, average.readings):
             raise NumericalFailure(Status.NON_FINITE, "a loss or a gradient of a minibatch")
@@ -188,7 +184,7 @@ class PrimalDual:
     def _functionals(
         self, free_energy: FreeEnergy, descent: Descent, average: Average, rate: float
     ) -> Float[Tensor, "3"]:
-        """(R, D, C) of all data at the mean of an epoch, which say what noise has added to its readings."""
+        """(R, D, C) of all data at the mean of some epochs; the excess of the readings is what noise has added."""
         losses = per_datum(free_energy, average.theta, average.controls)
         functionals = data_weights(free_energy.objective, average.controls[2]) @ losses  # type: ignore[arg-type]
         descent.learn_bias(average.reading - functionals, rate)
@@ -218,7 +214,7 @@ class PrimalDual:
 
 
 def _bounded(begin: Controls, goal: Controls, constraint: Constraint) -> Controls:
-    """The goal with its free part no further than a share of the multipliers: what M foresees may be far off."""
+    """The goal with its free part limited to a share of the multipliers: the prediction by M may be far off."""
     basis = torch.linalg.qr(constraint.directions.T)[0].T
     free = basis @ (goal - begin)
     most = _FORWARD * (basis.abs() @ begin.abs())
@@ -226,13 +222,13 @@ def _bounded(begin: Controls, goal: Controls, constraint: Constraint) -> Control
 
 
 def _restored(found: Round, constraint: Constraint) -> Controls:
-    """The multipliers after what an epoch's deviation asks of them, along the slopes of the surface."""
+    """The controls after the move that the deviation asks for, along the slopes of the surface and over-relaxed."""
     controls = found.average.controls
     return _bounded(controls, controls + _RESTORING * found.asked @ constraint.directions, constraint)
 
 
 def _seen(last: Round, found: Round, constraint: Constraint) -> Float[Tensor, "m m"]:
-    """The slopes after Broyden's update, where what is held has answered by more than they foresaw: M is too flat."""
+    """The slopes after Broyden's update, where what is held has moved further than predicted: there M is too flat."""
     change = found.average.controls - last.average.controls
     moved = torch.linalg.lstsq(constraint.directions.T, change).solution
     answered, foreseen = found.deviation - last.deviation, last.slopes @ moved
@@ -241,7 +237,7 @@ def _seen(last: Round, found: Round, constraint: Constraint) -> Float[Tensor, "m
 
 
 def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begin: Controls) -> NumericalFailure:
-    """Why a correction is not accepted; what is held and cannot be reached is named with its numbers."""
+    """Why a correction is rejected; a held functional that cannot be reached is named with its numbers."""
     controls, judged = found.average.controls, found.judgement
     if constraint is not None and float((constraint.directions @ controls).abs().min()) == 0:
         return NumericalFailure(Status.BOUND_REACHED, f"lam = {controls[0]:.6g}, gamma = {controls[1]:.6g}")
@@ -255,18 +251,11 @@ def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begi
 
 
 def _notes(found: Round, constraint: Constraint | None, epochs: int) -> Mapping[str, float]:
-    """What a point's record says of its correction.
+    """What the record of a point says of its correction, by name.
 
-    The errors are those of slow relaxation, which does not show within an epoch: what drifts in the last epoch would
-    have gone on through all epochs of the step. The multipliers' are what would undo the error of what is held.
-
-    Args:
-        found: The last round.
-        constraint: What is held, or None.
-        epochs: Of the step.
-
-    Returns:
-        Numbers by name.
+    The errors are those of slow relaxation, which does not show within an epoch: the drift in the last round is taken
+    to last for all epochs of the step. Those of the multipliers are the changes that would undo the error of what is
+    held.
     """
     noise, errors = epochs * found.average.drift.abs(), [0.0, 0.0]
     if constraint is not None and constraint.slopes is not None:

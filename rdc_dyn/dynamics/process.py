@@ -1,4 +1,4 @@
-"""(λ̇, γ̇, ṫ) from the response matrix M: what moves the controls, and which functionals they hold."""
+"""Processes: the rates (λ̇, γ̇, ṫ) of the controls from the response matrix M, and the functionals they hold."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Weights = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class SurfacePoint:
-    """What a process may look at: the surface near one equilibrium.
+    """The surface near one equilibrium, which is all that a process may look at.
 
     Attributes:
-        controls: (λ, γ, t).
-        matrix: M = d(R, D, C)/d(λ, γ, t).
-        forces: ∂J/∂(λ, γ, t) at fixed θ, so (D, C, ∂F/∂t).
+        controls: (λ, γ, t), shape (3,).
+        matrix: M = d(R, D, C)/d(λ, γ, t) along the surface, shape (3, 3).
+        forces: ∂J/∂(λ, γ, t) at fixed θ, that is (D, C, ∂F/∂t), in nats, shape (3,).
         rate: R in nats.
     """
 
@@ -36,11 +36,11 @@ class SurfacePoint:
 
 
 class Process(Protocol):
-    """A rule for the controls.
+    """A rule by which the controls move along a clock s.
 
     Attributes:
-        span: First and last value of the process clock s; the last may be the smaller.
-        held: Weights w of each functional w·(R, D, C) that stays constant; none, one or two.
+        span: First and last value of the clock; the last may be the smaller.
+        held: Weights w of each functional w·(R, D, C) that stays constant: none, one or two.
     """
 
     @property
@@ -54,44 +54,59 @@ class Process(Protocol):
         ...
 
     def rates(self, s: float, here: SurfacePoint) -> Triple:
-        """d(λ, γ, t)/ds."""
+        """d(λ, γ, t)/ds.
+
+        Args:
+            s: Clock.
+            here: The surface at the current state.
+
+        Returns:
+            The rates, shape (3,).
+
+        Raises:
+            NumericalFailure: If M gives the process no direction.
+        """
         ...
 
     def free_directions(self, here: SurfacePoint) -> Float[Tensor, "m 3"]:
-        """Directions in (λ, γ, t) that a corrector may use to restore the held functionals, one for each."""
+        """Directions in (λ, γ, t) along which a corrector may restore the held functionals, one for each."""
         ...
 
     def prescribed(self, s: float, like: Controls) -> Controls | None:
-        """(λ, γ, t) where they are given functions of the clock, else None."""
+        """The controls, if they are given functions of the clock.
+
+        Args:
+            s: Clock.
+            like: Controls whose dtype and device the result takes.
+
+        Returns:
+            (λ, γ, t) at s, or None if they follow from `rates`.
+        """
         ...
 
     def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
-        """What the rates are divided by, by name, and what it is called where it vanishes: signs must not change."""
+        """What the rates are divided by; none of it may change sign within a step.
+
+        Args:
+            here: The surface at the current state.
+
+        Returns:
+            By name, the value and the status with which a run ends where it vanishes.
+        """
         ...
 
     def frame(self, controls: Controls) -> Float[Tensor, "f"]:
-        """2 − m differentiable functions of the controls that stay constant on the path, whatever is held besides."""
+        """2 − m differentiable functions of the controls that stay constant along with the m held functionals."""
         ...
 
     def elapsed(self, before: SurfacePoint, after: SurfacePoint) -> float:
-        """Process time between two near points of a path that may have turned round; not negative."""
+        """Process time between two neighbouring points of a path that may have turned round; not negative."""
         ...
 
 
 def size_of(tangent: Tensor, matrix: Matrix, weights: Weights) -> float:
-    """|tangent|, refused where it is zero to rounding.
-
-    Args:
-        tangent: Derivatives of w·(R, D, C).
-        matrix: M, whose rows set the scale, each by its weight: where D varies by hundreds, C may by a thousandth.
-        weights: w.
-
-    Returns:
-        The length.
-
-    Raises:
-        NumericalFailure: DEGENERATE_CONSTRAINT where it is not above rounding.
-    """
+    """|tangent| of derivatives of w·(R, D, C)."""
+    # The rows of M set the scale of rounding, each by its weight: where D varies by hundreds, C may by thousandths.
     size = float(tangent.norm())
     scale = max(1.0, float((matrix.new_tensor(weights).abs() @ matrix.abs()).norm()))
     if not size > 1e2 * torch.finfo(matrix.dtype).eps * scale:
@@ -103,13 +118,9 @@ def size_of(tangent: Tensor, matrix: Matrix, weights: Weights) -> float:
 class Prescribed:
     """Lemmas 5 and 9: θ̇ = θ_λ λ̇ + θ_γ γ̇ + θ_t ṫ (17, 23) with given λ(s), γ(s), t(s).
 
-    Attributes:
-        span: First and last value of the clock.
-        lam: λ at the two ends.
-        gamma: γ at the two ends.
-        data_position: t at the two ends.
-        shape: linear, λ = (1−τ)λ₀ + τλ₁, or exponential, λ = λ₀ (λ₁/λ₀)^τ; τ runs from 0 to 1 over the span. The data
-            position is linear in both. jump: all three are at their second ends as soon as the clock runs.
+    λ, γ and t are given at the two ends of the span, over which τ runs from 0 to 1. The shape is linear,
+    λ = (1−τ)λ₀ + τλ₁; exponential, λ = λ₀ (λ₁/λ₀)^τ, with t still linear; or jump, where all three take their second
+    values as soon as the clock runs.
     """
 
     span: tuple[float, float]
@@ -140,7 +151,7 @@ class Prescribed:
         return here.matrix.new_tensor([rate for _, rate in self._values_and_rates(s)])
 
     def free_directions(self, here: SurfacePoint) -> Float[Tensor, "m 3"]:
-        """None: the path is given."""
+        """None, since the path is given."""
         return here.matrix.new_zeros((0, 3))
 
     def prescribed(self, s: float, like: Controls) -> Controls:
@@ -152,7 +163,7 @@ class Prescribed:
         return {}
 
     def _positions(self, controls: Controls) -> list[Tensor]:
-        """Where each control that moves is between its ends, as a share of the span."""
+        """Position of each moving control between its ends, as a share of the span."""
         ends = ((self.lam, self.shape), (self.gamma, self.shape), (self.data_position, "linear"))
         return [
             (c - a) / (b - a) if shape == "linear" else (c / a).log() / math.log(b / a)
@@ -161,7 +172,7 @@ class Prescribed:
         ]
 
     def frame(self, controls: Controls) -> Float[Tensor, "2"]:
-        """Controls that do not move, and how far the others are from moving together."""
+        """Displacements of the controls that stay fixed, and how far the others are from moving together."""
         still = [
             c - a for c, (a, b) in zip(controls, (self.lam, self.gamma, self.data_position), strict=True) if a == b
         ]
@@ -176,13 +187,10 @@ class Prescribed:
 
 @dataclass(frozen=True)
 class IsoFunctional:
-    """λ̇ = −α h_γ, γ̇ = α h_λ for h = w·(R, D, C): Ċ = 0 of (22) and Remark 7 with w = (0, 0, 1); Remark 8 else.
+    """λ̇ = −α h_γ, γ̇ = α h_λ for h = w·(R, D, C): Ċ = 0 of (22) and Remark 7 with w = (0, 0, 1), else Remark 8.
 
-    Attributes:
-        span: First and last value of the clock.
-        weights: w.
-        clock: What has unit speed: alpha (α = 1), multipliers (|(λ̇, γ̇)| = 1), rate_distortion (|(Ṙ, Ḋ)| = 1) or lam
-            (λ̇ = 1 and γ̇ = −h_λ/h_γ, which needs h_γ ≠ 0; γ alone restores h then, so that a noisy M cannot turn λ).
+    `clock` names what has unit speed: alpha (α = 1), multipliers (|(λ̇, γ̇)| = 1), rate_distortion (|(Ṙ, Ḋ)| = 1) or lam
+    (λ̇ = 1 and γ̇ = −h_λ/h_γ, which needs h_γ ≠ 0; γ alone then restores h, so that a noisy M cannot reverse λ).
     """
 
     span: tuple[float, float]
@@ -199,19 +207,7 @@ class IsoFunctional:
         return here.matrix.new_tensor(self.weights) @ here.matrix[:, :2]
 
     def rates(self, s: float, here: SurfacePoint) -> Triple:
-        """(λ̇, γ̇, 0) along the level set of h.
-
-        Args:
-            s: Clock.
-            here: M.
-
-        Returns:
-            The rates.
-
-        Raises:
-            NumericalFailure: DEGENERATE_CONSTRAINT where h does not depend on the multipliers, or with the clock lam
-                on γ, to rounding.
-        """
+        """(λ̇, γ̇, 0) along the level set of h."""
         matrix, row = here.matrix, self._gradient(here)
         if self.clock == "lam":
             size_of(row[1], matrix, self.weights)
@@ -225,18 +221,18 @@ class IsoFunctional:
         return torch.cat([tangent, matrix.new_zeros(1)])
 
     def free_directions(self, here: SurfacePoint) -> Float[Tensor, "1 3"]:
-        """The gradient of h in (λ, γ): the shortest way back to the level set; γ alone where λ is the clock."""
+        """The gradient of h in (λ, γ), the shortest way back to the level set; γ alone if λ is the clock."""
         if self.clock == "lam":
             return here.matrix.new_tensor([[0.0, 1.0, 0.0]])
         row = self._gradient(here)
         return torch.cat([row / size_of(row, here.matrix, self.weights), row.new_zeros(1)])[None]
 
     def prescribed(self, s: float, like: Controls) -> None:
-        """The controls follow from M."""
+        """None, since the controls follow from M."""
         return None
 
     def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
-        """h_γ where λ is the clock; else none: the tangent of the level set has a length and no denominator."""
+        """h_γ if λ is the clock; else none, since the rates are divided by a length."""
         if self.clock != "lam":
             return {}
         return {"h_gamma": (float(self._gradient(here)[1]), Status.DEGENERATE_CONSTRAINT)}
@@ -246,7 +242,7 @@ class IsoFunctional:
         return controls[2:]
 
     def elapsed(self, before: SurfacePoint, after: SurfacePoint) -> float:
-        """|Δλ|, |Δ(λ, γ)|, |Δ(R, D)|, or for α the second over |(h_λ, h_γ)|, as the clock says."""
+        """By the clock: |Δλ|, |Δ(λ, γ)|, |Δ(R, D)|, or for alpha the second over |(h_λ, h_γ)|."""
         if self.clock == "lam":
             return float((after.controls - before.controls)[0].abs())
         if self.clock == "rate_distortion":

@@ -1,4 +1,4 @@
-"""θ_c = dθ/dc and M = d(R, D, C)/d(λ, γ, t) along the surface: what every process needs to know."""
+"""Interface of the response models, which find θ_c = dθ/dc and M = d(R, D, C)/d(λ, γ, t) along the surface."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from rdc_dyn.status import NumericalFailure, Status
 
 #: Entries of the symmetric X = Hess F − E, in the order of an estimate's covariance.
 ENTRIES = ((0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2))
-#: Share by which the entries of Hess F depart from power laws within a step, as exact paths show.
+#: Relative departure of the entries of Hess F from power laws within a step, as seen on exact paths.
 _POWER_LAW = 0.2
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the steps of a path have taught about Hess F = E + X.
+    """What the steps of a path have revealed of Hess F = E + X.
 
     Attributes:
-        implicit: X, what θ's answer adds, shape (3, 3).
+        implicit: X, what the response of θ adds, shape (3, 3).
         explicit: E = ∂²J/∂c∂c' at fixed θ, shape (3, 3).
         covariance: Of X's entries (λλ, λγ, γγ, λt, γt, tt), shape (6, 6).
         errors: Standard errors of (D, C, ∂_tF) at the point, in nats, shape (3,).
-        sizes: What X's entries are of the order of, shape (6,).
+        sizes: Orders of magnitude of X's entries, shape (6,).
         surprise: Largest deviation of the last step's secant from a symmetric X, in standard errors.
     """
 
@@ -44,12 +44,12 @@ class Estimate:
     surprise: float = 0.0
 
     def to(self, like: Tensor) -> Estimate:
-        """With the dtype and on the device of another tensor."""
+        """The estimate with the dtype and on the device of another tensor."""
         tensors = {f.name: getattr(self, f.name).to(like) for f in fields(self) if f.name != "surprise"}
         return Estimate(**tensors, surprise=self.surprise)
 
     def bend(self, earlier: Estimate, move: Controls) -> tuple[float, float]:
-        """Δc·(Hess F(earlier) − Hess F) Δc if the entries of X keep their ratio to their sizes, and its error."""
+        """Δc·(Hess F(earlier) − Hess F) Δc if the entries of X scale with their sizes, and its error."""
         square = torch.outer(move, move).to(self.implicit)
         terms = torch.stack([square[i, j] * (1 if i == j else 2) for i, j in ENTRIES])
         terms = terms * (torch.where(self.sizes > 0, earlier.sizes / self.sizes, 1.0) - 1)
@@ -58,26 +58,25 @@ class Estimate:
         return float(value), math.hypot((terms @ self.covariance @ terms).clamp_min(0).sqrt(), _POWER_LAW * value)
 
     def double(self) -> Estimate:
-        """In float64 on the CPU."""
+        """The estimate in float64 on the CPU."""
         return self.to(torch.zeros((), dtype=torch.float64))
 
 
 @dataclass(frozen=True)
 class Response:
-    """How an equilibrium answers to its controls.
+    """How an equilibrium responds to its controls.
 
     Attributes:
         directions: θ_λ, θ_γ, θ_t, shape (3, P).
-        matrix: M, rows (rate, distortion, classification loss), columns (λ, γ, t); its (D, C) x (λ, γ) block is the
-            Hessian of the free energy F.
-        forces: ∂J/∂(λ, γ, t) at fixed θ, shape (3,).
-        functionals: (R, D, C) in nats.
+        matrix: M, rows (R, D, C), columns (λ, γ, t), shape (3, 3); its (D, C) x (λ, γ) block is the Hessian of F.
+        forces: ∂J/∂(λ, γ, t) at fixed θ, in nats, shape (3,).
+        functionals: (R, D, C) in nats, shape (3,).
         data_curvature: ∂²F/∂t² along the surface at fixed multipliers.
-        iterations: Krylov iterations it took.
-        residual: Largest relative residual of the solves; NaN where nothing was solved.
-        before: θ_c at the point before on the same branch, shape (3, P), by which it is drawn on; or None.
-        estimate: What a filter knows of M; None where M is solved for or differenced.
-        error: Standard errors of M, shape (3, 3), where it is an estimate.
+        iterations: Krylov iterations spent.
+        residual: Largest relative residual of the solves; NaN if nothing was solved.
+        before: θ_c at the previous point of the same branch, shape (3, P), for extrapolation; or None.
+        estimate: What a filter knows of M; None if M is solved for or differenced.
+        error: Standard errors of M if it is an estimate, shape (3, 3).
     """
 
     directions: Rows
@@ -93,17 +92,8 @@ class Response:
 
 
 def finite(response: Response) -> Response:
-    """The response, where every number of it is finite.
-
-    Args:
-        response: Any but one that leaves M unknown.
-
-    Returns:
-        The same.
-
-    Raises:
-        NumericalFailure: NON_FINITE, for instance where J and ∇J are finite and a second derivative overflows.
-    """
+    """The response as it is; raises `NumericalFailure` with NON_FINITE if one of its numbers is not finite."""
+    # A second derivative may overflow where J and ∇J are finite.
     numbers = (response.directions, response.matrix, response.forces, response.functionals)
     if not (all_finite(*numbers) and math.isfinite(response.data_curvature)):
         raise NumericalFailure(Status.NON_FINITE, "derivatives of R, D and C along the surface")
@@ -111,7 +101,7 @@ def finite(response: Response) -> Response:
 
 
 def functional_gradients(at: Linearisation, precision: float) -> Rows:
-    """∇_θ(R, D, C): ∇D = −b_λ, ∇C = −b_γ, ∇R = ∇J − ρθ − λ∇D − γ∇C; shape (3, P)."""
+    """∇_θ(R, D, C), shape (3, P): ∇D = −b_λ, ∇C = −b_γ, ∇R = ∇J − ρθ − λ∇D − γ∇C with ρ of the weight prior."""
     b_lam, b_gamma = at.mixed[0], at.mixed[1]
     lam, gamma = at.controls[0], at.controls[1]
     rate = at.gradient - precision * at.theta + lam * b_lam + gamma * b_gamma
@@ -119,11 +109,11 @@ def functional_gradients(at: Linearisation, precision: float) -> Rows:
 
 
 def explicit_derivatives(at: Linearisation) -> Float[Tensor, "3 3"]:
-    """∂_c(R, D, C) at fixed θ: (D, C) from ∂²J/∂c∂c', and R = J − λD − γC differentiated."""
+    """∂_c(R, D, C) at fixed θ: (D, C) from ∂²J/∂c∂c', and R by differentiating J − λD − γC."""
     hessian = at.control_hessian
     lam, gamma = at.controls[0], at.controls[1]
     rate = -lam * hessian[0] - gamma * hessian[1]
-    rate[2] += at.forces[2]  # ∂_λJ = D and ∂_γJ = C cancel, ∂_tJ stays
+    rate[2] += at.forces[2]  # ∂_λJ = D and ∂_γJ = C cancel, ∂_tJ remains
     return torch.stack([rate, hessian[0], hessian[1]])
 
 
@@ -134,8 +124,7 @@ class Known:
     Attributes:
         state: θ and controls.
         response: θ_c, M, forces and (R, D, C) there.
-        expected: θ_c at the end of the step that begins here, drawn on in a straight line, shape (3, P); None where the
-            step ends on another branch.
+        expected: θ_c extrapolated to the end of the step that begins here, shape (3, P); None on another branch.
     """
 
     state: State
@@ -144,7 +133,7 @@ class Known:
 
 
 class ResponseModel(Protocol):
-    """How θ_c and M are found.
+    """Finds θ_c and M.
 
     Attributes:
         tangent: Whether θ_c is the tangent of the surface, so that a correction is of second order in the step.
@@ -166,9 +155,9 @@ class ResponseModel(Protocol):
 
         Args:
             free_energy: J.
-            at: Linearisation of ∇J there.
-            before: The point before it, or None at the start of the path.
-            noise: Standard errors of (R, D, C) at the point, where they are estimates; shape (3,).
+            at: Linearisation of ∇J at the point.
+            before: The previous point, or None at the start of the path.
+            noise: Standard errors of (R, D, C) at the point in nats, shape (3,); None if these are not estimates.
 
         Returns:
             The response.
@@ -179,7 +168,7 @@ class ResponseModel(Protocol):
         ...
 
     def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
-        """The response at a stage of the integrator inside a step, off the surface.
+        """The response at a stage of the integrator within a step, off the surface.
 
         Args:
             free_energy: J.
@@ -196,22 +185,14 @@ class ResponseModel(Protocol):
 
 
 def extrapolated(start: Known, state: State) -> Response:
-    """The response inside a step with M as it is at its start: (R, D, C) change by M Δc, forces by Hess F Δc.
-
-    Args:
-        start: Where the step began.
-        state: A stage of the integrator.
-
-    Returns:
-        The response, without any evaluation of J.
-    """
+    """The response within a step by the M of its start: (R, D, C) change by M Δc, and the forces by Hess F Δc."""
     known, change = start.response, state.controls - start.state.controls
     moved = free_energy_hessian(known) @ change
     return replace(known, functionals=known.functionals + known.matrix @ change, forces=known.forces + moved)
 
 
 def free_energy_hessian(response: Response) -> Float[Tensor, "3 3"]:
-    """Hess F = d(D, C, ∂_tF)/d(λ, γ, t), from M, ∂²F/∂t² and D_t = ∂_λ∂_tF, C_t = ∂_γ∂_tF."""
+    """Hess F = d(D, C, ∂_tF)/d(λ, γ, t) from M, ∂²F/∂t² and the symmetries ∂_λ∂_tF = D_t, ∂_γ∂_tF = C_t."""
     matrix = response.matrix
     last = torch.stack([matrix[1, 2], matrix[2, 2], matrix.new_tensor(response.data_curvature)])
     return torch.cat([matrix[1:], last[None]])

@@ -1,4 +1,4 @@
-"""Hess F += r wᵀ + w rᵀ − (r·Δc) w wᵀ, r = Δ(D, C, ∂_tF) − Hess F Δc, w·Δc = 1: M from the path's own history."""
+"""M from the path's own history: Hess F += r wᵀ + w rᵀ − (r·Δc) w wᵀ, r = Δ(D, C, ∂_tF) − Hess F Δc, w·Δc = 1."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from rdc_dyn.objective.graph import Controls
 from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
 
-#: A step shorter than this share of the multipliers tells nothing above rounding.
+#: A step shorter than this share of the multipliers reveals nothing above rounding.
 _SHORT = 1e-8
-#: Least curvature of −F, as a share of the largest: noise must not turn the path round.
+#: Smallest curvature of −F, as a share of the largest: noise must not reverse the path.
 _FLAT = 1e-3
 
 
@@ -27,19 +27,20 @@ _FLAT = 1e-3
 class Secant:
     """θ_c and M by secant updates from step to step: no solve, and no run besides the path's own.
 
-    d(D, C, ∂_tF)/d(λ, γ, t) is Hess F, which is symmetric (Maxwell), so it has Powell's symmetric update (1970), in
-    lengths relative to (λ, γ). θ_c, only a predictor, has Broyden's good one (1965), θ_c += w (Δθ − θ_cΔc). R's row
-    follows from the first law, dR = ∂_tF dt − λ dD − γ dC − dΩ, which knows what symmetry has taught the others.
+    d(D, C, ∂_tF)/d(λ, γ, t) is Hess F, which is symmetric (Maxwell), so it takes Powell's symmetric update (1970), in
+    lengths relative to (λ, γ). θ_c, which is only a predictor, takes Broyden's good update (1965),
+    θ_c += w (Δθ − θ_cΔc). The row of R follows from the first law, dR = ∂_tF dt − λ dD − γ dC − dΩ, and so gains from
+    the symmetry of the others.
 
-    Along the path M converges with the step; across it M is only as good as what the pull towards the held values has
-    excited. The (λ, γ) block is kept negative definite, as it is on the surface: where corrections are noisy, an update
-    that gave C_γ the wrong sign would turn the path round. What equilibration still changes at fixed multipliers is
-    taken for response: begin where |∇J| is small.
+    Along the path M converges with the step; across it M is only as good as the excitation by the pull towards the held
+    values. The (λ, γ) block is kept negative definite, as it is on the surface: where corrections are noisy, an update
+    that gave C_γ the wrong sign would reverse the path. What equilibration still changes at fixed multipliers is taken
+    for response, so begin where |∇J| is small. Do not learn θ_c where corrections stop far from the surface: their
+    wandering would be extrapolated.
 
     Attributes:
         first: Gives the first response by a solve; None guesses it from (R, D, C).
-        predictor: Whether θ_c is learnt; else it stays what it is at the start. Not to be used where corrections stop
-            far from the surface: their wandering would be extrapolated.
+        predictor: Whether θ_c is learnt; otherwise it stays as it is at the start.
     """
 
     first: LinearResponse | None = None
@@ -53,7 +54,7 @@ class Secant:
         before: Known | None,
         noise: Float[Tensor, "3"] | None = None,
     ) -> Response:
-        """The update by the last step; at the start of the path a solve or a guess."""
+        """Update by the last step; at the start of the path, solve or guess."""
         if before is None:
             return self._guess(free_energy, at) if self.first is None else self.first.at_point(free_energy, at, None)
         known, step = before.response, at.controls - before.state.controls
@@ -71,7 +72,7 @@ class Secant:
         return _response(free_energy, at, directions, concave(hessian + update, scale))
 
     def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
-        """M of the step's start."""
+        """The response extrapolated with the M of the step's start."""
         return extrapolated(start, state)
 
     @staticmethod
@@ -79,10 +80,7 @@ class Secant:
         """θ_c = 0, C_γ = −C/γ and D_λ = −R/λ²: power laws of C, and of R, which unlike D has no floor of its own.
 
         C_λ = 0 makes the first step of a held process explore λ, and the pull back to the held value explores γ. The
-        derivatives at fixed θ are known, and Hess F is at least as negative as those.
-
-        Returns:
-            The response.
+        derivatives at fixed θ are known, and Hess F is at least as negative as they are.
         """
         hessian, scale = at.control_hessian.clone(), relative_scale(at.controls)
         size = at.functionals.abs()
@@ -92,14 +90,14 @@ class Secant:
 
 
 def relative_scale(controls: Controls) -> Controls:
-    """Units of length: λ, γ and one; one where a multiplier is zero."""
+    """Units of length for (λ, γ, t): λ, γ and 1, or 1 in place of a multiplier that is zero."""
     scale = torch.where(controls > 0, controls, 1.0)
     scale[2] = 1.0
     return scale
 
 
 def concave(hessian: Float[Tensor, "3 3"], scale: Controls) -> Float[Tensor, "3 3"]:
-    """Hess F with a negative definite (λ, γ) block: eigenvalues in relative lengths are cut off."""
+    """Hess F with a negative definite (λ, γ) block: its eigenvalues in relative lengths are clipped."""
     units = torch.outer(scale[:2], scale[:2])
     if not all_finite(hessian, units):
         raise NumericalFailure(Status.NON_FINITE, "second derivatives of F")
@@ -113,7 +111,7 @@ def concave(hessian: Float[Tensor, "3 3"], scale: Controls) -> Float[Tensor, "3 
 
 
 def _response(free_energy: FreeEnergy, at: Linearisation, directions: Rows, hessian: Float[Tensor, "3 3"]) -> Response:
-    """The response whose M has the rows D and C of Hess F, and R by the first law."""
+    """The response whose M has the rows D and C of Hess F, and the row R by the first law."""
     rate = -at.controls[:2] @ hessian[:2] - free_energy.objective.weight_prior_precision * (directions @ at.theta)
     rate[2] += at.forces[2]
     matrix = torch.cat([rate[None], hessian[:2]])

@@ -1,4 +1,4 @@
-"""Δ(D, C, ∂_tF) = (E + X) Δc + noise: M of averaged points by a Kalman filter over the path's own steps."""
+"""M of averaged points by a Kalman filter over the path's own steps: Δ(D, C, ∂_tF) = (E + X) Δc + noise."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.objective.graph import Controls, control_hessian
 from rdc_dyn.objective.linearisation import Linearisation
 
-#: The first guess of −D_λ and −C_γ as a share of R/λ² and C/γ, and its standard error: equilibria of an MNIST VAE at
-#: neighbouring multipliers give 0.5 to 0.8, and a tenth for what is mixed.
+#: First guess of −D_λ and −C_γ as a share of R/λ² and C/γ, and its standard error: equilibria of an MNIST VAE at
+#: neighbouring multipliers give 0.5 to 0.8, and a tenth for the mixed entry.
 _GUESS, _UNKNOWN = 0.7, 0.3
-#: Standard error of what an entry changes by when the controls double, as a share of its size.
+#: Standard error of the change of an entry when the controls double, as a share of its size.
 _CHANGE = 0.2
-#: Shortest scale of t, near whose ends the response changes fastest.
+#: Smallest scale of t, since the response changes fastest near the ends of t.
 _NEAR = 1e-3
-#: Data in a block of the explicit derivatives.
+#: Data per block in the pass for the explicit derivatives.
 _BLOCK = 2000
 
 
@@ -33,10 +33,10 @@ class SecantFilter:
 
     D, C and ∂_tF are derivatives of F, so X is symmetric (Maxwell), and each step of the path gives three equations for
     its six entries: r = Δ(D, C, ∂_tF) − ∫E dc = X Δc, with the errors that the corrector states. A step along which C
-    is held says what C_λ and C_γ are to each other; D's row, symmetry and the turning of the path say the rest, and the
-    filter's covariance says how well. X changes along the path, so its covariance grows with the step. The errors are
-    those of this model of change: on an exact linear-Gaussian path with a nearly singular Hess F they were seen to be
-    too small by half, across the path; along it, which is what a process follows, M was right to 3 %.
+    is held relates C_λ to C_γ; the row of D, the symmetry and the turning of the path give the rest, and the filter's
+    covariance says how well. X changes along the path, so its covariance grows with the step. The errors are those of
+    this model of change: on an exact linear-Gaussian path with a nearly singular Hess F they were too small by half
+    across the path; along it, which is what a process follows, M was right to 3 %.
 
     θ_c is not learnt: θ waits for the corrector.
     """
@@ -50,7 +50,7 @@ class SecantFilter:
         before: Known | None,
         noise: Float[Tensor, "3"] | None = None,
     ) -> Response:
-        """The update by the last step; a guess at the start of the path."""
+        """Update by the last step; at the start of the path, guess."""
         explicit = explicit_hessian(free_energy, at)
         errors = _force_errors(at, noise)
         if before is None or before.response.estimate is None:
@@ -60,12 +60,12 @@ class SecantFilter:
         return _response(at, estimate)
 
     def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
-        """M of the step's start."""
+        """The response extrapolated with the M of the step's start."""
         return extrapolated(start, state)
 
 
 def explicit_hessian(free_energy: FreeEnergy, at: Linearisation) -> Float[Tensor, "3 3"]:
-    """∂²J/∂c∂c' at fixed θ by a pass over the data; of a J that is linear in λ and γ only t has any."""
+    """∂²J/∂c∂c' at fixed θ by a pass over the data; zero if J is linear in λ and γ and the data do not move."""
     objective = free_energy.objective
     if getattr(objective, "linear", False) and not objective.moves:
         return at.theta.new_zeros((3, 3))
@@ -84,18 +84,18 @@ def _force_errors(at: Linearisation, noise: Float[Tensor, "3"] | None) -> Float[
 
 
 def _sizes(at: Linearisation, explicit: Float[Tensor, "3 3"]) -> Float[Tensor, "6"]:
-    """What X's entries are of the order of: −R/λ², −C/γ and the like; of t, what J says at fixed θ."""
+    """Orders of magnitude of X's entries: R/λ², C/γ, their geometric mean, and for t explicit derivatives of J."""
     scale, size = relative_scale(at.controls), at.functionals.abs()
     own = torch.stack([size[0] / scale[0] ** 2, size[2] / scale[1]])
     moving = explicit[:2, 2].abs()
     mixed = (own[0] * own[1]).sqrt()
-    # What foreign data add to J is learnt as their share grows: ∂_tF falls by its own size while t grows by its own.
+    # θ learns the new data as their share grows, so ∂_tF falls by its own size while t grows by its own.
     bend = (moving @ at.controls[:2].abs()) / at.controls[2].clamp_min(_NEAR)
     return torch.stack([own[0], mixed, own[1], *moving, bend])
 
 
 def _guess(at: Linearisation, explicit: Float[Tensor, "3 3"], errors: Float[Tensor, "3"]) -> Estimate:
-    """D_λ and C_γ are a share of −R/λ² and −C/γ; nothing mixed."""
+    """D_λ and C_γ as a share of −R/λ² and −C/γ, and zero for the mixed entries."""
     sizes = _sizes(at, explicit)
     implicit = torch.zeros_like(explicit)
     implicit[0, 0], implicit[1, 1] = -_GUESS * sizes[0], -_GUESS * sizes[2]
@@ -106,19 +106,10 @@ def _guess(at: Linearisation, explicit: Float[Tensor, "3 3"], errors: Float[Tens
 def _updated(
     before: Estimate, start: Known, at: Linearisation, explicit: Float[Tensor, "3 3"], errors: Float[Tensor, "3"]
 ) -> Estimate:
-    """Kalman's update by the secant of the last step, in float64 whatever the run's dtype.
+    """Kalman update by the secant of the last step, in float64 whatever the run's dtype.
 
-    What persists from point to point are the entries of X relative to their sizes, as in power laws, rather than X.
-
-    Args:
-        before: The estimate at the beginning of the step.
-        start: The point there.
-        at: The point at its end.
-        explicit: E there.
-        errors: Standard errors of (D, C, ∂_tF) there.
-
-    Returns:
-        The estimate at the end.
+    From point to point the entries of X relative to their sizes persist, as in power laws, rather than X. `explicit`
+    and `errors` are those at the end of the step.
     """
     known, now, then = before.double(), at.controls.double().cpu(), start.state.controls.double().cpu()
     step, scale = now - then, relative_scale(0.5 * (now + then))
@@ -145,7 +136,7 @@ def _updated(
 
 
 def _row(i: int, step: Float[Tensor, "3"]) -> Float[Tensor, "6"]:
-    """(X Δc)_i as a linear function of X's entries."""
+    """Coefficients of X's entries in (X Δc)_i."""
     row = step.new_zeros(len(ENTRIES))
     for k, (a, b) in enumerate(ENTRIES):
         if a == i:
@@ -177,7 +168,7 @@ def _response(at: Linearisation, estimate: Estimate) -> Response:
 
 
 def _errors(controls: Controls, covariance: Float[Tensor, "6 6"]) -> Float[Tensor, "3 3"]:
-    """Standard errors of M: R's row is −λD_c − γC_c."""
+    """Standard errors of M, whose row of R is −λD_c − γC_c up to the known ∂_tF."""
     found = covariance.new_zeros((3, 3))
     places = {(a, b): k for k, (a, b) in enumerate(ENTRIES)} | {(b, a): k for k, (a, b) in enumerate(ENTRIES)}
     for column in range(3):

@@ -1,4 +1,4 @@
-"""δ = min_v vᵀAv / (−vᵀ(dA/ds)v): the process time after which A + δ dA/ds is singular, to first order."""
+"""Distance δ = min_v vᵀAv / (−vᵀ(dA/ds)v) in process time to where A + δ dA/ds is singular, to first order."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _SAFETY = 0.75
 
 @dataclass(frozen=True)
 class Approach:
-    """A quantity g that goes to zero along the path, and the first-order distance δ = −g/(dg/ds) at which it would.
+    """A quantity g that goes to zero along the path, and the first-order distance δ = −g/(dg/ds) to its zero.
 
-    Where g is linear in the true distance x, δ = x; where it goes with √x, δ = 2x. So δ itself bounds x, and the rate
-    at which δ falls tells the two apart.
+    Where g is linear in the true distance x, δ = x; where it goes as √x, δ = 2x. So δ itself bounds x, and the rate at
+    which δ falls tells the two apart.
 
     Attributes:
-        distance: δ in process time; infinite where g is not going to zero.
-        rate: −dδ/ds since the last point: 1 where g is linear, 2 for a root; 2, the careful choice, where unknown.
-        status: How a run ends that reaches the zero, or None where that is told by the rate.
+        distance: δ in process time; infinite if g is not going to zero.
+        rate: −dδ/ds since the last point: 1 if g is linear, 2 if it goes as √x; 2, the cautious choice, if unknown.
+        status: How a run ends that reaches the zero; None if the rate tells.
         name: What g is.
     """
 
@@ -43,37 +43,18 @@ class Approach:
 
     @property
     def ends_as(self) -> Status:
-        """What is at the zero; for an eigenvalue of A a fold (√x) or a branch point (x)."""
+        """Status at the zero: for an eigenvalue of A, a fold (√x) or a branch point (x)."""
         return self.status or (Status.FOLD if self.rate > 1.5 else Status.BRANCH_POINT)
 
     def after(self, before: Approach | None, elapsed: float) -> Approach:
-        """The same with its rate, from δ at the last point.
-
-        Args:
-            before: The approach there, or None.
-            elapsed: Process time since then, positive.
-
-        Returns:
-            The approach.
-        """
+        """The same approach with its rate, from δ at the last point; `elapsed` is positive."""
         if before is None or not math.isfinite(before.distance) or not math.isfinite(self.distance):
             return self
         return replace(self, rate=min(2.0, max(1.0, (before.distance - self.distance) / elapsed)))
 
 
 def approach(name: str, status: Status, before: float, now: float, elapsed: float) -> Approach:
-    """The approach of a quantity that is known at two points.
-
-    Args:
-        name: What it is.
-        status: How a run ends at its zero.
-        before: Its value at the last point.
-        now: Its value now.
-        elapsed: Process time in between, positive.
-
-    Returns:
-        The approach, with δ by the secant.
-    """
+    """The approach of a quantity known at two points, with δ by the secant; `elapsed` is positive."""
     fallen = (abs(before) - abs(now)) / elapsed
     return Approach(abs(now) / fallen if fallen > 0 else math.inf, 2.0, status, name)
 
@@ -84,7 +65,7 @@ class Stability:
 
     Attributes:
         approach: Of the eigenvalue that becomes critical.
-        vector: Its eigenvector, normalised in A, or None.
+        vector: Its eigenvector, normalised in A.
     """
 
     approach: Approach = field(default_factory=Approach)
@@ -98,7 +79,7 @@ class Monitor:
     Attributes:
         preconditioner: An approximate inverse of A.
         rtol: Relative accuracy of δ.
-        max_iterations: Most iterations of the search at one point.
+        max_iterations: Maximum number of iterations of the search at one point.
     """
 
     preconditioner: Preconditioner
@@ -108,20 +89,9 @@ class Monitor:
     def look(
         self, at: Linearisation, velocity: Vector, rates: torch.Tensor, before: Stability | None, elapsed: float
     ) -> Stability:
-        """Find δ at a point of the path.
+        """Find δ at a point of the path, with θ̇ and the rates of the controls in the direction of travel.
 
-        Args:
-            at: ∇J linearised there.
-            velocity: θ̇ in the direction of travel, shape (P,).
-            rates: (λ̇, γ̇, ṫ) in the direction of travel.
-            before: What was found at the last point, or None.
-            elapsed: Process time since then, positive.
-
-        Returns:
-            The distance to the next singular point.
-
-        Raises:
-            NumericalFailure: INDEFINITE if A has a negative eigenvalue, so that θ is not a minimum.
+        If A has a negative eigenvalue, so that θ is not a minimum, this raises `NumericalFailure` with INDEFINITE.
         """
         if not bool(velocity.any() or rates.any()):
             return Stability()

@@ -1,4 +1,4 @@
-"""(θ, λ, γ, t): a point of the path."""
+"""A point (θ, λ, γ, t) of the path."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class State:
         return float(self.controls[2])
 
     def require_bounds(self) -> None:
-        """Raise NumericalFailure with BOUND_REACHED where a multiplier is negative."""
+        """Raise `NumericalFailure` with BOUND_REACHED if a multiplier is negative."""
         if self.lam < 0 or self.gamma < 0:
             raise NumericalFailure(Status.BOUND_REACHED, f"lam = {self.lam:.6g}, gamma = {self.gamma:.6g}")
 

@@ -1,4 +1,4 @@
-"""C_λλ̇ + C_γγ̇ + C_t = 0 with ṫ = 1: from source to target data at constant C (28, 30, 32)."""
+"""Transfer from source to target data at constant C, by C_λλ̇ + C_γγ̇ + C_t = 0 with ṫ = 1 (28, 30, 32)."""
 
 from __future__ import annotations
 
@@ -29,29 +29,18 @@ class IsoClassificationTransfer:
     held: tuple[Weights, ...] = ((0.0, 0.0, 1.0),)
 
     def rates(self, s: float, here: SurfacePoint) -> Triple:
-        """(k, γ̇, 1).
-
-        Args:
-            s: Clock.
-            here: M.
-
-        Returns:
-            The rates.
-
-        Raises:
-            NumericalFailure: DEGENERATE_CONSTRAINT where C_γ is zero to rounding.
-        """
+        """(k, γ̇, 1); raises `NumericalFailure` with DEGENERATE_CONSTRAINT if C_γ is zero to rounding."""
         c_lam, c_gamma, c_t = here.matrix[_CLASSIFICATION].unbind()
         size_of(c_gamma, here.matrix, self.held[0])
         gamma_rate = -(c_lam * self.lam_rate + c_t) / c_gamma
         return torch.stack([gamma_rate.new_tensor(self.lam_rate), gamma_rate, gamma_rate.new_tensor(1.0)])
 
     def free_directions(self, here: SurfacePoint) -> Float[Tensor, "1 3"]:
-        """γ alone: λ is given."""
+        """γ alone, since λ is given."""
         return here.matrix.new_tensor([[0.0, 1.0, 0.0]])
 
     def prescribed(self, s: float, like: Controls) -> None:
-        """γ follows from M."""
+        """None, since γ follows from M."""
         return None
 
     def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
@@ -71,9 +60,9 @@ class IsoClassificationTransfer:
 class GeodesicTransfer:
     """Ḋ = k Ṙ and Ċ = 0 with ṫ = 1: two rows of M for (λ̇, γ̇) (30).
 
-    Without weight prior this is D_λλ̇ + D_γγ̇ + D_t = k/(1+kλ) ∂F/∂t, C_λλ̇ + C_γγ̇ + C_t = 0: on the surface
-    R = F − λD − γC, so at Ċ = 0 Ṙ = ∂F/∂t − λḊ, where ∂F/∂t is the explicit derivative at fixed (λ, γ) and θ, not that
-    of R along the surface. With a weight prior Ω there is −Ω̇ besides; the rows of M know it.
+    Without a weight prior this is D_λλ̇ + D_γγ̇ + D_t = k/(1+kλ) ∂F/∂t and C_λλ̇ + C_γγ̇ + C_t = 0: on the surface
+    R = F − λD − γC, so Ṙ = ∂F/∂t − λḊ at Ċ = 0, where ∂F/∂t is the explicit derivative at fixed (λ, γ) and θ, not that
+    of R along the surface. A weight prior Ω adds −Ω̇, which the rows of M include.
 
     Attributes:
         span: First and last data position t, which is the clock.
@@ -95,16 +84,9 @@ class GeodesicTransfer:
     def rates(self, s: float, here: SurfacePoint) -> Triple:
         """(λ̇, γ̇, 1) on the straight line in (R, D).
 
-        Args:
-            s: Clock.
-            here: M.
-
-        Returns:
-            The rates.
-
-        Raises:
-            NumericalFailure: SINGULAR_GEODESIC where (D − kR, C) do not determine (λ, γ), to rounding: without weight
-                prior where 1 + kλ = 0, the slope of the iso-classification curve itself, or where (D, C) do not.
+        Raises `NumericalFailure` with SINGULAR_GEODESIC where, to rounding, (D − kR, C) do not determine (λ, γ).
+        Without a weight prior, that is where 1 + kλ = 0, so that the line has the slope of the iso-classification
+        curve, or where (D, C) do not determine them.
         """
         rows = self._rows(here)
         block = rows[:, :2]
@@ -119,16 +101,16 @@ class GeodesicTransfer:
         return here.matrix.new_tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
     def prescribed(self, s: float, like: Controls) -> None:
-        """λ and γ follow from M."""
+        """None, since λ and γ follow from M."""
         return None
 
     def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
-        """The determinant of (D − kR, C) in (λ, γ); without weight prior 1 + kλ times that of (D, C)."""
+        """The determinant of (D − kR, C) in (λ, γ); without a weight prior, 1 + kλ times that of (D, C)."""
         determinant = float(torch.linalg.det(self._rows(here)[:, :2]))
         return {"det d(D - k R, C)/d(lam, gamma)": (determinant, Status.SINGULAR_GEODESIC)}
 
     def frame(self, controls: Controls) -> Float[Tensor, "0"]:
-        """Nothing: two functionals are held."""
+        """Nothing, since two functionals are held."""
         return controls[:0]
 
     def elapsed(self, before: SurfacePoint, after: SurfacePoint) -> float:

@@ -1,4 +1,4 @@
-"""θ ← θ − η P [∇J_B(θ) − ∇J_B(θ̃) + ∇J(θ̃)]: SVRG (Johnson & Zhang 2013), preconditioned by P ≈ |A|⁻¹."""
+"""SVRG (Johnson & Zhang 2013) preconditioned by P ≈ |A|⁻¹: θ ← θ − η P [∇J_B(θ) − ∇J_B(θ̃) + ∇J(θ̃)]."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
 
-#: An epoch that fails is tried again with half the step, this many times.
+#: How many times an epoch that fails is retried with half the step.
 _HALVINGS = 6
 
 
@@ -24,21 +24,20 @@ _HALVINGS = 6
 class VarianceReduced:
     """Minibatch steps around anchors θ̃ with full gradients: linear convergence to |∇J| ≤ tolerance, at fixed controls.
 
-    The noise of v = ∇J_B(θ) − ∇J_B(θ̃) + ∇J(θ̃) shrinks with |θ − θ̃|, so that the step η need not. An epoch that does
-    not lower J is thrown away and taken again with half the step. Measured on a 914-parameter VAE of all digits, with a
-    Nyström preconditioner of rank 50 from 300 data: |∇J| falls from 0.13 to 1e-3 at the cost of 53 gradients and to
-    1e-4 at that of 170. Adam with the paper's schedule leaves 1.8e-3 after 200, 5e-4 after 800, and on minibatches 6e-2
-    after 200; full gradients with the same P leave 3e-3 after 230. With a factor of all of A full gradients are best,
+    The noise of v = ∇J_B(θ) − ∇J_B(θ̃) + ∇J(θ̃) shrinks with |θ − θ̃|, so the step η need not. An epoch that does not
+    lower J is discarded and retried with half the step. Measured on a 914-parameter VAE of all digits, with a Nyström
+    preconditioner of rank 50 from 300 data: |∇J| falls from 0.13 to 1e-3 at the cost of 53 gradients, and to 1e-4 at
+    that of 170. Adam with the paper's schedule leaves 1.8e-3 after 200, 5e-4 after 800, and on minibatches 6e-2 after
+    200; full gradients with the same P leave 3e-3 after 230. With a factor of all of A full gradients are best, with
     one step from anchor to anchor, which is Newton's method with an old A.
 
     Attributes:
         preconditioner: P.
         tolerance: On |∇J|.
         batch: Data of each part in a minibatch.
-        steps: Steps from one anchor to the next; each but the first costs two gradients of a minibatch.
-        epochs: Most anchors.
-        step: η; one is Newton's step where P = A⁻¹.
-        seed: Of the minibatches.
+        steps: Steps from one anchor to the next; each but the first costs two minibatch gradients.
+        epochs: Maximum number of anchors.
+        step: η; 1 is Newton's step if P = A⁻¹.
     """
 
     preconditioner: Preconditioner
@@ -56,7 +55,7 @@ class VarianceReduced:
         constraint: Constraint | None,
         departure: Departure | None = None,
     ) -> Correction:
-        """Equilibrate at fixed (λ, γ); fails with CORRECTOR_DIVERGED where J does not fall, or with NON_FINITE."""
+        """Equilibrate at fixed controls; fails with CORRECTOR_DIVERGED if J does not fall, or with NON_FINITE."""
         spent = free_energy.work.gradient_evaluations
         try:
             at = free_energy.linearise(state.theta, state.controls)
@@ -64,7 +63,7 @@ class VarianceReduced:
             at, epochs = self._descend(free_energy, at, stream(self.seed, state.theta))
         except NumericalFailure as failure:
             return Correction(state, None, 0, failure.status, failure.detail)
-        # Gradients cost about as much as products: what a correction takes beyond the first is rent for an old P.
+        # A gradient costs about as much as a product: what corrections take beyond the first is rent for an old P.
         self.preconditioner.report(math.ceil(free_energy.work.gradient_evaluations - spent))
         steps = epochs * self.steps
         if at.residual <= self.tolerance:
@@ -73,7 +72,7 @@ class VarianceReduced:
         return Correction(state, None, steps, Status.CORRECTOR_DIVERGED, detail)
 
     def _descend(self, free_energy: FreeEnergy, at: Linearisation, draws: torch.Generator) -> tuple[Linearisation, int]:
-        """The best anchor, and the epochs that it took; P is rebuilt where no short step goes down."""
+        """The best anchor and the number of epochs; P is rebuilt when no short step lowers J."""
         step, refused = self.step, 0
         for epoch in range(self.epochs):
             if at.residual <= self.tolerance:
@@ -90,7 +89,7 @@ class VarianceReduced:
         return at, self.epochs
 
     def _epoch(self, free_energy: FreeEnergy, at: Linearisation, draws: torch.Generator, step: float) -> Vector:
-        theta = at.theta - step * self.preconditioner.apply(at.gradient)  # at the anchor the minibatch cancels
+        theta = at.theta - step * self.preconditioner.apply(at.gradient)  # at the anchor the minibatch terms cancel
         for _ in range(self.steps - 1):
             part = free_energy.minibatch(self.batch, draws)
             _, here = part.gradient(theta, at.controls)
@@ -100,12 +99,12 @@ class VarianceReduced:
 
     @staticmethod
     def _better(free_energy: FreeEnergy, at: Linearisation, theta: Vector) -> Linearisation | None:
-        """∇J linearised at θ, or None where that is not finite or no better than the anchor."""
+        """∇J linearised at θ, or None if that is not finite or no better than the anchor."""
         try:
             new = free_energy.linearise(theta, at.controls)
         except NumericalFailure:
             return None
-        # Near the surface J no longer resolves the decrease; its gradient still does.
+        # Near the surface rounding hides the decrease of J, but not yet that of its gradient.
         rounding = 1e2 * torch.finfo(theta.dtype).eps * max(1.0, abs(at.value))
         level = abs(new.value - at.value) <= rounding and new.residual < at.residual
         return new if math.isfinite(new.value) and (new.value < at.value - rounding or level) else None

@@ -1,4 +1,4 @@
-"""d(θ, c)/ds = (Σ_c θ_c ċ, ċ): the field that torchdiffeq integrates."""
+"""The vector field d(θ, c)/ds = (Σ_c θ_c ċ, ċ) that torchdiffeq integrates."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ MAX_EVALUATIONS = 5_000
 
 @dataclass
 class VectorField:
-    """The field over one segment, starting at a state whose response is known.
+    """The vector field over one segment, starting at a state whose response is known.
 
     Attributes:
         free_energy: J.
         process: Gives ċ.
         model: Gives θ_c and M.
-        known: The beginning of the segment with its response, which the first stage uses as it is.
-        baumgarte: Rate κ of ḣ = −κ (h − h⁰), which pulls the functionals that the process holds back to their values;
-            for runs without an exact corrector (Baumgarte 1972).
+        known: Start of the segment with its response, which the first stage reuses.
+        baumgarte: Rate κ of ḣ = −κ (h − h⁰), the pull of the held functionals back to their values, for runs without an
+            exact corrector (Baumgarte 1972).
         held_values: h⁰ in nats, shape (m,); None switches the pull off.
         evaluations: Calls so far.
     """
@@ -46,17 +46,18 @@ class VectorField:
         return self.known.state
 
     def __call__(self, s: Tensor, y: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Evaluate the field.
+        """Evaluate the vector field.
 
         Args:
             s: Clock, a scalar.
-            y: (θ, c).
+            y: (θ, c), shapes (P,) and (3,).
 
         Returns:
             (θ̇, ċ), finite.
 
         Raises:
-            NumericalFailure: NON_FINITE, BOUND_REACHED, EVALUATION_LIMIT, or that of the linear solve or process.
+            NumericalFailure: NON_FINITE, BOUND_REACHED, EVALUATION_LIMIT, DEGENERATE_CONSTRAINT, or that of the
+                response or process.
         """
         self.evaluations += 1
         self.free_energy.work.vector_field_evaluations += 1

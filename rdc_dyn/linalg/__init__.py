@@ -1,4 +1,4 @@
-"""How A⁻¹b is applied: solvers and preconditioners that see A only through products."""
+"""Solvers of A u = b, and preconditioners, that see A only through products."""
 
 from rdc_dyn.linalg.base import LinearSolution, LinearSolver, SymmetricOperator
 from rdc_dyn.linalg.cg import ConjugateGradient

@@ -1,4 +1,4 @@
-"""A u = b for a symmetric A that is only known by its products v -> A v."""
+"""A u = b for a symmetric A that is known only by its products v → A v."""
 
 from __future__ import annotations
 
@@ -20,13 +20,7 @@ Rows = Float[Tensor, "k P"]
 
 
 class SymmetricOperator(Protocol):
-    """A symmetric matrix A of size P x P, with the zero modes that its symmetries force on it.
-
-    Attributes:
-        kernel: Orthonormal rows n with n·b = 0 for every right-hand side b that the objective can produce. Solutions
-            are sought orthogonal to them. On an equilibrium A n = 0; off it A n is of the size of the gradient, and the
-            solution of the restricted system is still smooth, which that of A u = b is not.
-    """
+    """A symmetric matrix A of size P x P, with the zero modes that its symmetries force on it."""
 
     @property
     def size(self) -> int:
@@ -35,7 +29,11 @@ class SymmetricOperator(Protocol):
 
     @property
     def kernel(self) -> Rows:
-        """The zero modes n."""
+        """Orthonormal rows n with n·b = 0 for every right-hand side b that the objective can produce.
+
+        Solvers seek u orthogonal to them. At an equilibrium A n = 0. Off it A n is of the order of the gradient; the
+        solution of the restricted system still varies smoothly there, that of A u = b does not.
+        """
         ...
 
     def mv(self, v: Vector) -> Vector:
@@ -52,12 +50,11 @@ class LinearSolution:
     """Result of `LinearSolver.solve`.
 
     Attributes:
-        value: One row u for each right-hand side, shape (k, P). Meaningless when `failure` is set.
-        failure: None, or why there is no solution.
-        iterations: Krylov iterations, summed over right-hand sides: the products A v that the iteration took, and one
-            for each first guess. Checks of the true residual cost one more for each right-hand side and pass.
+        value: One row u for each right-hand side; meaningless when `failure` is set.
+        iterations: Products A v taken by the iteration and by first guesses, summed over right-hand sides; checks of
+            the true residual are not counted.
         residual: Largest relative residual |b − A u| / |b|: the true one, or for a loose tolerance that of the
-            recurrence, where the two cannot differ by as much as matters.
+            recurrence, where the two cannot differ noticeably.
     """
 
     value: Rows
@@ -74,32 +71,21 @@ class LinearSolver(Protocol):
     ) -> LinearSolution:
         """Solve A u = b for each row b of `rhs`.
 
-        Args:
-            operator: A.
-            rhs: Right-hand sides, shape (k, P).
-            rtol: Relative residual of iterative solvers, their own if None.
-            start: First guesses u₀, shape (k, P); None for zero. The residual stays relative to |b|.
-
-        Returns:
-            The solutions.
+        `rtol` bounds |b − A u| / |b| and defaults to the solver's own. `start` holds first guesses, zero by default.
         """
         ...
 
 
 def all_finite(*tensors: Tensor) -> bool:
-    """Whether no number of these is NaN or infinite."""
+    """Whether every entry of these tensors is finite."""
     return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
 
 @contextmanager
 def decomposing() -> Iterator[None]:
-    """Name the failure of a decomposition: of numbers whose squares overflow, say, or that are not finite.
+    """Raise NON_FINITE in place of torch's own exception when a decomposition fails.
 
-    Yields:
-        Nothing.
-
-    Raises:
-        NumericalFailure: NON_FINITE in place of torch's own exception.
+    That happens for entries that are not finite or whose squares overflow, for example.
     """
     try:
         yield
@@ -109,31 +95,20 @@ def decomposing() -> Iterator[None]:
 
 
 def project_out(kernel: Rows, rows: Tensor) -> Tensor:
-    """v − Nᵀ N v: the part of each row (or of one vector) orthogonal to the kernel's rows N."""
+    """v − Nᵀ N v: the part of each row v (or of a single vector) orthogonal to the rows N of the kernel."""
     if kernel.shape[0] == 0:
         return rows
     return rows - (rows @ kernel.T) @ kernel
 
 
 def products(operator: SymmetricOperator, rows: Rows, damping: float = 0.0) -> Rows:
-    """(I − Nᵀ N) A v + damping v for each row v, in one product; a single row goes without the cost of a batch."""
+    """(I − Nᵀ N) A v + damping v for each row v, in one product; a single row is spared the cost of a batch."""
     image = operator.mv(rows[0])[None] if rows.shape[0] == 1 else operator.mm(rows)
     return project_out(operator.kernel, image) + damping * rows
 
 
 def chunked(operator: SymmetricOperator, rows: Rows) -> Rows:
-    """A v for each of many rows v, by batches that a backward pass can hold.
-
-    Args:
-        operator: A.
-        rows: Shape (k, P).
-
-    Returns:
-        The products, shape (k, P).
-
-    Raises:
-        NumericalFailure: NON_FINITE if a product is not finite.
-    """
+    """A v for each of many rows v, in batches that a backward pass can hold; NON_FINITE if one is not finite."""
     image = torch.cat([operator.mm(batch) for batch in rows.split(_CHUNK)])
     if not all_finite(image):
         raise NumericalFailure(Status.NON_FINITE, "second derivatives")

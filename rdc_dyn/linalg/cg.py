@@ -18,16 +18,14 @@ from rdc_dyn.status import Status
 class ConjugateGradient:
     """Solves (A + damping I) u = b to |b − A u| ≤ rtol |b| by block conjugate gradients (O'Leary 1980).
 
-    The residuals are kept as R = C Q with rows Q that are orthonormal in M (BCGrQ, Dubrulle 2001, with a
-    preconditioner); a direction of Q that vanishes is left out, so right-hand sides may depend on each other. With one
-    right-hand side it is the method of Hestenes & Stiefel (1952). Negative curvature in the block ends the solve with
-    INDEFINITE and no vector is returned, since the last iterate would point nowhere.
+    The residuals are kept as R = C Q, where the rows of Q are orthonormal in M (BCGrQ, Dubrulle 2001, with a
+    preconditioner). A direction of Q that vanishes is dropped, so right-hand sides may be linearly dependent. For a
+    single right-hand side this is the method of Hestenes & Stiefel (1952). Negative curvature in the block ends the
+    solve with INDEFINITE and without a vector, since the last iterate would be meaningless.
 
     Attributes:
-        rtol: Relative residual.
-        max_iterations: For each right-hand side.
-        damping: Multiple of the identity added to A.
-        preconditioner: M; it is kept from solve to solve.
+        max_iterations: Limit for each right-hand side.
+        preconditioner: M, kept from solve to solve.
     """
 
     rtol: float = 1e-8
@@ -38,22 +36,12 @@ class ConjugateGradient:
     def solve(
         self, operator: SymmetricOperator, rhs: Rows, *, rtol: float | None = None, start: Rows | None = None
     ) -> LinearSolution:
-        """Solve for each row of `rhs`; a slow or stalled solve is tried once more with a rebuilt preconditioner.
-
-        Args:
-            operator: A.
-            rhs: Right-hand sides, shape (k, P).
-            rtol: Relative residual, the solver's own if None.
-            start: First guesses, shape (k, P), or None for zero.
-
-        Returns:
-            The solutions, or the status of a failure.
-        """
+        """Solve for each row of `rhs`; a slow or stalled solve is tried once more with a rebuilt preconditioner."""
         system = System(operator, self.preconditioner, self.damping)
         return solve(_iterate, system, rhs, self.rtol if rtol is None else rtol, self.max_iterations, start)
 
 
-#: Reduction of a residual below which its growth is a sign of rounding, not of the method.
+#: Once a residual has fallen by this factor, its growth is a sign of rounding, not of the method.
 _DEEP = 1e-4
 
 
@@ -66,7 +54,6 @@ class _Block:
         mq: Q M, shape (r, P).
         factor: T, shape (k, r), on the CPU.
         gram: Q Qᵀ, on the CPU.
-        finite: Whether all numbers are finite.
     """
 
     q: Rows
@@ -77,11 +64,11 @@ class _Block:
 
     @classmethod
     def of(cls, w: Rows, mw: Rows) -> _Block:
-        """Orthonormalise in M, without the directions that vanish to rounding."""
+        """Orthonormalise the rows W in the inner product of M, dropping directions that vanish to rounding."""
         eps = torch.finfo(w.dtype).eps
         factor = torch.eye(len(w), dtype=torch.float64)
         gram = factor
-        # A second pass removes what rounding leaves of nearly dependent rows.
+        # A second pass restores the orthonormality that nearly dependent rows lose to rounding.
         for _ in range(2 if len(w) > 1 else 1):
             inner = small(w @ torch.cat([mw, w]).T)
             if not bool(torch.isfinite(inner).all()):
@@ -99,12 +86,12 @@ class _Block:
         return cls(w, mw, factor, gram, True)
 
     def norms(self, coordinates: Tensor) -> Tensor:
-        """Euclidean norm of each row of C Q."""
+        """Euclidean norm of each row of C Q, for coordinates C."""
         return ((coordinates @ self.gram) * coordinates).sum(dim=1).clamp_min(0.0).sqrt()
 
 
 def _iterate(system: System, r: Rows, target: float, budget: int) -> Pass:
-    """Block conjugate gradients from zero until every row of the residual is below the target."""
+    """Run block conjugate gradients from zero until every row of the residual is below the target."""
     u, products = torch.zeros_like(r), 0
     block = _Block.of(r, system.preconditioner.apply(r))
     s, c = block.mq, block.factor
@@ -115,7 +102,7 @@ def _iterate(system: System, r: Rows, target: float, budget: int) -> Pass:
         worst = float(block.norms(c).max()) if len(s) else 0.0
         first, best = (worst, worst) if step == 0 else (first, min(best, worst))
         if worst > 10 * best and best < _DEEP * first:
-            return Pass(u, step, products, None)  # what is left is rounding: go on from the true residual
+            return Pass(u, step, products, None)  # what is left is rounding: restart from the true residual
         if worst <= target:
             return Pass(u, step, products, None, c.to(u) @ block.q)
         image = system.product(s)
@@ -135,18 +122,11 @@ def _iterate(system: System, r: Rows, target: float, budget: int) -> Pass:
 
 
 def _inverse(curvature: Tensor, lengths: Tensor, eps: float) -> Tensor | None:
-    """The inverse of S A Sᵀ without directions that are zero to rounding; None where it has negative ones.
+    """Pseudo-inverse of the curvature S A Sᵀ; None if that is indefinite or nowhere positive.
 
-    Once a right-hand side is solved to rounding its directions are noise, whose curvature has either sign: only what is
-    negative beyond that counts.
-
-    Args:
-        curvature: S A Sᵀ, shape (r, r).
-        lengths: |s| |A s| of each direction, shape (r,).
-        eps: Rounding of the products.
-
-    Returns:
-        The pseudo-inverse.
+    Directions that are zero to rounding are left out. Once a right-hand side is solved to rounding, its directions are
+    noise, whose curvature has either sign, so only curvature that is negative beyond rounding counts as such. `lengths`
+    holds |s| |A s| of each direction, which sets the scale of rounding.
     """
     sizes = curvature.diagonal()
     if bool((sizes < -1e3 * eps * lengths).any()) or not bool((sizes > 0).any()):

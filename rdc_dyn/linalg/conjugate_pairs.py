@@ -1,4 +1,4 @@
-"""(s, y = A s) with sᵢ·yⱼ = δᵢⱼ: those pairs of a Krylov space that M knows least, by Ritz values of MA."""
+"""Pairs (s, y = A s) with sᵢ·yⱼ = δᵢⱼ: the part of a Krylov space that M inverts worst, by Ritz values of MA."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from rdc_dyn.linalg.base import Rows
 
 @dataclass(frozen=True)
 class ConjugatePairs:
-    """Pairs of one A, conjugate to each other.
+    """Mutually conjugate pairs (s, y = A s) of one matrix A.
 
     Attributes:
-        s: Directions, shape (m, P).
-        y: A s, shape (m, P).
-        scale: γ for which the Ritz values of γMA lie about 1.
+        scale: γ that brings the median Ritz value of γMA to 1.
     """
 
     s: Rows
@@ -27,19 +25,11 @@ class ConjugatePairs:
 
     @classmethod
     def of(cls, s: Rows, y: Rows, m: Callable[[Rows], Rows], limit: int) -> ConjugatePairs | None:
-        """Conjugate the span of given pairs and keep the part that γM treats worst.
+        """Conjugate the span of the given pairs and keep the `limit` directions that γM treats worst.
 
         In the span, (yᵀMy) / (sᵀy) is stationary at the Ritz values θ of MA in the inner product of A. Directions with
-        γθ far from 1 on a logarithmic scale are what delays conjugate gradients with M.
-
-        Args:
-            s: Directions, shape (n, P).
-            y: A s, shape (n, P).
-            m: v → Mv for each row.
-            limit: Most pairs to keep.
-
-        Returns:
-            The pairs, or None where A is not safely positive on any direction of the span.
+        γθ far from 1 on a logarithmic scale are what delays conjugate gradients preconditioned by M. None is returned
+        where A is not safely positive in any direction of the span.
         """
         basis = _conjugate(s, y)
         if basis.shape[1] == 0:
@@ -56,7 +46,7 @@ class ConjugatePairs:
 
 
 def small(matrix: Tensor) -> Tensor:
-    """A matrix of the size of a block, where its algebra costs least and is safest: in float64 on the CPU."""
+    """A block-sized matrix in float64 on the CPU, where its algebra is cheapest and safest."""
     return matrix.detach().to("cpu", torch.float64)
 
 
@@ -68,7 +58,7 @@ def _conjugate(s: Rows, y: Rows) -> Tensor:
     gram = 0.5 * (gram + gram.T)
     length, image = small(s.norm(dim=1)), small(y.norm(dim=1))
     curvature = gram.diagonal().abs()
-    # A s is known to eps |A| |s|, so that curvature below eps |A| |s|² is none.
+    # A s is accurate to eps |A| |s|, so curvature below eps |A| |s|² cannot be told from zero.
     rounding = 10 * eps * (image / length).nan_to_num(0.0).max() * length.square()
     live = torch.isfinite(curvature) & (curvature > rounding)
     sizes = torch.maximum(curvature, tolerance * length * image).sqrt()

@@ -1,4 +1,4 @@
-"""u = A⁻¹ b by forming A at every state: exact, for small θ and as an oracle for the Krylov solvers."""
+"""u = A⁻¹ b by forming A at every state: exact, for small θ and as a reference for the Krylov solvers."""
 
 from __future__ import annotations
 
@@ -13,28 +13,14 @@ from rdc_dyn.status import Status
 
 @dataclass(frozen=True)
 class Dense:
-    """Solves (A + damping I) u = b by a dense factorisation; zero modes give the minimum-norm solution.
-
-    Attributes:
-        damping: Multiple of the identity added to A.
-    """
+    """Solves (A + damping I) u = b by a dense factorisation; where A has zero modes, u has the minimum norm."""
 
     damping: float = 0.0
 
     def solve(
         self, operator: SymmetricOperator, rhs: Rows, *, rtol: float | None = None, start: Rows | None = None
     ) -> LinearSolution:
-        """Solve for each row of `rhs`, shape (k, P); `rtol` and `start` have no meaning here and are not used.
-
-        Args:
-            operator: A.
-            rhs: Right-hand sides.
-            rtol: Ignored.
-            start: Ignored.
-
-        Returns:
-            The solutions with their true residual, or INDEFINITE or SINGULAR.
-        """
+        """Solve exactly for each row of `rhs`; `rtol` and `start` are ignored."""
         rhs = project_out(operator.kernel, rhs)
         matrix = materialise(operator, self.damping)
         value, failure = Factorisation.of(matrix).solve(rhs)

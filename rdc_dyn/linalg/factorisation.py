@@ -10,26 +10,16 @@ from torch import Tensor
 from rdc_dyn.linalg.base import Rows, SymmetricOperator, chunked
 from rdc_dyn.status import Status
 
-# A of this size takes 0.8 GB in float64; its factor as much again.
+# A of this size takes 0.8 GB in float64, and its factor as much again.
 MAX_SIZE = 10_000
 
 
 def materialise(operator: SymmetricOperator, damping: float = 0.0) -> Tensor:
-    """A + damping I + s N Nᵀ as a dense matrix, by P batched products.
+    """A + damping I + s Nᵀ N as a dense symmetric matrix of shape (P, P), by P batched products.
 
-    The zero modes N are shifted by s = the mean diagonal of A, so that the matrix can be inverted; on right-hand sides
-    orthogonal to N the inverse is that of the restricted A.
-
-    Args:
-        operator: A.
-        damping: Multiple of the identity to add.
-
-    Returns:
-        The symmetrised matrix, shape (P, P).
-
-    Raises:
-        NumericalFailure: NON_FINITE if a product is not finite.
-        ValueError: If P is larger than `MAX_SIZE`.
+    The zero modes, the rows N of the kernel, are shifted by s, the mean magnitude of the diagonal of A, so that the
+    matrix can be inverted; on right-hand sides orthogonal to N its inverse is that of the restricted A. Raises
+    NON_FINITE if a product is not finite, and ValueError if P is larger than `MAX_SIZE`.
     """
     size = operator.size
     if size > MAX_SIZE:
@@ -39,7 +29,7 @@ def materialise(operator: SymmetricOperator, damping: float = 0.0) -> Tensor:
     matrix = chunked(operator, eye)
     matrix = 0.5 * (matrix + matrix.T)
     if kernel.shape[0]:
-        # P⊥ A P⊥ + s N Nᵀ: off the equilibrium A n is not zero, and the restricted system must not see it.
+        # P⊥ A P⊥ + s Nᵀ N: off the equilibrium A n is not zero, and the restricted system must not see it.
         matrix = matrix - (matrix @ kernel.T) @ kernel
         matrix = matrix - kernel.T @ (kernel @ matrix)
         matrix = matrix + matrix.diagonal().abs().mean() * (kernel.T @ kernel)
@@ -50,12 +40,9 @@ def materialise(operator: SymmetricOperator, damping: float = 0.0) -> Tensor:
 
 @dataclass(frozen=True)
 class Factorisation:
-    """Factors of a symmetric matrix, by Cholesky where it is safely positive definite, else by eigenvalues.
+    """Factors of a symmetric matrix: L where it is safely positive definite (Cholesky), otherwise w and V.
 
     Attributes:
-        cholesky: L, or None.
-        eigenvalues: w, or None where Cholesky served.
-        eigenvectors: V, or None where Cholesky served.
         zero: Eigenvalues up to this magnitude count as zero.
     """
 
@@ -83,19 +70,15 @@ class Factorisation:
 
     @property
     def most_negative(self) -> tuple[float, Tensor] | None:
-        """Most negative eigenvalue and its vector, or None where there is none."""
+        """Most negative eigenvalue and its eigenvector, or None where there is none."""
         if self.eigenvalues is None or self.eigenvectors is None or self.negative == 0:
             return None
         return float(self.eigenvalues[0]), self.eigenvectors[:, 0]
 
     def solve(self, rhs: Rows) -> tuple[Rows, Status | None]:
-        """A⁺ b for each row b: exact, with the minimum-norm solution where A has zero modes.
+        """A⁺ b for each row b: exact, and of minimum norm where A has zero modes.
 
-        Args:
-            rhs: Right-hand sides, shape (k, P).
-
-        Returns:
-            The solutions and None, INDEFINITE if A has a negative eigenvalue, or SINGULAR if b is not in its range.
+        The status is None, INDEFINITE if A has a negative eigenvalue, or SINGULAR if some b is not in the range of A.
         """
         if self.cholesky is not None:
             return torch.cholesky_solve(rhs.T, self.cholesky).T, None
@@ -105,7 +88,7 @@ class Factorisation:
         live = self.eigenvalues > self.zero
         coordinates = rhs @ self.eigenvectors
         outside = coordinates[:, ~live].norm(dim=1)
-        # Rounding puts about sqrt(eps) of b on a zero mode; more means that b does not belong there.
+        # Rounding puts about sqrt(eps) of b on a zero mode; more means that b is not in the range of A.
         if bool((outside > 1e-6 * rhs.norm(dim=1)).any()):
             return torch.full_like(rhs, torch.nan), Status.SINGULAR
         return (coordinates[:, live] / self.eigenvalues[live]) @ self.eigenvectors[:, live].T, None

@@ -10,11 +10,7 @@ from rdc_dyn.linalg.factorisation import Factorisation, materialise
 
 @dataclass(frozen=True)
 class Factorised:
-    """Exact where A₀ is positive definite; up to `factorisation.MAX_SIZE` parameters.
-
-    Attributes:
-        damping: Added to A₀, as to A.
-    """
+    """Recipe for M by a dense factorisation, up to `MAX_SIZE` parameters; exact where A₀ is positive definite."""
 
     damping: float = 0.0
     spectral = True
@@ -24,16 +20,5 @@ class Factorised:
         return size
 
     def build(self, operator: SymmetricOperator) -> Factorisation:
-        """Form and factorise A₀.
-
-        Args:
-            operator: A₀.
-
-        Returns:
-            Its factors.
-
-        Raises:
-            NumericalFailure: NON_FINITE if a product is not finite.
-            ValueError: If A₀ is too large.
-        """
+        """Form and factorise A₀ + damping I."""
         return Factorisation.of(materialise(operator, self.damping))

@@ -15,7 +15,7 @@ class Identity:
     most_negative = None
 
     def products(self, size: int) -> int:
-        """Nothing: I is the same everywhere."""
+        """0: I is the same for every operator."""
         return 0
 
     def build(self, operator: SymmetricOperator) -> Identity:
@@ -23,5 +23,5 @@ class Identity:
         return self
 
     def apply(self, rows: Rows) -> Rows:
-        """The rows themselves."""
+        """The rows, unchanged."""
         return rows

@@ -1,4 +1,4 @@
-"""A ≈ K = ⊕ᵢ Gᵢ ⊗ Aᵢ + shift I in the eigenbasis of K: its diagonal there, and a dense core of the largest entries."""
+"""A ≈ K = ⊕ᵢ Gᵢ ⊗ Aᵢ + shift I, taken as diagonal in the eigenbasis of K except for a dense core of large entries."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rdc_dyn.status import NumericalFailure, Status
 
 @dataclass(frozen=True)
 class Block:
-    """G ⊗ A on those entries of v that form an m x n matrix V: V → G V A, with G = L Γ Lᵀ and A = R Α Rᵀ.
+    """G ⊗ A on the entries of v that form an m x n matrix V: V → G V A, with G = L Γ Lᵀ and A = R Α Rᵀ.
 
     Attributes:
-        places: Where the entries of V lie in v; each place once.
-        left: L, eigenvectors of G in columns.
-        right: R, eigenvectors of A in columns.
+        places: Where the entries of V lie in v, each place once.
+        left: L, with the eigenvectors of G in columns.
+        right: R, with the eigenvectors of A in columns.
         spectrum: Γᵢ Αⱼ.
     """
 
@@ -32,18 +32,9 @@ class Block:
 
     @classmethod
     def of(cls, places: Int[Tensor, "m n"], g: Float[Tensor, "m m"], a: Float[Tensor, "n n"]) -> Block:
-        """Diagonalise the factors; what rounding leaves of negative eigenvalues counts as zero.
+        """Diagonalise positive semidefinite G and A; eigenvalues that rounding makes negative count as zero.
 
-        Args:
-            places: Where the entries of V lie in v.
-            g: G, positive semidefinite.
-            a: A, positive semidefinite.
-
-        Returns:
-            The block.
-
-        Raises:
-            NumericalFailure: NON_FINITE if a factor is not finite.
+        Raises NON_FINITE if a factor is not finite.
         """
         if not bool(torch.isfinite(g).all() and torch.isfinite(a).all()):
             raise NumericalFailure(Status.NON_FINITE, "Kronecker factors")
@@ -52,11 +43,11 @@ class Block:
         return cls(places, left, right, sizes.clamp_min(0.0)[:, None] * weights.clamp_min(0.0))
 
     def turned(self, rows: Rows) -> Float[Tensor, "k m*n"]:
-        """LᵀVR of each row."""
+        """LᵀVR for the V of each row."""
         return (self.left.T @ rows[:, self.places] @ self.right).flatten(1)
 
     def back(self, coordinates: Float[Tensor, "k m*n"]) -> Float[Tensor, "k m n"]:
-        """L C Rᵀ of each row's C."""
+        """L C Rᵀ for the C of each row."""
         return self.left @ coordinates.view(-1, *self.places.shape) @ self.right.T
 
 
@@ -65,7 +56,7 @@ class Core:
     """The dense inverse on some coordinates of the eigenbasis, couplings between blocks included.
 
     Attributes:
-        chosen: Which coordinates, numbered through all blocks.
+        chosen: Indices of these coordinates, counted through all blocks.
         inverse: (QᵀAQ)⁻¹, positive definite.
     """
 
@@ -74,19 +65,7 @@ class Core:
 
     @classmethod
     def of(cls, chosen: Int[Tensor, "r"], matrix: Float[Tensor, "r r"], shift: float) -> Core:
-        """Invert a positive semidefinite matrix and its shift.
-
-        Args:
-            chosen: Which coordinates.
-            matrix: QᵀAQ without the shift.
-            shift: Multiple of the identity.
-
-        Returns:
-            The core.
-
-        Raises:
-            NumericalFailure: NON_FINITE if the matrix is not finite.
-        """
+        """Invert `matrix` + shift I, where `matrix` is QᵀAQ without its shift; NON_FINITE if it is not finite."""
         if not bool(torch.isfinite(matrix).all()):
             raise NumericalFailure(Status.NON_FINITE, "core of a Kronecker approximation")
         lift = len(matrix) * ground(shift, matrix.diagonal()) if shift <= 0 else shift
@@ -96,13 +75,12 @@ class Core:
 
 @dataclass(frozen=True)
 class Kronecker:
-    """M: 1 / (Γᵢ Αⱼ + shift) in the eigenbasis, a core for some of it, a diagonal where no block lies.
+    """M: 1 / (Γᵢ Αⱼ + shift) in the eigenbasis, a dense core on some of it, and a diagonal outside all blocks.
 
     Attributes:
         blocks: Blocks that share no place.
-        diagonal: Of what no block covers; of length P.
-        shift: Multiple of the identity in A₀; where rounding of a spectrum is more, that takes its place.
-        core: The core, or None.
+        diagonal: A diagonal of length P, used only where no block lies.
+        shift: Multiple of the identity in A₀; replaced by the rounding error of a spectrum where that is larger.
     """
 
     blocks: Sequence[Block]
@@ -137,6 +115,6 @@ class Kronecker:
 
 
 def ground(shift: float, spectrum: Tensor) -> float:
-    """The shift, or as much as rounding leaves of a spectrum where that is more; never zero."""
+    """The shift, or the rounding error of the spectrum where that is larger; never zero."""
     limits = torch.finfo(spectrum.dtype)
     return max(shift, limits.eps * float(spectrum.max()), limits.tiny)

@@ -1,4 +1,4 @@
-"""u ← u + K(b − A u): a Krylov iteration K, begun again from the true residual until |b − A u| ≤ rtol |b|."""
+"""u ← u + K(b − A u): a Krylov iteration K, restarted from the true residual until |b − A u| ≤ rtol |b|."""
 
 from __future__ import annotations
 
@@ -11,23 +11,20 @@ from rdc_dyn.linalg.base import LinearSolution, Rows, SymmetricOperator, product
 from rdc_dyn.linalg.preconditioner import Preconditioner
 from rdc_dyn.status import Status
 
-#: Failures that a better M may mend.
+#: Failures that a better M may cure.
 _SLOW = (Status.KRYLOV_MAX_ITERATIONS, Status.KRYLOV_STAGNATED)
-#: A pass that leaves more than this share of the worst residual is up against rounding.
+#: A pass that leaves more than this share of the worst residual is limited by rounding.
 _PROGRESS = 0.9
-#: A pass aims a little below the tolerance, lest two ways to take a norm disagree about the last bit.
+#: A pass aims slightly below the tolerance, since two ways to compute a norm may disagree in the last bit.
 _AIM = 0.999
 
 
 @dataclass(frozen=True)
 class System:
-    """A + damping I on the complement of the kernel, its preconditioner, and what a solve learns of it.
+    """A + damping I on the complement of the kernel, its preconditioner, and what a solve learns about it.
 
     Attributes:
-        operator: A.
-        preconditioner: M, prepared.
-        damping: Multiple of the identity added to A.
-        pairs: The first (s, y) blocks met, for the preconditioner to learn from.
+        pairs: The first blocks (s, y) met, for the preconditioner to learn from.
     """
 
     operator: SymmetricOperator
@@ -36,18 +33,18 @@ class System:
     pairs: list[tuple[Rows, Rows]] = field(default_factory=list)
 
     def product(self, rows: Rows) -> Rows:
-        """(A + damping) v for each row v; as many pairs as the preconditioner wants are recorded."""
+        """(A + damping I) v for each row v; as many pairs as the preconditioner wants are recorded."""
         image = products(self.operator, rows, self.damping)
         if sum(len(s) for s, _ in self.pairs) < self.preconditioner.window:
             self.pairs.append((rows, image))
         return image
 
     def residual(self, b: Rows, u: Rows) -> Rows:
-        """b − (A + damping) u."""
+        """b − (A + damping I) u."""
         return b - products(self.operator, u, self.damping)
 
     def teach(self) -> None:
-        """Give the recorded pairs to the preconditioner."""
+        """Hand the recorded pairs to the preconditioner."""
         if self.pairs:
             s, y = zip(*self.pairs)
             self.preconditioner.learn(torch.cat(s), torch.cat(y))
@@ -56,14 +53,13 @@ class System:
 
 @dataclass(frozen=True)
 class Pass:
-    """Result of one Krylov iteration from zero.
+    """Result of one run of a Krylov iteration, started from zero.
 
     Attributes:
-        value: Approximate solutions u of A u = r, shape (k, P).
-        iterations: Iterations, each with one product for every right-hand side still in it.
-        products: Products A v.
+        value: Approximate solutions u of A u = r.
+        iterations: Iterations, each of one product for every right-hand side not yet solved.
         failure: None, INDEFINITE or NON_FINITE.
-        residual: r − A u as the recurrence has it, or None where it has none.
+        residual: r − A u according to the recurrence, or None where it gives none.
     """
 
     value: Rows
@@ -73,10 +69,10 @@ class Pass:
     residual: Rows | None = None
 
 
-#: Iterations after which a recurrence may have drifted.
+#: Beyond this many iterations a recurrence may have drifted.
 _FEW = 50
 
-#: (system, residuals r, target for each |r|, most iterations) → pass.
+#: (system, residuals r, target for each |r|, iteration limit) → pass.
 Iteration = Callable[[System, Rows, float, int], Pass]
 
 
@@ -93,18 +89,9 @@ class _Progress:
 def solve(
     iteration: Iteration, system: System, rhs: Rows, rtol: float, max_iterations: int, start: Rows | None
 ) -> LinearSolution:
-    """Iterate to the true residual; a solve that is slow or stuck is tried once more with M built anew.
+    """Solve A u = b for each row b of `rhs`; a slow or stalled solve is tried once more with a rebuilt M.
 
-    Args:
-        iteration: The Krylov iteration.
-        system: A with its preconditioner.
-        rhs: b, shape (k, P).
-        rtol: Relative residual.
-        max_iterations: For each right-hand side.
-        start: First guesses, or None; one that is worse than zero is not used.
-
-    Returns:
-        The solutions, or the failure.
+    `max_iterations` holds for each right-hand side; a first guess that is worse than zero is not used.
     """
     system.preconditioner.prepare(system.operator)
     kernel = system.operator.kernel
@@ -127,13 +114,10 @@ def solve(
 
 
 def _trusted(done: Pass, rtol: float, b: Rows) -> bool:
-    """Whether the residual of a recurrence needs no check by a product.
+    """Whether the residual of the recurrence can go unchecked by a product.
 
-    It parts from the true one by rounding, about eps |A| |u| in every iteration, and |A| |u| is at most κ |b|. With a
-    condition of up to 1e7 a few dozen iterations stay far below a tolerance of 1e3 √eps.
-
-    Returns:
-        The verdict.
+    It differs from the true one by rounding, about eps |A| |u| in every iteration, and |A| |u| is at most κ |b|. With a
+    condition number of up to 1e7, a few dozen iterations stay far below a tolerance of 1e3 √eps.
     """
     return done.iterations <= _FEW and rtol >= 1e3 * torch.finfo(b.dtype).eps ** 0.5
 
@@ -141,7 +125,7 @@ def _trusted(done: Pass, rtol: float, b: Rows) -> bool:
 def _restarted(
     iteration: Iteration, system: System, b: Rows, start: Rows | None, rtol: float, budget: int
 ) -> _Progress:
-    """Passes on the right-hand sides not yet solved, as long as the worst residual falls; no residual ever rises."""
+    """Run passes on the unsolved right-hand sides while the worst residual falls; no residual ever rises."""
     u = torch.zeros_like(b) if start is None else start
     r, spent = b, 0
     if start is not None:

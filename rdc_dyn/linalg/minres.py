@@ -16,17 +16,15 @@ from rdc_dyn.status import Status
 
 @dataclass(frozen=True)
 class Minres:
-    """Solves (A + damping I) u = b to |b − A u| ≤ rtol |b| (Paige & Saunders 1975).
+    """Solves (A + damping I) u = b to |b − A u| ≤ rtol |b| by minimal residuals (Paige & Saunders 1975).
 
-    Preconditioned as in Choi, Paige & Saunders (2011), without their minimum-length variant for inconsistent systems: A
-    may have negative eigenvalues, M has none. All right-hand sides advance together, each in its own Krylov space, so
-    that an iteration is one batched product.
+    Preconditioning follows Choi, Paige & Saunders (2011), without their minimum-length variant for inconsistent
+    systems: A may have negative eigenvalues, M must not. All right-hand sides advance together, each in its own Krylov
+    space, so that an iteration is one batched product.
 
     Attributes:
-        rtol: Relative residual.
-        max_iterations: For each right-hand side.
-        damping: Multiple of the identity added to A.
-        preconditioner: M; it is kept from solve to solve.
+        max_iterations: Limit for each right-hand side.
+        preconditioner: M, kept from solve to solve.
     """
 
     rtol: float = 1e-8
@@ -37,17 +35,7 @@ class Minres:
     def solve(
         self, operator: SymmetricOperator, rhs: Rows, *, rtol: float | None = None, start: Rows | None = None
     ) -> LinearSolution:
-        """Solve for each row of `rhs`; a slow or stalled solve is tried once more with a rebuilt preconditioner.
-
-        Args:
-            operator: A.
-            rhs: Right-hand sides, shape (k, P).
-            rtol: Relative residual, the solver's own if None.
-            start: First guesses, shape (k, P), or None for zero.
-
-        Returns:
-            The solutions, or the status of a failure.
-        """
+        """Solve for each row of `rhs`; a slow or stalled solve is tried once more with a rebuilt preconditioner."""
         system = System(operator, self.preconditioner, self.damping)
         return solve(_iterate, system, rhs, self.rtol if rtol is None else rtol, self.max_iterations, start)
 
@@ -55,21 +43,17 @@ class Minres:
 class _Lanczos(NamedTuple):
     """One step of the Lanczos process with its QR factors; every entry has a row for each right-hand side.
 
+    `cosine` and `sine` belong to the last rotation; entries named `_old` are those of the step before.
+
     Attributes:
-        number: Number of the right-hand side.
+        number: Index of the right-hand side.
         u: Iterate.
         r: Its residual, by recurrence.
-        v_old: vⱼ₋₁ with |v|_M = 1.
-        v: vⱼ.
+        v: vⱼ with |vⱼ|_M = 1.
         z: M vⱼ.
-        w_old: Search direction before the last.
-        w: Last search direction.
-        beta: |vⱼ|_M before it was normalised.
+        w: Search direction.
+        beta: |vⱼ|_M before normalisation.
         phi: Signed M-norm of the residual.
-        cosine: Of the last rotation.
-        sine: Of the last rotation.
-        cosine_old: Of the rotation before.
-        sine_old: Of the rotation before.
     """
 
     number: Tensor
@@ -89,20 +73,20 @@ class _Lanczos(NamedTuple):
 
     @classmethod
     def begin(cls, system: System, r: Rows) -> _Lanczos:
-        """At u = 0."""
+        """The state at u = 0."""
         zero, one = torch.zeros_like(r), r.new_ones((len(r), 1))
         v, z, beta = _normalised(system, r)
         number = torch.arange(len(r), device=r.device)
         return cls(number, zero, r, zero, v, z, zero, zero, beta, beta, one, 0 * one, one, 0 * one)
 
     def step(self, system: System) -> _Lanczos:
-        """One product."""
+        """Advance by one product."""
         image = system.product(self.z)
         alpha = (self.z * image).sum(dim=1, keepdim=True)
         v, z, beta = _normalised(system, image - alpha * self.v - self.beta * self.v_old)
         delta = self.cosine * alpha - self.cosine_old * self.sine * self.beta
         rho = torch.hypot(delta, beta)
-        inverse = torch.where(rho > 0, 1.0 / rho, 0.0)  # zero where A is singular on an invariant space
+        inverse = torch.where(rho > 0, 1.0 / rho, 0.0)  # zero where A is singular on an invariant subspace
         above = self.sine * alpha + self.cosine_old * self.cosine * self.beta
         cosine, sine = delta * inverse, beta * inverse
         w = (self.z - self.sine_old * self.beta * self.w_old - above * self.w) * inverse
@@ -112,7 +96,7 @@ class _Lanczos(NamedTuple):
         )  # fmt: skip
 
     def select(self, rows: Tensor) -> _Lanczos:
-        """The right-hand sides that a mask keeps."""
+        """Keep the right-hand sides that a mask selects."""
         return self if bool(rows.all()) else _Lanczos(*(entry[rows] for entry in self))
 
 
@@ -125,7 +109,7 @@ def _normalised(system: System, v: Rows) -> tuple[Rows, Rows, Tensor]:
 
 
 def _iterate(system: System, r: Rows, target: float, budget: int) -> Pass:
-    """Minimal residuals from zero until every row of the residual is below the target."""
+    """Run minimal residuals from zero until every row of the residual is below the target."""
     u, residual, products = torch.zeros_like(r), r, 0
     state = _Lanczos.begin(system, r)
     for step in range(budget + 1):
@@ -134,7 +118,7 @@ def _iterate(system: System, r: Rows, target: float, budget: int) -> Pass:
             return Pass(u, step, products, Status.NON_FINITE)
         u = u.index_copy(0, state.number, state.u)
         residual = residual.index_copy(0, state.number, state.r)
-        # A Lanczos process that has come to its end (beta = 0) has nothing more to offer.
+        # A Lanczos process that has terminated (beta = 0) cannot reduce its residual further.
         state = state.select((norms > target) & (state.beta[:, 0] > 0))
         if step == budget or not len(state.number):
             return Pass(u, step, products, None, residual)

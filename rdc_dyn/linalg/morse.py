@@ -11,18 +11,19 @@ from rdc_dyn.linalg.factorisation import materialise
 from rdc_dyn.linalg.preconditioner import Preconditioner
 from rdc_dyn.linalg.ritz import RitzPair, largest_ratio
 
-#: Up to this size all eigenvalues are computed, and the Morse index with them.
+#: Up to this size of A all eigenvalues are computed, and the Morse index with them.
 SMALL = 300
-#: Most products of a search for the smallest eigenvalue of a larger one.
+#: Limit on the products of a search for the smallest eigenvalue of a larger A.
 SEARCH = 100
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The low end of the spectrum of A, zero modes of symmetries left out.
+    """The low end of the spectrum of A, without the zero modes of its symmetries.
 
     Attributes:
-        smallest: Smallest eigenvalue, an upper bound of it where `morse_index` is None; NaN if it did not settle.
+        smallest: Smallest eigenvalue; an upper bound on it where `morse_index` is None, NaN if the search did not
+            settle.
         morse_index: Number of negative eigenvalues, or None where A is too large to count them.
     """
 
@@ -31,19 +32,7 @@ class Spectrum:
 
 
 def spectrum(a: SymmetricOperator, preconditioner: Preconditioner, seed: int = 0) -> Spectrum:
-    """The smallest eigenvalue of A, and the Morse index where A is small.
-
-    Args:
-        a: A.
-        preconditioner: An approximate inverse of |A|.
-        seed: Seed of the vectors from which the search begins.
-
-    Returns:
-        The spectrum.
-
-    Raises:
-        NumericalFailure: NON_FINITE if a product is not finite.
-    """
+    """The smallest eigenvalue of A, and its Morse index where A is small; `preconditioner` approximates |A|⁻¹."""
     if a.size <= SMALL:
         return dense_spectrum(materialise(a), a.kernel)
     pair = softest(a, preconditioner, seed)
@@ -51,18 +40,9 @@ def spectrum(a: SymmetricOperator, preconditioner: Preconditioner, seed: int = 0
 
 
 def softest(a: SymmetricOperator, preconditioner: Preconditioner, seed: int = 0) -> RitzPair:
-    """The smallest eigenvalue of A and its vector, as far as a search of `SEARCH` products finds them.
+    """The smallest eigenvalue of A and its unit eigenvector, as far as a search of `SEARCH` products finds them.
 
-    Args:
-        a: A.
-        preconditioner: An approximate inverse of |A|.
-        seed: Seed of the vectors from which the search begins.
-
-    Returns:
-        An upper bound of the eigenvalue, with its vector of length one.
-
-    Raises:
-        NumericalFailure: NON_FINITE if a product is not finite.
+    The value is an upper bound on the eigenvalue; `preconditioner` approximates |A|⁻¹.
     """
     preconditioner.prepare(a)
     start = torch.randn(4, a.size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -73,15 +53,7 @@ def softest(a: SymmetricOperator, preconditioner: Preconditioner, seed: int = 0)
 
 
 def dense_spectrum(matrix: torch.Tensor, kernel: Rows) -> Spectrum:
-    """The same from a matrix that `materialise` made, in which zero modes have a positive eigenvalue.
-
-    Args:
-        matrix: A, shape (P, P).
-        kernel: Its zero modes.
-
-    Returns:
-        The spectrum.
-    """
+    """The spectrum from a matrix made by `materialise`, in which zero modes have a positive eigenvalue."""
     values = torch.linalg.eigvalsh(matrix)
     zero = torch.finfo(values.dtype).eps * len(values) * float(values.abs().max())
     if kernel.shape[0]:

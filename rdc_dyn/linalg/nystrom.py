@@ -1,4 +1,4 @@
-"""A₀ ≈ U Λ Uᵀ + shift I from rank products A₀ω: randomised Nyström preconditioner (Frangella, Tropp & Udell 2023)."""
+"""A₀ ≈ U Λ Uᵀ + shift I by random products: the Nyström preconditioner of Frangella, Tropp & Udell (2023)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rdc_dyn.linalg.base import Rows, SymmetricOperator, chunked, project_out
 
-#: Large eigenvalues that are learned where nothing else is said.
+#: Number of large eigenvalues learned by default.
 RANK = 100
 
 
@@ -17,10 +17,11 @@ RANK = 100
 class LowRank:
     """M = U (Λ + μ)⁻¹ Uᵀ + (I − U Uᵀ) / (λ_r + μ), with the smallest kept eigenvalue λ_r for all that U misses.
 
-    This is their preconditioner (5.3) times 1 / (λ_r + μ), so that M approximates the inverse in scale too.
+    This is the preconditioner (5.3) of Frangella et al. times 1 / (λ_r + μ), so that M approximates the inverse in
+    scale too.
 
     Attributes:
-        vectors: Uᵀ as orthonormal rows, shape (r, P).
+        vectors: Uᵀ, as orthonormal rows.
         inverse: 1 / (Λ + μ), shape (r,).
         rest: 1 / (λ_r + μ).
     """
@@ -37,14 +38,14 @@ class LowRank:
 
 @dataclass(frozen=True)
 class Nystrom:
-    """Learns the large eigenvalues of A₀ from its products with random vectors.
+    """Recipe that learns the large eigenvalues of A₀ from its products with random vectors.
 
     Attributes:
         rank: Number of products.
         shift: Multiple of the identity that A₀ is known to contain, such as the precision of a weight prior. The low
-            rank is spent on what A₀ holds besides.
-        damping: Added to A₀, as to A.
-        seed: Of the random vectors; the same seed gives the same M to the last bit.
+            rank is spent on the rest of A₀.
+        damping: Multiple of the identity added to A₀, as to A.
+        seed: Seed of the random vectors; the same seed gives the same M to the last bit.
     """
 
     rank: int = RANK
@@ -54,27 +55,18 @@ class Nystrom:
     spectral = False
 
     def products(self, size: int) -> int:
-        """The rank, or P where that is less."""
+        """The rank, or P if that is smaller."""
         return min(self.rank, size)
 
     def build(self, operator: SymmetricOperator) -> LowRank:
-        """One pass of products with orthonormal Ω, then H ≈ (HΩ) |ΩᵀHΩ|⁻¹ (HΩ)ᵀ for H = A₀ − shift I.
+        """Approximate H = A₀ − shift I by (HΩ) |ΩᵀHΩ|⁻¹ (HΩ)ᵀ, from one pass of products with an orthonormal Ω.
 
         The absolute values of the core's eigenvalues keep M positive definite where A₀ is not.
-
-        Args:
-            operator: A₀.
-
-        Returns:
-            M.
-
-        Raises:
-            NumericalFailure: NON_FINITE if a product is not finite.
         """
         probes = self._probes(operator)
         images = project_out(operator.kernel, chunked(operator, probes)) - self.shift * probes
         tiny = torch.finfo(images.dtype).tiny
-        # Their shift nu keeps the core of a low-rank H regular; it is taken off the eigenvalues again.
+        # The shift nu of Frangella et al. keeps the core of a low-rank H regular; it is subtracted again from sigma².
         nu = torch.finfo(images.dtype).eps * max(float(torch.linalg.matrix_norm(images)), tiny)
         images = images + nu * probes
         core = probes @ images.T
@@ -86,7 +78,7 @@ class Nystrom:
         return LowRank(rows, 1.0 / (eigenvalues + ground), 1.0 / (float(eigenvalues[-1]) + ground))
 
     def _probes(self, operator: SymmetricOperator) -> Rows:
-        """Ωᵀ: orthonormal random rows in the complement of the kernel, at most as many as it has dimensions."""
+        """Ωᵀ: orthonormal random rows in the complement of the kernel, at most as many as its dimension."""
         kernel, size = operator.kernel, operator.size
         count = min(self.rank, size - kernel.shape[0])
         noise = torch.randn(count, size, generator=torch.Generator().manual_seed(self.seed), dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""M ≈ A⁻¹ kept along a path of slowly changing A: built seldom, updated by what solves learn of A on their way."""
+"""M ≈ A⁻¹ kept along a path of slowly changing A: rarely rebuilt, and updated by what solves learn about A."""
 
 from __future__ import annotations
 
@@ -15,30 +15,29 @@ from rdc_dyn.linalg.identity import Identity
 from rdc_dyn.linalg.quasi_newton import LimitedMemory
 from rdc_dyn.linalg.recipe import Approximation, Recipe
 
-#: Pairs that are kept where nothing else is said.
+#: Number of pairs kept by default.
 MEMORY = 40
-#: Rent over price at which M is built anew where nothing else is said.
+#: Ratio of rent to price at which M is rebuilt by default.
 PATIENCE = 1.0
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What a preconditioner knows at a moment, small enough to be kept: where M was built, not M itself.
+    """A snapshot of what a preconditioner knows, small enough to be stored: where M was built, not M itself.
 
-    A factor has P² numbers and costs P products; built again at the same place it is the same to the last bit.
+    A factor has P² numbers and costs P products; rebuilt at the same place, it is the same to the last bit.
 
     Attributes:
-        place: θ and controls where M was built; None where it was not built, or for an operator without a state.
+        place: θ and controls where M was built; None if it was not built, or for an operator without a state.
         here: Whether that is the operator at hand.
-        kernel: Zero modes in force, or None.
-        s: Directions of the pairs, or None where there are none.
-        y: Their images.
+        kernel: Zero modes in force.
+        s: Directions of the pairs.
+        y: Their images A s.
         scale: γ of the updates.
-        price: Of a build, in products.
-        first: Products for a right-hand side that the first solve after the build took, or None.
-        rent: Products beyond those, since.
-        builds: Builds so far.
-        products: Products that they took.
+        price: Products that a build takes.
+        first: Products that the first solve after the build took for each right-hand side.
+        rent: Products beyond those since then.
+        products: Products taken by all builds.
     """
 
     place: tuple[Vector, Tensor] | None
@@ -55,26 +54,19 @@ class Learned:
 
 
 class Preconditioner:
-    """A recipe's approximation M, the pairs y = A s learned since, and the rule that tells when to build anew.
+    """A recipe's approximation M, the pairs y = A s learned since, and the rule that decides when to rebuild M.
 
     Updates: pairs of the last solves turn M into a limited-memory BFGS inverse (Morales & Nocedal 2000).
 
     Rule, rent or buy: the first solve after a build shows what M can do. What later solves take beyond that, for each
     right-hand side, is rent for an old M. When the rent since the build exceeds `patience` times the price of a build,
-    in products A v, the next `prepare` builds. With a patience of 1 the total is never more than about twice that of
-    the best moments to build, whatever the path does.
-
-    Args:
-        recipe: How M is built.
-        memory: Pairs kept; 0 switches updates off.
-        patience: Rent over price at which M is rebuilt.
+    both in products A v, the next `prepare` rebuilds. With a patience of 1 the total is never more than about twice
+    that of the best moments to rebuild, whatever the path does.
 
     Attributes:
-        recipe: How M is built.
-        memory: Pairs kept.
-        patience: Rent over price at which M is rebuilt.
-        builds: Builds so far.
-        products: Products A v that they took.
+        memory: Pairs kept; 0 switches updates off.
+        patience: Ratio of rent to price at which M is rebuilt.
+        products: Products A v taken by all builds.
     """
 
     def __init__(self, recipe: Recipe | None = None, memory: int = MEMORY, patience: float = PATIENCE) -> None:
@@ -94,12 +86,12 @@ class Preconditioner:
 
     @property
     def window(self) -> int:
-        """How many pairs of a solve are wanted: the first, which the worst directions of M dominate.
+        """Number of pairs wanted from a solve: the first ones, which the worst directions of M dominate.
 
-        Measured on paths of matrices with spectra like a network's (condition 1e6, 40 large eigenvalues, change of 0.3
-        and 2 per cent a step), in products relative to no updates, with 20 pairs kept, for a factor and for Nystrom of
-        rank 60 and 20: the first 20 pairs 0.45 to 0.61, 20 spread evenly no better than none for Nystrom, the worst 20
-        of all by Ritz values 0.29 to 0.92, the worst 20 of the first 40 0.28 to 0.83.
+        Measured on paths of matrices with network-like spectra (condition number 1e6, 40 large eigenvalues, changes of
+        0.3 and 2 per cent a step), with 20 pairs kept, for a factor and for Nyström of rank 60 and 20. In products
+        relative to no updates, the first 20 pairs took 0.45 to 0.61, the worst 20 of all by Ritz values 0.29 to 0.92,
+        and the worst 20 of the first 40 took 0.28 to 0.83; 20 spread evenly were no better than none for Nyström.
         """
         return 2 * self.memory
 
@@ -109,19 +101,15 @@ class Preconditioner:
         return self._base is not None and self._kernel is not None
 
     def prepare(self, operator: SymmetricOperator) -> None:
-        """Build M at this operator if there is none or if the rule says so, and take over its kernel."""
+        """Take over the kernel of this operator, and build M there if there is none or the rule says so."""
         self._kernel = operator.kernel
         if self._base is None or (self._price and self._rent > self.patience * self._price):
             self._build(operator)
 
     def refresh(self, operator: SymmetricOperator) -> bool:
-        """Build M at this operator now.
+        """Build M at this operator now, and return whether that changed anything.
 
-        Args:
-            operator: A.
-
-        Returns:
-            False where that would change nothing: M is of this very operator, or of any.
+        False means that M is already that of this very operator, or the same for every operator.
         """
         here = self._built_at is not None and self._built_at() is operator
         if self._base is not None and (here or not self.recipe.products(operator.size)):
@@ -137,11 +125,9 @@ class Preconditioner:
         return project_out(self._kernel, self._inverse(rows)).reshape(v.shape)
 
     def learn(self, s: Rows, y: Rows) -> None:
-        """Take pairs y = A s of the operator at hand into M; they count as newer than all before.
+        """Take pairs y = A s of the operator at hand into M, as newer than all pairs before.
 
-        Args:
-            s: Directions, shape (n, P), of which the first `window` count.
-            y: A s, shape (n, P); directions without safely positive curvature are left out.
+        Only the first `window` pairs count; directions without safely positive curvature are left out.
         """
         if not self.memory or not len(s):
             return
@@ -159,19 +145,15 @@ class Preconditioner:
         self._update = LimitedMemory.of(s, y, pairs.scale)
 
     def report(self, products: int, rhs: int = 1) -> None:
-        """Tell how many products a solve took for how many right-hand sides."""
+        """Record how many products a solve took, and for how many right-hand sides."""
         if self._first is None:
             self._first = products / rhs
         self._rent += max(0.0, products - self._first * rhs)
 
     def most_negative(self, operator: SymmetricOperator) -> tuple[float, Vector] | None:
-        """Most negative eigenvalue of A and its vector; None where there is none or the recipe cannot tell.
+        """Most negative eigenvalue of A and its eigenvector; None where there is none or the recipe cannot tell.
 
-        Args:
-            operator: A; M is built there if it is not yet.
-
-        Returns:
-            The pair.
+        M is first built at A if it is not yet.
         """
         if not self.recipe.spectral:
             return None
@@ -180,14 +162,7 @@ class Preconditioner:
         return self._base.most_negative
 
     def learned(self, operator: SymmetricOperator) -> Learned:
-        """What it knows; `restore` makes it know that again.
-
-        Args:
-            operator: The operator at hand.
-
-        Returns:
-            It; later builds and solves do not change it.
-        """
+        """Snapshot for `restore` at the operator at hand; later builds and solves do not change it."""
         update = self._update
         return Learned(
             place=self._place if self._base is not None else None,
@@ -204,14 +179,9 @@ class Preconditioner:
         )
 
     def restore(self, learned: Learned, operator: SymmetricOperator | None) -> None:
-        """Know what was known at another time.
+        """Return to a snapshot, rebuilding M at `operator`.
 
-        Args:
-            learned: What `learned` gave.
-            operator: A at `learned.place`, the operator at hand itself if M was built there; None without a place.
-
-        Raises:
-            NumericalFailure: If M cannot be built there.
+        `operator` is A at `learned.place`, and the operator at hand itself if `learned.here`; None without a place.
         """
         if operator is not None:
             self._build(operator)

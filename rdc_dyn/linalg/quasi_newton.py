@@ -14,14 +14,12 @@ from rdc_dyn.linalg.conjugate_pairs import small
 
 @dataclass(frozen=True)
 class LimitedMemory:
-    """M updated by the secant equations H yᵢ = sᵢ, oldest first; the last holds exactly, all do for conjugate pairs.
+    """M updated by the secant equations H yᵢ = sᵢ, oldest first; the last holds exactly, for conjugate pairs all do.
 
-    The compact form of Byrd, Nocedal & Schnabel (1994, eq. 2.6) is applied factor by factor. So H is a sum of squares
-    whatever rounding does, which their form with one middle matrix is not.
+    The compact form of Byrd, Nocedal & Schnabel (1994, eq. 2.6) is applied factor by factor. So H stays a sum of
+    squares whatever the rounding, unlike in their form with one middle matrix.
 
     Attributes:
-        s: Directions, shape (m, P).
-        y: Images, shape (m, P), with s·y > 0.
         scale: γ.
         inverse: R⁻¹, where R is the upper triangle of s·yᵀ.
         diagonal: D = diag(s·y).
@@ -42,15 +40,7 @@ class LimitedMemory:
         return cls(s, y, scale, inverse.to(s), triangle.diagonal().to(s))
 
     def apply(self, m: Callable[[Rows], Rows], rows: Rows) -> Rows:
-        """H v for each row v.
-
-        Args:
-            m: v → Mv for each row.
-            rows: v, shape (k, P).
-
-        Returns:
-            The images, shape (k, P).
-        """
+        """H v for each row v, where `m` applies M to each row."""
         inner = (rows @ self.s.T) @ self.inverse.T
         image = self.scale * m(rows - inner @ self.y)
         outer = (inner * self.diagonal - image @ self.y.T) @ self.inverse

@@ -8,11 +8,11 @@ from rdc_dyn.linalg.base import Rows, SymmetricOperator, Vector
 
 
 class Approximation(Protocol):
-    """M ≈ A₀⁻¹ of one operator A₀: symmetric, positive definite, fixed."""
+    """A fixed, symmetric positive definite M ≈ A₀⁻¹ of one operator A₀."""
 
     @property
     def most_negative(self) -> tuple[float, Vector] | None:
-        """Most negative eigenvalue of A₀ and its vector; None where there is none or M does not know."""
+        """Most negative eigenvalue of A₀ and its eigenvector; None where there is none or M does not know."""
         ...
 
     def apply(self, rows: Rows) -> Rows:
@@ -21,11 +21,7 @@ class Approximation(Protocol):
 
 
 class Recipe(Protocol):
-    """How M is made; it holds whatever it needs besides the operator.
-
-    Attributes:
-        spectral: Whether the approximation knows if A₀ has a negative eigenvalue.
-    """
+    """How M is built, with whatever that takes besides the operator."""
 
     @property
     def spectral(self) -> bool:
@@ -33,7 +29,7 @@ class Recipe(Protocol):
         ...
 
     def products(self, size: int) -> int:
-        """Cost of a build in products A v for P = `size`; 0 where a build at another operator gives the same M."""
+        """Products A v that a build takes for P = `size`; 0 where every operator gives the same M."""
         ...
 
     def build(self, operator: SymmetricOperator) -> Approximation:

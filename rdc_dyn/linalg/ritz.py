@@ -20,9 +20,9 @@ class RitzPair:
     """Result of `largest_ratio`.
 
     Attributes:
-        value: vᵀBv / vᵀAv, a lower bound of the maximum.
+        value: vᵀBv / vᵀAv, a lower bound on the maximum.
         vector: v, with vᵀAv = 1.
-        converged: Whether the value had settled to the tolerance.
+        converged: Whether the value has settled to the tolerance.
     """
 
     value: float
@@ -40,22 +40,13 @@ def largest_ratio(
     rtol: float = 1e-3,
     max_iterations: int = 40,
 ) -> RitzPair:
-    """Maximise the Rayleigh quotient of the pencil (B, A) over vectors orthogonal to given zero modes.
+    """Maximise the Rayleigh quotient of the pencil (B, A) over vectors orthogonal to the zero modes in `kernel`.
 
-    Args:
-        b: Products with B.
-        a: Products with A, positive definite on the complement of the zero modes.
-        kernel: The zero modes, orthonormal, shape (j, P).
-        preconditioner: An approximate inverse of A, prepared.
-        start: Vectors whose span is searched first, shape (k, P); one near the answer saves iterations.
-        rtol: Relative change of the value between iterations at which it counts as settled.
-        max_iterations: Most iterations, each one product with A and with B.
-
-    Returns:
-        The pair.
-
-    Raises:
-        NumericalFailure: INDEFINITE if some vᵀAv of the search is negative, NON_FINITE if a product is not finite.
+    `b` and `a` apply B and A to rows; A must be positive definite on the complement of the zero modes, and
+    `preconditioner`, an approximate inverse of A, prepared. The span of the rows of `start` is searched first. The
+    value has settled when an iteration, which takes one product with each of A and B, changes it by at most `rtol`.
+    Raises INDEFINITE if vᵀAv is negative in the search, SINGULAR if it vanishes, and NON_FINITE if a product is not
+    finite.
     """
     basis = project_out(kernel, start)
     basis = basis[basis.norm(dim=1) > 0]
@@ -90,7 +81,7 @@ def _products(b: Products, a: Products, rows: Rows, kernel: Rows) -> tuple[Rows,
 def _rayleigh_ritz(
     basis: Rows, b_basis: Rows, a_basis: Rows
 ) -> tuple[Vector, Vector, Vector, tuple[Vector, Vector, Vector] | None]:
-    """The best vector x of the span with Bx and Ax, and the part of it outside the first basis vector."""
+    """The best vector x of the span with Bx and Ax, and its part outside the first basis vector."""
     scale = basis.norm(dim=1, keepdim=True)
     basis, b_basis, a_basis = basis / scale, b_basis / scale, a_basis / scale
     gram = basis @ a_basis.T

@@ -1,4 +1,4 @@
-"""What is in equilibrium: rate, distortion and classification loss as functions of θ and the controls."""
+"""Objectives J: rate, distortion and classification loss as functions of θ and the controls."""
 
 from rdc_dyn.objective.amortised import Amortised
 from rdc_dyn.objective.base import Objective

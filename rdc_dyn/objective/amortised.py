@@ -16,12 +16,12 @@ from rdc_dyn.objective.variational import Codes, Variational
 
 @dataclass(frozen=True)
 class Amortised(Variational):
-    """The evidence-lower-bound objective; J is linear in (λ, γ)."""
+    """The evidence lower bound as an objective; J is linear in (λ, γ)."""
 
     linear: ClassVar[bool] = True
 
     def bound(self, codes: Codes, sample: Sample, lam: Scalar, gamma: Scalar) -> Scalar:
-        """R = E_x KL(e_θ ‖ m) in closed form, D and C averages over the codes."""
+        """J with R = E_x KL(e_θ ‖ m) in closed form, and with D and C averaged over the codes."""
         distortion, classification = codes.distortion.mean(1), codes.classification_loss.mean(1)
         return sample.mean(codes.divergence) + lam * sample.mean(distortion) + gamma * sample.mean(classification)
 
@@ -30,5 +30,5 @@ class Amortised(Variational):
         return codes.divergence
 
     def weights(self, codes: Codes, lam: Scalar, gamma: Scalar) -> Float[Tensor, "N S"]:
-        """All codes count alike."""
+        """Equal weights 1/S."""
         return torch.full_like(codes.distortion, 1 / codes.distortion.shape[1])

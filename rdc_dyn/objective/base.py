@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from rdc_dyn.objective.data import Block, Data
 
 Scalar = Float[Tensor, ""]
-#: R, D and C of some data.
+#: (R, D, C) of n data.
 Functionals = tuple[Float[Tensor, "n"], Float[Tensor, "n"], Float[Tensor, "n"]]
 #: A summand of J as a function of (θ, λ, γ, t).
 Term = Callable[[Vector, Scalar, Scalar, Scalar], Scalar]
 
 
 class Objective(Protocol):
-    """A model with parameters θ and the free energy J that they minimise.
+    """A model with parameters θ and the free energy J(θ, λ, γ, t) that it minimises.
 
-    For all kinds of encoder D = ∂J/∂λ and C = ∂J/∂γ at fixed θ, and R = J − λD − γC: for the Gibbs encoder by the
-    envelope theorem, for the amortised one because J is linear in the multipliers, for importance weights between the
-    two because that makes D and C self-normalised averages. So J is all that a member gives.
+    For every kind of encoder D = ∂J/∂λ and C = ∂J/∂γ at fixed θ, and R = J − λD − γC. For the Gibbs encoder this is the
+    envelope theorem; for the amortised encoder J is linear in the multipliers; for importance weighting, which lies
+    between the two, the derivatives are self-normalised averages. An implementation therefore supplies J alone.
+
+    An objective whose J is linear in (λ, γ) at fixed θ may declare this with a class attribute `linear = True`.
 
     Attributes:
         size: Number of parameters P.
-        exact: Whether J holds the exact Gibbs encoder (a sum or integral over z) rather than a network encoder.
-        weight_prior_precision: ρ of the weight prior ½ρ|θ|², which is added outside.
+        exact: Whether J uses the exact Gibbs encoder (a sum or integral over z) rather than an encoder network.
+        weight_prior_precision: ρ of the weight prior ½ρ|θ|², which `FreeEnergy` adds to J.
         moves: Whether J depends on the data position t.
-
-    One whose J is linear in (λ, γ) at fixed θ may say so by a class attribute `linear`.
     """
 
     @property
@@ -50,20 +50,34 @@ class Objective(Protocol):
 
     @property
     def weight_prior_precision(self) -> float:
-        """ρ of the weight prior."""
+        """ρ of the weight prior ½ρ|θ|²."""
         ...
 
     @property
     def moves(self) -> bool:
-        """Whether J depends on the data position."""
+        """Whether J depends on the data position t."""
         ...
 
     def free_energy(self, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
-        """J without the weight prior, in nats per datum; twice differentiable in all arguments."""
+        """J without the weight prior, in nats per datum; twice differentiable in all arguments.
+
+        Args:
+            theta: θ, shape (P,).
+            lam: λ, the multiplier of the distortion D.
+            gamma: γ, the multiplier of the classification loss C.
+            data_position: t, from 0 (source) to 1 (target).
+
+        Returns:
+            J as a scalar tensor.
+        """
         ...
 
     def initial(self, generator: torch.Generator) -> Vector:
-        """θ from which equilibration starts."""
+        """θ from which equilibration starts, shape (P,).
+
+        Args:
+            generator: Random number generator on the CPU.
+        """
         ...
 
     def kernel(self, theta: Vector) -> Rows:
@@ -71,7 +85,7 @@ class Objective(Protocol):
         ...
 
     def diagnostics(self, theta: Vector, lam: float, gamma: float, data_position: float) -> dict[str, float]:
-        """Further numbers for the record: accuracy, losses on fresh noise, losses on the validation set."""
+        """Further quantities to record, by name: accuracies, losses on fresh noise and on held-out data."""
         ...
 
 
@@ -81,53 +95,53 @@ class OverData(Objective, Protocol):
 
     @property
     def data(self) -> Data:
-        """What the sum runs over."""
+        """The data that J averages over."""
         ...
 
     def block_energy(self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
-        """What some of the data add to J."""
+        """Contribution of a block of the data to J, in nats; the other arguments are those of `free_energy`."""
         ...
 
 
 @runtime_checkable
 class PerDatum(OverData, Protocol):
-    """A sum over data whose R, D and C are known of each datum, as the meter of a stochastic corrector needs."""
+    """A sum over data that also gives R, D and C of each datum, as the meter of the stochastic corrector requires."""
 
     def functionals(
         self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar
     ) -> Functionals:
-        """(R, D, C) of each datum of a block, differentiable; R + λD + γC is what the datum adds to J.
+        """R, D and C of each datum of a block, in nats; the other arguments are those of `free_energy`.
 
-        They are not stacked, so that the gradient of one of them does not go back through what the others need.
+        Returns:
+            (R, D, C), each differentiable and of shape (n,); R + λD + γC is the datum's term in the average J. They are
+            not stacked, so that the gradient of one does not go back through the graph of the others.
         """
         ...
 
     def drawn(self, block: Block, generator: torch.Generator) -> Block:
-        """A block with what an update draws for it: new noise where J averages over noise."""
+        """The block with the noise that an update draws for it if J averages over noise, else the block as it is.
+
+        Args:
+            block: Some of the data.
+            generator: Random number generator on the CPU.
+        """
         ...
 
 
 def sum_over_data(objective: OverData, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
-    """J = Σ over the blocks of a partition of the data, one block of each part."""
+    """J = Σ_blocks J_block with one block for each part of the data."""
     first, *others = (objective.block_energy(b, theta, lam, gamma, data_position) for b in objective.data.blocks())
     return first if not others else first + others[0]
 
 
 def terms_of(objective: Objective, blocks: tuple[Block, ...]) -> tuple[Term, ...]:
-    """The summands of J for given blocks of its data; J itself where it is no sum over data.
-
-    Args:
-        objective: J.
-        blocks: Of the objective's data.
-
-    Returns:
-        Functions whose sum is J if the blocks are a partition, an estimate of J if they are a minibatch.
-    """
+    """The summands of J for given blocks of its data, or J itself if it is not a sum over data."""
+    # They sum to J if the blocks are a partition, and to an estimate of J if they are a minibatch.
     if isinstance(objective, OverData):
         return tuple(partial(objective.block_energy, block) for block in blocks)
     return (objective.free_energy,)
 
 
 def no_kernel(theta: Vector) -> Rows:
-    """The kernel of a model without continuous symmetries: shape (0, P)."""
+    """The kernel of a model without continuous symmetries, shape (0, P)."""
     return theta.new_zeros((0, theta.shape[0]))

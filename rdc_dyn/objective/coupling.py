@@ -1,4 +1,4 @@
-"""Γ = argmin Σ_ij Γ_ij (|x_i − x'_j|² + κ [y_i ≠ y'_j]) with uniform marginals: which datum becomes which."""
+"""Γ = argmin Σ_ij Γ_ij (|x_i − x'_j|² + κ [y_i ≠ y'_j]) with uniform marginals: couplings of source and target data."""
 
 from __future__ import annotations
 
@@ -16,34 +16,28 @@ from torch import Tensor
 from rdc_dyn.objective.npz_file import read_arrays
 from rdc_dyn.status import DataError
 
-#: Largest cost matrix; the solver needs several times as much.
+#: Largest cost matrix in bytes; the solver needs several times as much memory.
 _MAX_BYTES = 2 * 2**30
-#: Most pivots of the network simplex method.
+#: Maximum number of pivots of the network simplex method.
 _MAX_PIVOTS = 100_000_000
-#: Largest error of a row or column sum of a coupling that a user brings.
+#: Tolerance on the row and column sums of a user's coupling.
 _TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class Coupling:
-    """The pairs (i, j) with Γ_ij > 0, ordered by i, then j.
-
-    Attributes:
-        source: i, shape (p,).
-        target: j, shape (p,).
-        weights: Γ_ij, which sum to one, shape (p,).
-    """
+    """The pairs (i, j) with Γ_ij > 0, ordered by i, then j, and their weights Γ_ij, which sum to one."""
 
     source: Int[Tensor, "p"]
     target: Int[Tensor, "p"]
     weights: Float[Tensor, "p"]
 
     def to(self, like: Tensor) -> Coupling:
-        """The same on the device of `like`, weights in its dtype."""
+        """Move to the device of `like`, with weights in its dtype."""
         return Coupling(self.source.to(like.device), self.target.to(like.device), self.weights.to(like))
 
     def digest(self) -> str:
-        """SHA-256 of pairs and weights (as float64)."""
+        """SHA-256 of the pairs and their weights (as float64)."""
         content = hashlib.sha256()
         for part in (self.source, self.target, self.weights.double()):
             content.update(part.cpu().contiguous().numpy().tobytes())
@@ -53,18 +47,10 @@ class Coupling:
 def optimal_coupling(
     source: Float[Tensor, "N n"], target: Float[Tensor, "M n"], labels: Float[Tensor, "N M"] | None = None
 ) -> Coupling:
-    """An exact optimal plan by the network simplex method (Bonneel et al. 2011, as POT has it); deterministic.
+    """An exact optimal plan by the network simplex method (Bonneel et al. 2011, as implemented in POT); deterministic.
 
-    Args:
-        source: x of the source.
-        target: x' of the target.
-        labels: What pairing two labels costs, κ where they differ; None is nothing.
-
-    Returns:
-        The plan, at most N + M − 1 pairs; a permutation where N = M.
-
-    Raises:
-        DataError: If the problem is too large, or its solution was not found.
+    `labels` is an additional cost of each pair. The plan has at most N + M − 1 pairs and is a permutation if N = M.
+    DataError is raised if the problem is too large or no solution is found.
     """
     rows, columns = len(source), len(target)
     if 8 * rows * columns > _MAX_BYTES:
@@ -75,13 +61,13 @@ def optimal_coupling(
         )
     import ot
 
-    # Whole numbers as marginals: every flow is one too, and there are no pairs that only rounding makes.
+    # With integer marginals every flow is an integer, so no pair owes a positive weight to rounding.
     unit = math.gcd(rows, columns)
     cost = ot.dist(source.cpu().double().numpy(), target.cpu().double().numpy(), metric="sqeuclidean")
     if labels is not None:
         cost = cost + labels.cpu().double().numpy()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is wrong is raised below
+        warnings.simplefilter("ignore")  # failures are raised below
         supply, demand = np.full(rows, columns / unit), np.full(columns, rows / unit)
         plan, log = ot.emd(supply, demand, cost, numItermax=_MAX_PIVOTS, log=True)
     if log["warning"] is not None:
@@ -90,18 +76,10 @@ def optimal_coupling(
 
 
 def read_coupling(path: Path, rows: int, columns: int) -> Coupling:
-    """A user's own coupling: row i of the array `coupling` is the distribution of the targets of datum i.
+    """Read a user's coupling: row i of the array `coupling` is the distribution of the targets of datum i.
 
-    Args:
-        path: An npz file.
-        rows: Number N of source data.
-        columns: Number M of target data.
-
-    Returns:
-        The coupling; Γ is the array divided by N.
-
-    Raises:
-        DataError: If the array is no such thing.
+    The array has shape (rows, columns) and is Γ times the number of rows. DataError is raised if its shape, its entries
+    or its row and column sums are wrong.
     """
     (array,) = read_arrays(path, "coupling")
     if array.shape != (rows, columns):

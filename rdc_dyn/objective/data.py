@@ -1,4 +1,4 @@
-"""p(x, y; t): the mixture (1 − t) p_source + t p_target, or the points that a coupling moves; samples on the device."""
+"""p(x, y; t): the mixture (1 − t) p_source + t p_target, or pairs of a coupling that move from source to target."""
 
 from __future__ import annotations
 
@@ -16,23 +16,21 @@ from torch import Tensor
 from rdc_dyn.objective.base import Scalar
 from rdc_dyn.objective.coupling import Coupling
 
-#: Which data a sample holds: those of one end, or the pairs on their way between them.
+#: Which data a sample holds: those of one end, or pairs on their way from source to target.
 Part = Literal["source", "target", "pairs"]
-#: Numbers that are hashed at once, in float64.
+#: Number of values that are hashed at a time, in float64.
 _HASHED = 2**20
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some of the data of one part, and what stands for what in an average over all of it.
+    """Some of the data of one part, with their weight in the average over that part.
 
     Attributes:
-        part: Which data.
-        rows: Which of them; a slice is a view, an index a copy.
-        count: How many.
-        share: What their mean weighs in the average over the part: count/N in a partition of N data; count/n in a
+        rows: Indices into the part; a slice gives a view, an index tensor a copy.
+        share: Weight of the block's mean in the average over the part: count/N in a partition of N data, count/n in a
             minibatch of n.
-        noise: Noise drawn for these data alone, where J averages over it; None takes what the objective has frozen.
+        noise: Noise drawn for these data alone if J averages over noise; None uses the objective's frozen noise.
     """
 
     part: Part
@@ -48,7 +46,7 @@ class Block:
         return tuple(self._cut(start, min(start + size, self.count)) for start in range(0, self.count, size))
 
     def piece(self, number: int, of: int) -> Block:
-        """One of so many nearly equal pieces, numbered from 0; empty where there are fewer data than pieces."""
+        """Piece `number`, from 0, of `of` nearly equal pieces; some are empty if there are fewer data than pieces."""
         return self._cut(number * self.count // of, (number + 1) * self.count // of)
 
     def _cut(self, start: int, end: int) -> Block:
@@ -61,12 +59,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Sample:
-    """Data with labels.
-
-    Attributes:
-        x: Inputs, flattened, shape (N, n).
-        y: Labels 0 … Y−1, shape (N,).
-    """
+    """Flattened inputs x with labels y in 0 … Y−1."""
 
     x: Float[Tensor, "N n"]
     y: Int[Tensor, "N"]
@@ -82,7 +75,7 @@ class Sample:
         return values.mean()
 
     def labelled(self, f: Callable[[Int[Tensor, "N"]], Tensor]) -> Tensor:
-        """f of the labels, such as log c(y|z)."""
+        """f(y) for a function of the labels, such as log c(y|z)."""
         return f(self.y)
 
     def digest(self) -> str:
@@ -96,15 +89,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Displaced(Sample):
-    """x_t = (1 − t) x_i + t x'_j with weight Γ_ij, and a label between y_i and y'_j.
+    """x_t = (1 − t) x_i + t x'_j with weight Γ_ij, and both labels y_i and y'_j.
 
-    A label cannot move, so what depends on it is mixed: log c(y|z) becomes (1 − t) log c(y_i|z) + t log c(y'_j|z). For
-    the Gibbs encoder this happens inside the Hamiltonian (11): one encoder e(z|x_t) minimises R + λD + γC of the pair
-    with C the mixed loss, −H = log m + λ log d(x_t|z) + γ [(1 − t) log c(y_i|z) + t log c(y'_j|z)].
+    A label cannot move, so functions of it are mixed: log c(y|z) becomes (1 − t) log c(y_i|z) + t log c(y'_j|z). For
+    the Gibbs encoder the mixing takes place inside the Hamiltonian (11): one encoder e(z|x_t) minimises R + λD + γC of
+    the pair with the mixed loss C, so −H = log m + λ log d(x_t|z) + γ [(1 − t) log c(y_i|z) + t log c(y'_j|z)].
 
     Attributes:
-        weights: Γ_ij, which sum to one, shape (N,).
-        goal: Labels y'_j, shape (N,).
+        weights: Γ_ij, which sum to one over all pairs.
+        goal: Labels y'_j.
         position: t.
     """
 
@@ -127,12 +120,12 @@ class Data:
 
     Attributes:
         source: Training data at t = 0.
-        target: Training data at t = 1, or None where the data do not move.
+        target: Training data at t = 1, or None if the data do not move.
         validation: Held-out data of the source, never seen by the dynamics.
         classes: Number of classes Y.
-        coupling: Which datum of the source becomes which of the target (optimal transport); None for the mixture.
-        target_validation: Held-out data of the target; None where there is no target, or nothing is held out of it.
-        shape: Shape of one x before it was flattened, channel first, such as (3, 32, 32); empty where it has none.
+        coupling: Pairs of source and target data (optimal transport); None for the mixture.
+        target_validation: Held-out data of the target.
+        shape: Shape of one x before flattening, channels first, such as (3, 32, 32); empty if there is none.
     """
 
     source: Sample
@@ -145,45 +138,33 @@ class Data:
 
     @property
     def x_dim(self) -> int:
-        """Components n of one x."""
+        """Dimension n of x."""
         return self.source.x.shape[1]
 
     @cached_property
     def held_out(self) -> Data | None:
-        """The held-out data, which have no coupling: between their ends they mix, whatever the training data do."""
+        """The held-out data, which have no coupling: they form a mixture even if the training data are coupled."""
         if self.validation is None:
             return None
         return Data(self.validation, self.target_validation, None, self.classes, shape=self.shape)
 
     @cached_property
     def parts(self) -> dict[Part, int]:
-        """The parts that J averages over, with their numbers of data."""
+        """Number of data in each part that J averages over."""
         if self.coupling is not None:
             return {"pairs": len(self.coupling.weights)}
         ends: dict[Part, int] = {"source": len(self.source)}
         return ends if self.target is None else ends | {"target": len(self.target)}
 
     def blocks(self, size: int | None = None) -> tuple[Block, ...]:
-        """A partition of the data: J is the sum of the shares of its blocks.
-
-        Args:
-            size: Most data in a block; None makes one block of each part.
-
-        Returns:
-            The blocks, in the order of the data.
-        """
+        """A partition into blocks of at most `size` data, in order; None makes one block of each part."""
         whole = (Block(part, slice(0, count), count, 1.0) for part, count in self.parts.items())
         return tuple(piece for block in whole for piece in block.split(size or block.count))
 
     def minibatch(self, size: int, generator: torch.Generator) -> tuple[Block, ...]:
-        """Data drawn without replacement, the same number of each part: the sum of their shares has the mean J.
+        """One block of each part with `size` data drawn without replacement, or all data of a smaller part.
 
-        Args:
-            size: Data of each part; all of a smaller part.
-            generator: On the CPU.
-
-        Returns:
-            One block of each part.
+        The sum of their contributions is an unbiased estimate of J. The generator is on the CPU.
         """
         found = []
         for part, count in self.parts.items():
@@ -192,14 +173,10 @@ class Data:
         return tuple(found)
 
     def epoch(self, size: int, generator: torch.Generator) -> Iterator[tuple[Block, ...]]:
-        """All data once in a new order, as minibatches without replacement.
+        """All data once, in random order, as minibatches without replacement with one block of each part.
 
-        Args:
-            size: Data of the largest part in a minibatch; of a smaller part there are fewer, so that both last as long.
-            generator: On the CPU.
-
-        Yields:
-            One block of each part.
+        `size` is the number of data of the largest part in a minibatch; smaller parts contribute fewer, so that all
+        last equally long. The generator is on the CPU.
         """
         number = self.updates(size)
         orders = {
@@ -212,11 +189,11 @@ class Data:
             yield tuple(Block(part, rows, len(rows), 1.0) for part, rows in pieces.items())
 
     def updates(self, size: int) -> int:
-        """Minibatches in an epoch."""
+        """Number of minibatches in an epoch."""
         return math.ceil(max(self.parts.values()) / size)
 
     def sample(self, block: Block, data_position: Scalar) -> Sample:
-        """The data of a block, pairs at t."""
+        """The data of a block; pairs are at t."""
         if block.part == "pairs":
             return self.displaced(data_position, block.rows)
         sample = self.source if block.part == "source" else self.target
@@ -224,7 +201,7 @@ class Data:
         return sample[block.rows]
 
     def weights(self, block: Block, data_position: Scalar) -> Float[Tensor, "n"]:
-        """What each datum of a block weighs in E f over p(x, y; t)."""
+        """Weight of each datum of a block in E f over p(x, y; t)."""
         if block.part == "pairs":
             assert self.coupling is not None
             return self.coupling.weights[block.rows] * (block.share * self.parts["pairs"] / block.count)
@@ -233,31 +210,16 @@ class Data:
         )
 
     def share(self, block: Block, f: Callable[[Block, Sample], Tensor], data_position: Scalar) -> Tensor:
-        """What a block adds to E f over p(x, y; t): weights 1 − t and t for the ends of a mixture, Γ for pairs.
+        """Contribution of a block to E f over p(x, y; t): weights 1 − t and t for the ends of a mixture, Γ for pairs.
 
-        Args:
-            block: Some of the data.
-            f: Average over a sample; it is also told which one that is.
-            data_position: t.
-
-        Returns:
-            The contribution, differentiable in t.
+        `f` averages over a sample and also receives the block, which says what the sample holds.
         """
         return self._weighted(block.part, self._within(block, f, data_position), data_position)
 
     def averages(
         self, f: Callable[[Block, Sample], Tensor], data_position: Scalar, size: int | None = None
     ) -> dict[Part, Tensor]:
-        """E f over each part by itself, the pairs at t.
-
-        Args:
-            f: Average over a sample; it is also told which one that is.
-            data_position: t.
-            size: Data that f is given at once; None for all of a part.
-
-        Returns:
-            The average over each part.
-        """
+        """E f over each part separately, with pairs at t; `f` sees at most `size` data at a time, None for no limit."""
         found: dict[Part, Tensor] = {}
         for block in self.blocks(size):
             value = self._within(block, f, data_position)
@@ -265,28 +227,20 @@ class Data:
         return found
 
     def expectation(self, averages: dict[Part, Tensor], data_position: Scalar) -> Tensor:
-        """E f over p(x, y; t): (1 − t) f(source) + t f(target) for the mixture, f(pairs at t) for a coupling.
-
-        Args:
-            averages: Of f over each part.
-            data_position: t.
-
-        Returns:
-            The expectation, differentiable in t.
-        """
+        """E f over p(x, y; t) from the averages over the parts: (1 − t) f(source) + t f(target), or f(pairs at t)."""
         first, *others = (self._weighted(part, value, data_position) for part, value in averages.items())
         return first if not others else first + others[0]
 
     def _within(self, block: Block, f: Callable[[Block, Sample], Tensor], data_position: Scalar) -> Tensor:
-        """What a block adds to the average of f over its part."""
+        """Contribution of a block to the average of f over its part."""
         if block.part == "pairs":
-            # The weights of a part of the pairs sum to their share already, those of a minibatch to n/N of it.
+            # In a partition the weights Γ of a block already include its share, so only a minibatch is rescaled.
             scale = block.share * self.parts["pairs"] / block.count
             return scale * f(block, self.sample(block, data_position))
         return block.share * f(block, self.sample(block, data_position))
 
     def _weighted(self, part: Part, value: Tensor, data_position: Scalar) -> Tensor:
-        """A part's share of the expectation at t."""
+        """Contribution of a part with the given average to the expectation at t."""
         if part == "pairs" or self.target is None:
             return value
         return (data_position if part == "target" else 1 - data_position) * value

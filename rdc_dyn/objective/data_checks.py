@@ -1,4 +1,4 @@
-"""What data must be for J to mean anything: finite, in range, labelled, and alike where they stand side by side."""
+"""Checks without which J would be meaningless: data are finite, in range, labelled, and consistent with each other."""
 
 from __future__ import annotations
 
@@ -21,18 +21,10 @@ def check_sample(
     unit_interval: bool,
     rows: Rows | None = None,
 ) -> None:
-    """Refuse data that would make J meaningless, naming the first offending value.
+    """Raise a DataError that names the first value which would make J meaningless.
 
-    Args:
-        name: How the user calls these data.
-        x: Inputs.
-        y: Labels.
-        classes: Number of classes.
-        unit_interval: Whether x must lie in [0, 1], as a bernoulli likelihood needs.
-        rows: Where the data stand in their set; None where they are the set.
-
-    Raises:
-        DataError: If there are no data, a value is not finite or out of range, or a label is not a class.
+    `name` is what the user calls these data, and `rows` are their indices in the data set, None if they are all of it.
+    `unit_interval` requires x in [0, 1], as a Bernoulli likelihood does.
     """
     if x.numel() == 0:
         raise DataError(f"{name}: no data left (check classes and limit)")
@@ -54,7 +46,7 @@ def check_sample(
 
 
 def _first(wrong: Tensor) -> list[int] | None:
-    """Where the first true value stands."""
+    """Index of the first true entry, or None."""
     if not bool(wrong.any()):
         return None
     found: list[int] = wrong.nonzero()[0].tolist()
@@ -62,16 +54,7 @@ def _first(wrong: Tensor) -> list[int] | None:
 
 
 def check_shape(name: str, shape: tuple[int, ...], of_source: tuple[int, ...]) -> None:
-    """Refuse data whose x are of another shape than those of the source.
-
-    Args:
-        name: How the user calls these data.
-        shape: Shape of one of their x.
-        of_source: Shape of one x of the source.
-
-    Raises:
-        DataError: If they differ.
-    """
+    """Raise a DataError if one x of these data and one x of the source differ in shape."""
     if prod(shape) != prod(of_source):
         raise DataError(f"{name}: {prod(shape)} components per datum, but data.source has {prod(of_source)}")
     if shape != of_source:
@@ -80,15 +63,7 @@ def check_shape(name: str, shape: tuple[int, ...], of_source: tuple[int, ...]) -
 
 
 def check_labels(source: Int[Tensor, "N"], target: Int[Tensor, "M"]) -> None:
-    """Refuse a target that has no class in common with the source.
-
-    Args:
-        source: Labels at t = 0.
-        target: Labels at t = 1.
-
-    Raises:
-        DataError: If that is so.
-    """
+    """Raise a DataError if the target has no class in common with the source."""
     if not bool(torch.isin(source, target).any()):
         of_target, of_source = (listed(labels.unique().tolist()) for labels in (target, source))
         raise DataError(
@@ -98,16 +73,9 @@ def check_labels(source: Int[Tensor, "N"], target: Int[Tensor, "M"]) -> None:
 
 
 def check_names(name: str, names: tuple[str, ...], other: str, expected: tuple[str, ...]) -> None:
-    """Refuse held-out data whose classes have other names, so that their labels would mean something else.
+    """Raise a DataError if held-out data name their classes differently, so that their labels mean something else.
 
-    Args:
-        name: How the user calls these data.
-        names: Names of their classes; empty where they have none.
-        other: How the user calls the data that they stand beside.
-        expected: Names of the classes of those.
-
-    Raises:
-        DataError: If both have names that differ.
+    Data whose classes have no names (an empty tuple) always pass.
     """
     if names and expected and names != expected:
         raise DataError(

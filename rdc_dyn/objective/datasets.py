@@ -1,4 +1,4 @@
-"""Named data sets → `Data`: what is chosen of them, what is held out, and where the data move to."""
+"""`Data` from named data sets: which data are selected, which are held out, and where they move to."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["HeldOut", "Selection", "Transport", "load_data", "select"]
 
 @dataclass(frozen=True)
 class Transport:
-    """How data move.
+    """How the source data move to the target data.
 
     Attributes:
-        file: npz file that says which datum becomes which; None for the optimal plan.
-        label_cost: κ, what the plan pays for a pair whose labels differ, beside the squared distance of x.
+        file: npz file with a coupling; None for the optimal plan.
+        label_cost: κ, the cost of a pair with different labels, in addition to the squared distance of x.
     """
 
     file: Path | None = None
@@ -35,12 +35,7 @@ class Transport:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Data sets that the dynamics never see.
-
-    Attributes:
-        source: At t = 0.
-        target: At t = 1; None where the data do not move.
-    """
+    """Data sets that the dynamics never see, at t = 0 and, if the data move, at t = 1."""
 
     source: Selection
     target: Selection | None = None
@@ -48,14 +43,12 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Some data of a set.
+    """Some data of a set, with inputs that are decoded on demand.
 
     Attributes:
-        labelled: The set.
-        rows: Which of its data, shape (n,).
-        y: Their labels after renumbering, shape (n,).
-        classes: Number of classes.
-        names: Their names, by label; empty where they have none.
+        rows: Indices into the set.
+        y: Labels after renumbering.
+        names: Class names by label; empty if there are none.
     """
 
     labelled: Labelled
@@ -73,17 +66,9 @@ class Chosen:
 
 
 def select(selection: Selection, seed: int) -> Chosen:
-    """Look at the labels of a data set and choose what is asked for.
+    """Choose data by their labels, without decoding any input; `seed` is for the random draw that `limit` makes.
 
-    Args:
-        selection: What to take.
-        seed: Seed of the draw that `limit` makes.
-
-    Returns:
-        What is chosen, of which nothing has been decoded yet.
-
-    Raises:
-        DataError: If a class is missing, or the labels are no numbers of classes.
+    DataError is raised if a class is missing or the labels do not number classes.
     """
     labelled = read(selection)
     y, names = labelled.y, labelled.names
@@ -122,23 +107,11 @@ def load_data(
     transport: Transport | None = None,
     held_out: HeldOut | None = None,
 ) -> Data:
-    """Read source and target, hold data out, couple, check everything, and put it on the device.
+    """Read source and target, hold data out, couple, check everything, and convert to the dtype and device of `like`.
 
-    Args:
-        source: Data at t = 0.
-        target: Data at t = 1, or None.
-        validation_fraction: Share of the source, and of the target, that is held out.
-        seed: Seed of draws and splits; source and target are split by draws of their own.
-        unit_interval: Whether x must lie in [0, 1].
-        like: Tensor whose dtype and device the data get.
-        transport: How the data of the source move to those of the target; None where they mix with them.
-        held_out: Data sets that are held out in place of a share.
-
-    Returns:
-        The data.
-
-    Raises:
-        DataError: If anything is wrong with them.
+    A share `validation_fraction` of the source and of the target is held out by independent splits, unless `held_out`
+    names data sets to use instead. Without a `transport` the data of source and target mix. DataError is raised for
+    invalid data.
     """
     loaded = partial(_loaded, unit_interval=unit_interval, like=like)
     first = select(source, seed)
@@ -171,7 +144,7 @@ Load = Callable[[str, Chosen, int], Sample]
 
 
 def _loaded(name: str, chosen: Chosen, classes: int, *, unit_interval: bool, like: Tensor) -> Sample:
-    """Decode, check and put on the device."""
+    """Decode, check and move to the device."""
     if not len(chosen.rows):
         raise DataError(f"{name}: no data left (check classes and limit)")
     x = chosen.x(like.dtype)
@@ -180,7 +153,7 @@ def _loaded(name: str, chosen: Chosen, classes: int, *, unit_interval: bool, lik
 
 
 def _split(name: str, chosen: Chosen, fraction: float, seed: int, load: Load) -> tuple[Sample, Sample | None]:
-    """Training and held-out data; slices of one tensor."""
+    """Training and held-out data, as slices of one tensor."""
     count = len(chosen.rows)
     held = round(fraction * count)
     if count and fraction > 0 and not 0 < held < count:
@@ -192,7 +165,7 @@ def _split(name: str, chosen: Chosen, fraction: float, seed: int, load: Load) ->
 
 
 def _held_out(end: str, selection: Selection, training: Chosen, classes: int, seed: int, load: Load) -> Sample:
-    """A data set that is held out, with the same classes and shape as what it stands beside."""
+    """A data set that is held out; its classes and shape must match those of the training data at the same end."""
     name = f"data.validation.{end}"
     chosen = select(selection, seed)
     check_names(name, chosen.names, f"data.{end}", training.names)

@@ -1,4 +1,4 @@
-"""E f over the data at t, for what is recorded beside J: a block at a time, so that memory does not grow with them."""
+"""E f over the data at t for quantities recorded besides J, a block at a time so that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -10,61 +10,34 @@ from torch import Tensor
 from rdc_dyn.objective.base import Scalar
 from rdc_dyn.objective.data import Block, Data, Sample
 
-#: Averages over a sample by name; also told which one that is.
+#: Averages over a sample, by name; the block says what the sample holds.
 Measure = Callable[[Block, Sample], Mapping[str, Tensor]]
 
-#: What is recorded of held-out data, and of those of the target by themselves.
+#: Averages recorded over held-out data, and over those of the target alone.
 HELD_OUT = ("rate", "distortion", "classification_loss", "accuracy", "code_accuracy")
 HELD_OUT_TARGET = ("accuracy", "code_accuracy", "classification_loss")
-#: Bytes that the intermediate numbers of a block may take; a GPU wants larger blocks and has the memory.
+#: Bytes for the intermediate values of a block; a GPU wants larger blocks and has the memory for them.
 _BYTES = {"cpu": 2**27, "cuda": 2**30}
 
 
 def block_size(numbers: int, like: Tensor) -> int:
-    """Data in a block.
-
-    Args:
-        numbers: Intermediate numbers of one datum.
-        like: Tensor whose dtype and device they have.
-
-    Returns:
-        At least one.
-    """
+    """Number of data in a block, at least one, if a datum has `numbers` intermediate values of the dtype of `like`."""
     return max(_BYTES.get(like.device.type, _BYTES["cpu"]) // (numbers * like.element_size()), 1)
 
 
 def training_numbers(
     data: Data, measure: Measure, names: Sequence[str], data_position: Scalar, size: int
 ) -> dict[str, float]:
-    """Some of the averages over the training data at t.
-
-    Args:
-        data: The data.
-        measure: Averages over a sample.
-        names: Which of them.
-        data_position: t.
-        size: Data in a block.
-
-    Returns:
-        A number for each name.
-    """
+    """The named averages over the training data at t, from blocks of at most `size` data."""
     found = data.averages(_stacked(measure, names), data_position, size)
     return dict(zip(names, data.expectation(found, data_position).tolist()))
 
 
 def held_out_numbers(data: Data, measure: Measure, data_position: Scalar, size: int) -> dict[str, float]:
-    """(1 − t) E f(source) + t E f(target) over held-out data, and what is recorded of their target by itself.
+    """(1 − t) E f(source) + t E f(target) over held-out data, and some averages over their target alone.
 
-    Held-out data have no coupling, so this is what is recorded of them for mixtures and for transports alike.
-
-    Args:
-        data: The data, with held-out ones or without.
-        measure: Averages over a sample of the held-out data.
-        data_position: t.
-        size: Data in a block.
-
-    Returns:
-        A number for each name, `validation_` before it.
+    Held-out data have no coupling, so the same is recorded for mixtures and for transports. The names begin with
+    `validation_`; there are none without held-out data.
     """
     held_out = data.held_out
     if held_out is None:

@@ -1,4 +1,4 @@
-"""J = Σ_r J_r with its derivatives, on process 0 of several that each evaluate their share of the data."""
+"""J = Σ_r J_r and its derivatives on process 0 of several, each of which evaluates its share of the data."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ class Distributed:
     """J over all processes, on process 0; satisfies `Total`.
 
     Attributes:
-        team: The processes.
-        number: Which of the J of their shares.
+        number: Index of this J among the totals of each process's `Share`.
     """
 
     team: Team
@@ -34,19 +33,12 @@ class Distributed:
         return first_of(self.team.ask(Command.GRADIENT, flat(theta, controls), total=self.number))
 
     def linearise(self, theta: Vector, controls: Controls) -> DistributedSecond:
-        """Second derivatives at one state, kept by all processes until the result is released here."""
+        """Second derivatives at one state; all processes keep their part until the result is released here."""
         return DistributedSecond(self, theta, controls)
 
 
 class DistributedProducts:
-    """A matrix whose share each process keeps under a number; a drift.
-
-    Args:
-        team: The processes.
-
-    Attributes:
-        key: The number.
-    """
+    """A matrix, such as a drift dA/ds, of which each process keeps its share under the number `key`."""
 
     def __init__(self, team: Team) -> None:
         self.team, self.key = team, team.keep(self)
@@ -57,16 +49,7 @@ class DistributedProducts:
 
 
 class DistributedSecond(DistributedProducts):
-    """Second derivatives of a `Distributed` J at one state; satisfies `Second`.
-
-    Args:
-        total: J.
-        theta: θ.
-        controls: (λ, γ, t).
-
-    Attributes:
-        first: J and its first derivatives there.
-    """
+    """Second derivatives of a `Distributed` J at one state; satisfies `Second`."""
 
     def __init__(self, total: Distributed, theta: Vector, controls: Controls) -> None:
         super().__init__(total.team)
@@ -79,7 +62,7 @@ class DistributedSecond(DistributedProducts):
         return answer[:-9].view(3, -1), answer[-9:].view(3, 3)
 
     def drift(self, velocity: Vector, rates: Controls) -> DistributedProducts:
-        """d/ds ∂²J/∂θ² for θ and controls that move at given rates."""
+        """d/ds ∂²J/∂θ² for θ and controls that move at the given rates."""
         drift = DistributedProducts(self.team)
         self.team.ask(Command.DRIFT, flat(velocity, rates), key=drift.key, origin=self.key)
         return drift

@@ -14,16 +14,15 @@ from rdc_dyn.objective.data import Block, Data, Sample
 from rdc_dyn.objective.diagnostics import block_size, held_out_numbers, training_numbers
 from rdc_dyn.objective.likelihood import Likelihood
 
-#: Intermediate numbers of a datum for each code: Hamiltonian, encoder, its logarithm, losses.
+#: Intermediate values for each datum and code: Hamiltonian, encoder, its logarithm, losses.
 _NUMBERS = 8
 
 
 @dataclass(frozen=True)
 class FiniteLatent:
-    """θ = (logits of m, decoder outputs, logits of c): K + K n + K Y numbers; the encoder is e ∝ m d^λ c^γ.
+    """θ = (logits of m, decoder outputs, logits of c), K + K n + K Y numbers, with the encoder e ∝ m d^λ c^γ.
 
     Attributes:
-        data: Samples of (x, y): source, and for data that move target, with or without a coupling.
         alphabet_size: K.
         likelihood: d(x|z).
         weight_prior_precision: ρ.
@@ -58,7 +57,7 @@ class FiniteLatent:
         return log_prior + lam * log_decoder + gamma * sample.labelled(lambda y: log_classifier.T[y])
 
     def block_energy(self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
-        """What some of the data add to J = −E_x log Z_x (14)."""
+        """Contribution of a block of the data to J = −E_x log Z_x (14)."""
 
         def minus_log_partition(_: Block, sample: Sample) -> Tensor:
             return -sample.mean(self.minus_hamiltonian(theta, sample, lam, gamma).logsumexp(1))
@@ -68,7 +67,7 @@ class FiniteLatent:
     def functionals(
         self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar
     ) -> Functionals:
-        """(R, D, C) of each datum under its Gibbs encoder; R is −log Z − λD − γC."""
+        """(R, D, C) of each datum under its Gibbs encoder, with R = −log Z − λD − γC."""
         sample = self.data.sample(block, data_position)
         log_prior, decoder, log_classifier = self.tables(theta)
         log_decoder = self.likelihood.log_prob_table(sample.x, decoder)
@@ -80,15 +79,15 @@ class FiniteLatent:
         return rate, distortion, classification
 
     def drawn(self, block: Block, generator: torch.Generator) -> Block:
-        """As it is: the sum over z has no noise."""
+        """The block as it is, since the sum over z has no noise."""
         return block
 
     def free_energy(self, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
-        """J over the data at t; its E is that of the mixture or of the moving points."""
+        """J over the data at t, that is over the mixture or over the moving pairs."""
         return sum_over_data(self, theta, lam, gamma, data_position)
 
     def initial(self, generator: torch.Generator) -> Vector:
-        """Uniform m, decoder at K random data, nearly uniform c."""
+        """Uniform m, decoder outputs at K random data, and nearly uniform c."""
         k, sample = self.alphabet_size, self.data.source
         pick = torch.randint(len(sample), (k,), generator=generator).to(sample.x.device)
         decoder = self.likelihood.initial_output(sample.x[pick])
@@ -96,7 +95,7 @@ class FiniteLatent:
         return torch.cat([sample.x.new_zeros(k), decoder.flatten(), logits.flatten()])
 
     def kernel(self, theta: Vector) -> Rows:
-        """A constant added to the logits of m, or of one c(·|z), changes nothing; a weight prior forbids it."""
+        """Constant shifts of the logits of m and of each c(·|z), which leave J unchanged; none with a weight prior."""
         if self.weight_prior_precision > 0:
             return no_kernel(theta)
         k, n, classes = self.alphabet_size, self.data.x_dim, self.data.classes
@@ -108,13 +107,10 @@ class FiniteLatent:
         return rows
 
     def diagnostics(self, theta: Vector, lam: float, gamma: float, data_position: float) -> dict[str, float]:
-        """Accuracy on the training data, and R, D, C and accuracy on the held-out data.
+        """Accuracies on the training data, and R, D, C and accuracies on the held-out data.
 
-        The accuracy is that of Σ_z e(z|x) c(y|z) with the encoder e ∝ m d^λ that does not see the label; the code
-        accuracy that of one z drawn from this encoder.
-
-        Returns:
-            A number for each name.
+        The accuracy is that of Σ_z e(z|x) c(y|z) with the encoder e ∝ m d^λ, which does not see the label; the code
+        accuracy is that of a single z drawn from this encoder.
         """
         lam_, gamma_, position = theta.new_tensor([lam, gamma, data_position]).unbind()
         size = block_size(self.data.x_dim + _NUMBERS * self.alphabet_size, theta)
@@ -130,7 +126,7 @@ class FiniteLatent:
             return numbers | held_out_numbers(self.data, held_out, position, size)
 
     def _accuracies(self, theta: Vector, sample: Sample, lam: Scalar) -> dict[str, Tensor]:
-        """Accuracy of the averaged probabilities, and the expected one of a single code."""
+        """Accuracy of the averaged class probabilities, and expected accuracy of a single code."""
         encoder = self.minus_hamiltonian(theta, sample, lam, torch.zeros_like(lam)).softmax(1)
         log_classifier = self.tables(theta)[2]
         prediction, of_codes = (encoder @ log_classifier.exp()).argmax(1), log_classifier.argmax(1)

@@ -1,4 +1,4 @@
-"""J(θ, λ, γ, t) + ½ρ|θ|²: what a run minimises, with its derivatives and what they have cost."""
+"""J(θ, λ, γ, t) + ½ρ|θ|²: what a run minimises, with its derivatives and their cost."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from rdc_dyn.status import UserError
 
 @dataclass(frozen=True)
 class FreeEnergy:
-    """J + ½ρ|θ|².
+    """J + ½ρ|θ|² with its derivatives.
 
     Attributes:
-        objective: J as a function, without the weight prior.
+        objective: J without the weight prior.
         work: Counters that every evaluation adds to.
-        total: J as a sum over data, here or elsewhere; None evaluates it here, with a kept graph.
-        curvature: The part of it that A is taken from; None takes all of it.
-        share: Share of the data that `total` looks at: less than one for a minibatch.
-        curvature_share: Share of the data that `curvature` looks at.
+        total: J as a sum over data, on one process or several; None evaluates it here, with a kept graph.
+        curvature: The sum over data that A is taken from; None takes `total`.
+        share: Share of the data in `total`: less than one for a minibatch.
+        curvature_share: Share of the data in `curvature`.
     """
 
     objective: Objective
@@ -59,17 +59,9 @@ class FreeEnergy:
         return value, first.gradient + self.objective.weight_prior_precision * theta
 
     def linearise(self, theta: Vector, controls: Controls) -> Linearisation:
-        """Everything of first and second order at one state; built once, used for every product there.
+        """All derivatives of first and second order at one state, built once for all products there.
 
-        Args:
-            theta: θ, shape (P,).
-            controls: (λ, γ, t).
-
-        Returns:
-            The linearisation.
-
-        Raises:
-            NumericalFailure: NON_FINITE if J or its gradient is not finite.
+        NumericalFailure (NON_FINITE) is raised if J or a first derivative is not finite.
         """
         theta, controls = theta.detach(), controls.detach()
         self.work.gradient_evaluations += self.share
@@ -83,39 +75,19 @@ class FreeEnergy:
         )
 
     def disagreement(self, theta: Vector, controls: Controls) -> float:
-        """How far two evaluations at one state lie apart: gradients, and products with one vector.
-
-        Args:
-            theta: θ, shape (P,).
-            controls: (λ, γ, t).
-
-        Returns:
-            The larger of the two relative differences; zero where they agree to the bit.
-
-        Raises:
-            NumericalFailure: NON_FINITE if J or its gradient is not finite.
-        """
-        # Of fixed seed and drawn on the CPU, so that a run does not depend on whether anyone has asked before.
+        """Relative difference between two evaluations at one state, of ∇J or of a product A v, whichever is larger."""
+        # A generator of its own, so that the random numbers of a run do not depend on whether this was called.
         generator = torch.Generator().manual_seed(0)
         v = torch.randn(theta.shape, generator=generator, dtype=torch.float64).to(theta)
         found: list[tuple[Tensor, ...]] = []
         for _ in range(2):
             at = self.linearise(theta, controls)
             found.append((torch.cat([at.gradient, at.forces]), at.mv(v)))
-            del at  # one graph at a time
+            del at  # keep one graph at a time
         return max(float((a - b).norm() / a.norm()) if not torch.equal(a, b) else 0.0 for a, b in zip(*found))
 
     def require_deterministic(self, theta: Vector, controls: Controls) -> None:
-        """Refuse an objective that is no function of θ; costs two gradients and two products.
-
-        Args:
-            theta: θ, shape (P,).
-            controls: (λ, γ, t).
-
-        Raises:
-            UserError: If two evaluations differ.
-            NumericalFailure: NON_FINITE if J or its gradient is not finite.
-        """
+        """Raise a UserError if J is not a function of θ; costs two gradients and two products A v."""
         difference = self.disagreement(theta, controls)
         if difference > repetition_error(theta):
             raise UserError(
@@ -124,17 +96,9 @@ class FreeEnergy:
             )
 
     def minibatch(self, size: int, generator: torch.Generator) -> FreeEnergy:
-        """An unbiased estimate of J from some of the data, drawn anew at each call.
+        """An unbiased estimate of J from `size` data of each part, drawn at each call by a generator on the CPU.
 
-        Args:
-            size: Data of each part (source, target or pairs).
-            generator: Draws them; on the CPU.
-
-        Returns:
-            The estimate, which counts its work as a share of a pass over all data.
-
-        Raises:
-            UserError: If J is no sum over data.
+        Its work counts as a share of a pass over all data. UserError is raised if J is not a sum over data.
         """
         if not isinstance(self.objective, OverData):
             raise UserError("corrector.batch: this objective is no sum over data; leave batch out")
@@ -147,16 +111,10 @@ class FreeEnergy:
 
 
 def repetition_error(theta: Vector) -> float:
-    """How far two evaluations of one function may lie apart, relative.
+    """Relative difference that two evaluations of one function may have; zero if they agree to the last bit.
 
-    One thread adds up in one order. Several threads of BLAS (a finite alphabet in float32: 2e-8) and atomic sums of a
-    GPU do not.
-
-    Args:
-        theta: θ, for its dtype and device.
-
-    Returns:
-        Zero where evaluations agree to the bit.
+    A single thread sums in a fixed order. Several BLAS threads (a finite alphabet in float32: 2e-8) and atomic sums on
+    a GPU do not.
     """
     alone = theta.device.type == "cpu" and torch.get_num_threads() == 1
     return 0.0 if alone else 1e3 * torch.finfo(theta.dtype).eps

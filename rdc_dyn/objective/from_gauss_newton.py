@@ -1,4 +1,4 @@
-"""M ≈ G⁻¹ with G = E[J_fᵀ (∂²l/∂f²) J_f] + ρ I in the place of A₀: positive definite by construction."""
+"""M ≈ G⁻¹ with G = E[J_fᵀ (∂²l/∂f²) J_f] + ρ I in place of A₀: positive definite by construction."""
 
 from __future__ import annotations
 
@@ -11,23 +11,17 @@ from rdc_dyn.objective.gauss_newton import GaussNewton, convex
 from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.objective.memory import batches, bytes_per_datum
 
-#: Numbers of decoder output held at once, whatever the number of data: 64 MiB in float64; and bytes of a graph.
+#: Most decoder outputs held at once (64 MiB in float64), and most bytes of a graph.
 _NUMBERS, _BYTES = 2**23, 2**30
 
 
 @dataclass(frozen=True)
 class FromGaussNewton:
-    """Another recipe, given the Gauss–Newton matrix at the same state.
+    """Another recipe, applied to the Gauss–Newton matrix at the same state.
 
-    Off a minimum A₀ is indefinite, and a factor of |A₀| takes negative curvature for positive; G has none to take.
-    At a minimum G lacks the curvature of the networks that A₀ has.
-
-    Attributes:
-        recipe: How M is made of a matrix.
-        objective: J; it must be a convex loss of its networks.
-
-    Raises:
-        UserError: If it is not.
+    Away from a minimum A₀ may be indefinite, and a factor of |A₀| mistakes negative curvature for positive; G has no
+    negative curvature. At a minimum G lacks the curvature of the networks, which A₀ contains. UserError is raised
+    unless the objective is a convex loss of the outputs of its networks.
     """
 
     recipe: Recipe
@@ -38,21 +32,13 @@ class FromGaussNewton:
         convex(self.objective)
 
     def products(self, size: int) -> int:
-        """As with A₀: a product with G costs about as much."""
+        """The same as with A₀: a product with G costs about as much."""
         return self.recipe.products(size)
 
     def build(self, operator: SymmetricOperator) -> Approximation:
-        """Build M of the Gauss–Newton matrix at the operator's state.
+        """Build M from the Gauss–Newton matrix at the operator's state.
 
-        Args:
-            operator: A₀, a `Linearisation` whose counters count the products with G.
-
-        Returns:
-            M.
-
-        Raises:
-            TypeError: If the operator is none.
-            NumericalFailure: NON_FINITE if a product is not finite.
+        TypeError is raised unless the operator is a `Linearisation`; its counters also count the products with G.
         """
         if not isinstance(operator, Linearisation):
             raise TypeError(f"Gauss-Newton: {type(operator).__name__} is not the linearisation of an objective")

@@ -22,20 +22,12 @@ class GaussNewton:
 
     With f = (μ, ln s², decoder output, logits) as functions of θ and l(f) the loss of a datum, A = G + E Σ ∂l/∂f ∂²f.
     The divergence, −log d and −log c are convex in f, so G ⪰ ρ I for all θ and all λ, γ ≥ 0, and G = A where f is
-    linear in θ. A preconditioner or a step of descent may use it where A is indefinite; A itself answers for responses.
+    linear in θ. G may replace A in a preconditioner or a descent step where A is indefinite; responses need A itself.
 
-    Args:
-        objective: J.
-        work: Counters; a product costs as much as one with A and counts as one.
-        theta: θ, shape (P,).
-        controls: (λ, γ, t).
-        blocks: Data to take; None takes all of them, one block of each part.
-        kept: Whether the graphs of all blocks are kept; else each product builds them one after the other.
-        width: Most vectors in one product.
-        batched: Whether they go through a graph at once, or one after the other.
-
-    Raises:
-        UserError: If J is no such loss of its networks, or a multiplier is negative.
+    A product costs as much as one with A and counts as one. `kept` keeps the graphs of all blocks; otherwise each
+    product rebuilds them one after another. At most `width` vectors are multiplied at a time, and with `batched` they
+    go through a graph at once. UserError is raised if J is not a convex loss of the outputs of its networks, or a
+    multiplier is negative.
     """
 
     def __init__(
@@ -68,12 +60,12 @@ class GaussNewton:
 
     @property
     def size(self) -> int:
-        """P."""
+        """Number of parameters P."""
         return self._theta.shape[0]
 
     @cached_property
     def kernel(self) -> Rows:
-        """Zero modes that symmetries force on A: none, networks with frozen noise have no symmetry."""
+        """Zero modes that symmetries force on A: none, since the frozen noise breaks all symmetries."""
         return self._objective.kernel(self._theta)
 
     def mv(self, v: Vector) -> Vector:
@@ -94,17 +86,7 @@ class GaussNewton:
 
 
 def convex(objective: Objective) -> Amortised:
-    """The objective, if its loss is convex in the outputs of its networks.
-
-    Args:
-        objective: J.
-
-    Returns:
-        The same.
-
-    Raises:
-        UserError: If it is not.
-    """
+    """The objective itself; UserError is raised if its loss is not convex in the outputs of its networks."""
     if not isinstance(objective, Amortised):
         raise UserError(
             f"Gauss-Newton: {type(objective).__name__} has no loss that is convex in the outputs of networks (it sums "
@@ -117,16 +99,10 @@ def convex(objective: Objective) -> Amortised:
 
 
 class BlockGraph:
-    """f(θ), ∂l/∂f and J_fᵀ w of some of the data, kept with their graphs.
+    """f(θ), ∂l/∂f and J_fᵀ w for a block of the data, kept with their graphs.
 
-    J_fᵀ w is linear in w, so a backward pass through it to w is J_f v: forward differentiation without evaluating the
-    networks again. The curvature of l costs next to nothing, and J_fᵀ is a backward pass through the networks.
-
-    Args:
-        objective: J.
-        block: Which data.
-        theta: θ.
-        controls: (λ, γ, t).
+    J_fᵀ w is linear in w, so a backward pass through it to w is J_f v: forward-mode differentiation without evaluating
+    the networks again. The curvature of l costs next to nothing, and J_fᵀ is a backward pass through the networks.
     """
 
     def __init__(self, objective: Amortised, block: Block, theta: Vector, controls: Controls) -> None:
@@ -140,7 +116,7 @@ class BlockGraph:
             self._pullback = torch.autograd.grad(self._outputs, self._theta, self._weights, create_graph=True)
 
     def _loss(self, block: Block, sample: Sample) -> Scalar:
-        """l as a function of f alone, which is cut from the networks that gave it."""
+        """l as a function of f alone, detached from the networks that computed f."""
         noise = self._objective.noise(block)
         outputs = self._objective.outputs(self._theta, sample, noise)
         self._outputs = (outputs.mean, outputs.log_variance, outputs.output, outputs.logits)
@@ -161,7 +137,7 @@ class BlockGraph:
 def _backward(
     outputs: tuple[Tensor, ...], leaves: tuple[Tensor, ...], directions: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
-    """∂(Σ outputs · direction)/∂leaves for each of several directions, which lie along their first dimension."""
+    """∂(Σ outputs · direction)/∂leaves for several directions, stacked along their first dimension."""
     batched = directions[0].shape[0] > 1
     found = torch.autograd.grad(
         outputs,

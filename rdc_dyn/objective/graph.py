@@ -1,4 +1,4 @@
-"""∇_θ J with its graph: A v, b_c and ∂²J/∂c∂c' by one more backward pass each (Pearlmutter 1994)."""
+"""∇_θ J with its graph: A v, b_c and ∂²J/∂c∂c', each by one more backward pass (Pearlmutter 1994)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ Controls = Float[Tensor, "3"]
 
 @dataclass(frozen=True)
 class First:
-    """J and its first derivatives, without the weight prior.
+    """J in nats and its first derivatives, without the weight prior.
 
     Attributes:
-        value: J in nats.
-        gradient: ∇_θ J, shape (P,).
-        forces: ∂J/∂(λ, γ, t) at fixed θ, shape (3,).
+        forces: ∂J/∂(λ, γ, t) at fixed θ.
     """
 
     value: Float[Tensor, ""]
@@ -43,13 +41,13 @@ def _value(terms: Sequence[Term], theta: Tensor, controls: Sequence[Tensor]) -> 
 
 
 def evaluate(terms: Sequence[Term], theta: Vector, controls: Controls) -> Float[Tensor, ""]:
-    """Σ terms, without any graph."""
+    """Σ terms, without a graph."""
     with torch.no_grad():
         return _value(terms, theta, controls.unbind())
 
 
 def differentiate(terms: Sequence[Term], theta: Vector, controls: Controls) -> First:
-    """Σ terms and its first derivatives, without a graph for second ones."""
+    """Σ terms and its first derivatives, without a graph for second derivatives."""
     leaf, leaves = _leaves(theta, controls)
     with torch.enable_grad():
         value = _value(terms, leaf, leaves)
@@ -58,7 +56,7 @@ def differentiate(terms: Sequence[Term], theta: Vector, controls: Controls) -> F
 
 
 def control_hessian(terms: Sequence[Term], theta: Vector, controls: Controls) -> Float[Tensor, "3 3"]:
-    """Σ ∂²/∂c∂c' at fixed θ, a term at a time."""
+    """∂²(Σ terms)/∂c∂c' at fixed θ, one term at a time."""
     total = theta.new_zeros((3, 3))
     for term in terms:
         _, leaves = _leaves(theta, controls)
@@ -77,14 +75,7 @@ def control_hessian(terms: Sequence[Term], theta: Vector, controls: Controls) ->
 class GradientGraph:
     """First derivatives of Σ terms at one state, kept with their graph.
 
-    Args:
-        terms: Summands of J.
-        theta: θ.
-        controls: (λ, γ, t).
-        batched: Whether several vectors go back through the graph at once, or one after the other.
-
-    Attributes:
-        first: The derivatives themselves.
+    With `batched` several vectors go back through the graph at once, otherwise one after another.
     """
 
     def __init__(self, terms: Sequence[Term], theta: Vector, controls: Controls, *, batched: bool = True) -> None:
@@ -100,7 +91,7 @@ class GradientGraph:
         self.first = First(value.detach(), self._gradient.detach(), forces)
 
     def mm(self, rows: Rows) -> Rows:
-        """A v for each row v: a backward pass for each, or a batched one for all."""
+        """A v for each row v: one batched backward pass, or one for each row."""
         return _backward(self._gradient, self._theta, rows, self._batched)
 
     def mixed(self) -> tuple[Rows, Float[Tensor, "3 3"]]:
@@ -117,7 +108,7 @@ class GradientGraph:
         return torch.stack(rows), torch.stack(second)
 
     def drift(self, velocity: Vector, rates: Controls) -> DriftGraph:
-        """d∇J/ds with its graph for θ and controls that move at given rates; third derivatives of J are kept."""
+        """d∇J/ds with its graph, for third derivatives of J, as θ and the controls move at the given rates."""
         with torch.enable_grad():
             (change,) = torch.autograd.grad(self._gradient, self._theta, velocity, create_graph=True)
             for force, rate in zip(self._forces, rates):
@@ -132,7 +123,7 @@ class DriftGraph:
     """dA/ds = ∂³J·θ̇ + ∂_cA·ċ by a backward pass through d∇J/ds.
 
     Attributes:
-        change: d∇J/ds with its graph, shape (P,).
+        change: d∇J/ds with its graph.
         theta: The leaf of that graph.
         batched: Whether several vectors go back through the graph at once.
     """
@@ -142,7 +133,7 @@ class DriftGraph:
     batched: bool
 
     def mm(self, rows: Rows) -> Rows:
-        """(dA/ds) v for each row v; zero where ∇J is linear in θ along the path."""
+        """(dA/ds) v for each row v; zero if ∇J is linear in θ along the path."""
         return _backward(self.change, self.theta, rows, self.batched)
 
 

@@ -1,4 +1,4 @@
-"""Processes 0 … W−1 of one run, as torchrun starts them: broadcasts, sums, and signals that cut no exchange in two."""
+"""Processes 0 … W−1 of one run, started by torchrun: broadcasts, sums, and signals that never interrupt an exchange."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from rdc_dyn.status import UserError
 
 T = TypeVar("T")
 
-#: A process that has died is noticed at once, since its connections close. This is for a machine that has vanished, and
-#: it is long because the others wait while process 0 does what needs no data: factorise, or draw minibatches for Adam.
+#: A process that dies is noticed at once, since its connections close; this is for a machine that vanishes. It is long
+#: because the others wait while process 0 does work that needs no data: factorising, or drawing minibatches for Adam.
 TIMEOUT = timedelta(hours=1)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -33,8 +33,8 @@ class Exchange:
     """Whether process 0 is between the first and the last message of an exchange.
 
     Attributes:
-        open: It is, or an exception has left it there for good: then nothing more can be said.
-        held: Signal that came meanwhile, or None.
+        open: True also after an exception has broken an exchange off; then nothing more can be sent.
+        held: Signal that arrived during the exchange, or None.
     """
 
     open: bool = False
@@ -42,7 +42,7 @@ class Exchange:
 
     @contextmanager
     def whole(self) -> Iterator[None]:
-        """An exchange that signals do not cut in two: they are handled when it is over."""
+        """An exchange that signals do not interrupt; they are handled when it is over."""
         self.open = True
         yield
         self.open = False
@@ -69,7 +69,7 @@ class Exchange:
 
 @contextmanager
 def _handlers(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
-    """Set signal handlers for a while; only a main thread can, and only there do they matter."""
+    """Set signal handlers temporarily, in the main thread only: no other thread can set or receive them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -83,7 +83,7 @@ def _handlers(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
 
 @contextmanager
 def _connected() -> Iterator[None]:
-    """A process that is gone is one line, not a traceback."""
+    """Report a lost process as a UserError of one line, not as a traceback."""
     try:
         yield
     except RuntimeError as error:
@@ -96,11 +96,11 @@ class Group:
     """This process among those of a run.
 
     Attributes:
-        rank: Its number; process 0 decides, writes and speaks.
-        world: How many there are.
-        local_rank: Its number on this machine.
-        local_world: How many there are on this machine.
-        own_gpu: Whether each process can have a GPU of its own, which nccl needs.
+        rank: Number of this process; process 0 decides, writes and prints.
+        world: Number of processes.
+        local_rank: Number of this process on its machine.
+        local_world: Number of processes on this machine.
+        own_gpu: Whether each process can have a GPU of its own, which nccl requires.
         exchange: Whether an exchange is under way.
     """
 
@@ -117,47 +117,39 @@ class Group:
         return self.rank == 0
 
     def backend(self, device: torch.device) -> Literal["gloo", "nccl"]:
-        """What carries tensors of a device."""
+        """The backend that carries tensors of a device."""
         return "nccl" if device.type == "cuda" and self.own_gpu else "gloo"
 
     def sharers(self, device: torch.device) -> int:
-        """How many processes share the memory of a device."""
+        """Number of processes that share the memory of a device."""
         return 1 if self.backend(device) == "nccl" else self.local_world
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """For a run: process 0 takes signals between exchanges, the others leave them to it and wait for its word."""
+        """During a run, process 0 handles signals between exchanges; the others ignore them and obey process 0."""
         deaf = _handlers(dict.fromkeys(_SIGNALS, signal.SIG_IGN))
         with self.exchange.guarded() if self.leads else deaf:
             yield
 
     def broadcast(self, tensor: Tensor) -> None:
-        """Overwrite a tensor by that of process 0.
-
-        Args:
-            tensor: Contiguous, of the same shape everywhere.
-        """
+        """Overwrite a tensor with that of process 0; it must be contiguous and of the same shape everywhere."""
         with _connected():
             dist.broadcast(tensor, 0)
 
     def add(self, tensor: Tensor) -> None:
-        """Overwrite a tensor by the sum over all processes.
-
-        Args:
-            tensor: Contiguous, of the same shape everywhere.
-        """
+        """Overwrite a tensor with its sum over processes; it must be contiguous and of the same shape everywhere."""
         with _connected():
             dist.all_reduce(tensor)
 
     def from_leader(self, own: T) -> T:
-        """What process 0 gives, pickled."""
+        """The object that process 0 passes, sent as a pickle."""
         objects = [own]
         with _connected():
             dist.broadcast_object_list(objects, 0)
         return objects[0]
 
     def from_all(self, own: T) -> list[T]:
-        """What every process gives, pickled, in the order of their numbers."""
+        """The objects that all processes pass, sent as pickles and ordered by rank."""
         objects = [own] * self.world
         with _connected():
             dist.all_gather_object(objects, own)
@@ -165,18 +157,15 @@ class Group:
 
 
 def several() -> bool:
-    """Whether torchrun says that this process is one of several."""
+    """Whether torchrun has started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def join() -> Group | None:
-    """Meet the other processes that torchrun has started; once met, they stay together until they end.
+    """Join the other processes that torchrun has started, for the rest of their lives; None for a single process.
 
-    Short messages go over gloo even where tensors go over nccl: a process that waits for one notices at once that its
-    sender has died, and takes no time on a GPU.
-
-    Returns:
-        The group, or None for a single process.
+    Short messages use gloo even where tensors use nccl: a process that waits for one notices at once that its sender
+    has died, and takes no time on a GPU.
     """
     if not several():
         return None
@@ -184,8 +173,8 @@ def join() -> Group | None:
     local_rank, local_world = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     own_gpu = dist.is_nccl_available() and torch.cuda.is_available() and torch.cuda.device_count() >= local_world
     if not dist.is_initialized():
-        # Defaults of its functions are the group at its import. Imported on the way, it would keep the group alive, and
-        # with it gloo's threads, which abort where they let go of a tensor while the interpreter ends.
+        # The functions of this module take the group that exists at its import as a default. Imported later, it would
+        # keep the group alive, and with it gloo's threads, which abort if they free a tensor at interpreter exit.
         importlib.import_module("torch.distributed.nn.functional")
         with _connected():
             dist.init_process_group("cpu:gloo,cuda:nccl" if own_gpu else "gloo", timeout=TIMEOUT)

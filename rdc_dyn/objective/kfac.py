@@ -1,4 +1,4 @@
-"""A ≈ ⊕ E[g gᵀ] ⊗ E[a aᵀ] + ρ I over Linear layers (Martens & Grosse 2015), and A itself where that is largest."""
+"""A ≈ ⊕ E[g gᵀ] ⊗ E[a aᵀ] + ρ I over Linear layers (Martens & Grosse 2015), with a dense core where it is largest."""
 
 from __future__ import annotations
 
@@ -17,24 +17,19 @@ from rdc_dyn.objective.kfac_pass import Pass
 from rdc_dyn.objective.kfac_sums import Coupling, Moments
 from rdc_dyn.status import UserError
 
-#: Random directions for each output where nothing else is said.
+#: Default number of random directions.
 PROBES = 2
-#: Coordinates of the core where nothing else is said.
+#: Default number of coordinates of the core.
 CORE = 1000
-#: Samples for each coordinate of the core.
+#: Samples (data times directions) per coordinate of the core.
 _SAMPLES = 8
-#: Numbers of decoder output held at once: 64 MiB in float64; and of all layers.
+#: Most numbers held at once: of decoder outputs or core coordinates (64 MiB in float64), and of all layers' outputs.
 _NUMBERS, _LAYERS = 2**23, 2**26
 
 
 @runtime_checkable
 class AtState(Protocol):
-    """An operator that belongs to a state, such as a `Linearisation`.
-
-    Attributes:
-        theta: θ.
-        controls: (λ, γ, t).
-    """
+    """An operator that belongs to a state, such as a `Linearisation`."""
 
     @property
     def theta(self) -> Vector:
@@ -49,28 +44,24 @@ class AtState(Protocol):
 
 @dataclass(frozen=True)
 class Kfac:
-    """Factors of the generalised Gauss–Newton matrix of an amortised objective, for θ too large for a dense factor.
+    """Kronecker factors of the Gauss–Newton matrix of an amortised objective, for θ too large for a dense factor.
 
-    For each Linear layer with inputs a (and 1 for its bias) and outputs h, the block Σ w aaᵀ ⊗ (∂f/∂h)ᵀ l'' (∂f/∂h) is
-    taken for the product of its averages. Data count by their weights in J; decoder and classifier see each code as a
-    datum. The weight prior is inside exactly, so nothing is left to damp. Parameters of other layers get the average
-    of their tensor's diagonal.
+    For a Linear layer with inputs a (and a 1 for the bias) and outputs h, the block Σ w aaᵀ ⊗ (∂f/∂h)ᵀ l'' (∂f/∂h) is
+    approximated by the product of its averages. Data are weighted as in J; the decoder and the classifier treat each
+    code as a datum. The weight prior enters exactly, so nothing is left to damp. Parameters of other layers get the
+    mean diagonal of their tensor.
 
-    Blocks alone help little, be they exact: encoder and decoder can undo each other's changes, so that A is about ρ
-    in many directions along which each block is large. The core mends that. In the eigenvectors of the blocks with
-    the largest eigenvalues, the slopes of a datum are known by two small products for each layer, and the second
-    moment of these coordinates is the Gauss–Newton matrix there, couplings between layers included.
+    Blocks alone help little, even exact ones: encoder and decoder can undo each other's changes, so A is about ρ in
+    many directions along which each block is large. The core mends that. In the eigenvectors of the blocks with the
+    largest eigenvalues, the slopes of a datum follow from two small products per layer, and the second moment of these
+    coordinates is the Gauss–Newton matrix there, couplings between layers included.
 
     Attributes:
-        objective: J; it must be amortised.
+        objective: J; a `UserError` is raised unless it is amortised and its likelihood convex.
         rank: Coordinates of the core; 0 for blocks alone.
-        probes: Random directions ξ = ±1 whose images g = (∂f/∂h)ᵀ √l'' ξ have the mean square wanted; None takes all
+        probes: Random directions ξ = ±1, whose images g = (∂f/∂h)ᵀ √l'' ξ have the right mean square; None takes all
             columns of √l'' for each code, which is exact and costs S (n + Y) + 2 d backward passes.
         damping: Added to A₀, as to A.
-        seed: Of the directions.
-
-    Raises:
-        UserError: If J is no convex loss of its networks.
     """
 
     objective: Objective
@@ -84,18 +75,12 @@ class Kfac:
         _amortised(self.objective)
 
     def products(self, size: int) -> int:
-        """Floating-point operations of a build over those of a product, with Linear layers in mind.
+        """Estimate the cost of a build in products with A, counting the operations of Linear layers; at least 1.
 
-        A product counts 12 P operations for each code, a pass 2 P forward and 2 P back for each direction. Factors
-        and core add their own products, and their decompositions 4 n³ (fitted: the constant that makes the seconds of
-        a build right for 240,000 parameters on a CPU). Small networks run far below the speed of a matrix product, so
-        that a build is cheaper than this: 100 products instead of 500 for 2,110 parameters and a core of 1,000.
-
-        Args:
-            size: P.
-
-        Returns:
-            The ratio, at least 1.
+        With P = `size`, a product counts 12 P operations per code, and a pass 2 P forward and 2 P backward per
+        direction. Factors and core add their own products, and their decompositions 4 n³, a constant fitted to the time
+        of a build for 240,000 parameters on a CPU. Small networks run far below the speed of a matrix product, so their
+        builds are cheaper than estimated: 100 products instead of 500 for 2,110 parameters and a core of 1,000.
         """
         objective = _amortised(self.objective)
         count = sum(objective.data.parts.values())
@@ -110,23 +95,12 @@ class Kfac:
         return math.ceil(spent / (12 * size * codes))
 
     def _core_probes(self, rank: int) -> int | None:
-        """So many that the second moment of all samples resembles its mean."""
+        """Enough directions for the second moment over all samples to resemble its mean; None for all columns."""
         count = sum(_amortised(self.objective).data.parts.values())
         return None if self.probes is None else max(self.probes, math.ceil(_SAMPLES * rank / count))
 
     def build(self, operator: SymmetricOperator) -> Kronecker:
-        """Factors at the operator's θ and controls.
-
-        Args:
-            operator: A₀ with its state, such as a `Linearisation`.
-
-        Returns:
-            M.
-
-        Raises:
-            TypeError: If the operator has no state.
-            NumericalFailure: NON_FINITE if a factor is not finite.
-        """
+        """Build the factors at the operator's θ and controls; NON_FINITE if a factor is not finite."""
         if not isinstance(operator, AtState):
             raise TypeError(f"kfac: {type(operator).__name__} has neither theta nor controls")
         objective = _amortised(self.objective)
@@ -149,7 +123,7 @@ class Kfac:
 
 
 def _amortised(objective: Objective) -> Amortised:
-    """The objective, if its loss is convex in the outputs of its networks."""
+    """Return the objective, or raise a UserError if its loss is not convex in the outputs of its networks."""
     if not isinstance(objective, Amortised):
         raise UserError(
             f"kfac: {type(objective).__name__} has no loss that is convex in the outputs of networks; use amortised, "

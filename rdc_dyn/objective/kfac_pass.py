@@ -1,4 +1,4 @@
-"""a, h and (∂f/∂h)ᵀ √l'' ξ: inputs and outputs of Linear layers, and slopes whose squares are Gauss–Newton."""
+"""Inputs a and outputs h of Linear layers, and slopes (∂f/∂h)ᵀ √l'' ξ whose second moments are Gauss–Newton blocks."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ class Layer(NamedTuple):
 
 
 class Call(NamedTuple):
-    """One use of a Linear layer.
+    """One call of a Linear layer.
 
     Attributes:
-        layer: Which one.
-        a: Inputs and 1 where there is a bias, a row for each datum, code or token; data vary slowest.
+        a: Inputs, with a 1 appended if there is a bias; a row per datum, code or token, with data varying slowest.
         h: Outputs, with their graph.
     """
 
@@ -40,25 +39,25 @@ class Call(NamedTuple):
 
 
 class Sums(Protocol):
-    """What is summed over data."""
+    """Sums over data that a `Pass` adds to."""
 
     @property
     def incomplete(self) -> bool:
-        """Whether slopes in θ itself are wanted too, after those of the layers."""
+        """Whether slopes in θ itself are wanted too, appended to those of the layers."""
         ...
 
     def add_inputs(self, call: Call, weights: Float[Tensor, "N"]) -> None:
-        """Take the inputs of a layer."""
+        """Add the inputs of a layer."""
         ...
 
     def add_slopes(self, calls: Sequence[Call], slopes: Sequence[Tensor]) -> None:
-        """Take (∂f/∂h)ᵀ √l'' ξ of all layers for one ξ."""
+        """Add (∂f/∂h)ᵀ √l'' ξ of all layers for one ξ."""
         ...
 
 
 @contextmanager
 def listening(networks: Networks) -> Iterator[list[Call]]:
-    """Record the calls of the Linear layers whose parameters lie in θ as they are, not as functions of others."""
+    """Record the calls of Linear layers whose weights are parameters in θ rather than functions of parameters."""
     names: dict[Tensor, str] = {p: name for name, p in networks.named_parameters() if p.requires_grad}
     calls: list[Call] = []
 
@@ -81,14 +80,14 @@ def listening(networks: Networks) -> Iterator[list[Call]]:
 
 
 class Root(NamedTuple):
-    """√l'' at the outputs of some data, times the square roots of their weights.
+    """√l'' at the outputs for some data, times the square roots of their weights.
 
     Attributes:
-        mean: Of the divergence in μ, diagonal.
-        log_variance: Of the divergence in ln s², diagonal.
-        output: Of −λ log d in the decoder output, whose components it is a sum over.
-        logits: √γ of −γ log c.
-        classes: c(·|z): its l'' is diag(c) − ccᵀ = BBᵀ with B = diag(√c) − c√cᵀ.
+        mean: Diagonal root for the divergence in μ.
+        log_variance: Diagonal root for the divergence in ln s².
+        output: Diagonal root for −λ log d, which is a sum over the components of the decoder output.
+        logits: Factor √γ of the root for −γ log c.
+        classes: c(·|z), for which l'' = diag(c) − ccᵀ = BBᵀ with B = diag(√c) − c√cᵀ.
     """
 
     mean: Tensor
@@ -106,7 +105,7 @@ class Root(NamedTuple):
 
     @classmethod
     def of(cls, objective: Amortised, outputs: Outputs, sample: Sample, weights: Tensor, controls: Controls) -> Root:
-        """At given outputs; a negative multiplier has no convex loss and counts as zero, so that M stays positive."""
+        """Evaluate at given outputs; a negative multiplier (no convex loss) counts as zero, which keeps M positive."""
         lam, gamma = (controls[:2].clamp_min(0.0) / outputs.z.shape[1]).unbind()
         output = outputs.output.detach().requires_grad_()
         loss = -objective.likelihood.log_prob(sample.x[:, None, :], output).sum()
@@ -123,7 +122,7 @@ class Root(NamedTuple):
 
 
 def directions(root: Root, probes: int | None, draws: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
-    """ξ whose ξξᵀ sum to the identity, for each datum and code on its own or in the mean."""
+    """Yield ξ whose ξξᵀ sum to the identity for each datum: on average over `probes` signs, or exactly for None."""
     like = (root.mean, root.log_variance, root.output, root.classes)
 
     def signs(of: Tensor) -> Tensor:
@@ -134,7 +133,7 @@ def directions(root: Root, probes: int | None, draws: torch.Generator) -> Iterat
         for _ in range(probes):
             yield tuple(signs(of) * probes**-0.5 for of in like)
         return
-    # One column at a time for all data; codes one after the other, since an encoder feels the sum over them.
+    # One column at a time for all data, and one code at a time, since the slopes of an encoder sum over codes.
     for number, of in enumerate(like):
         for column in range(of[0].numel()):
             directions = [torch.zeros_like(other) for other in like]
@@ -143,14 +142,7 @@ def directions(root: Root, probes: int | None, draws: torch.Generator) -> Iterat
 
 
 class Pass:
-    """The networks over some of the data, with the inputs and outputs of their layers.
-
-    Args:
-        objective: J.
-        block: Which data.
-        theta: θ.
-        controls: (λ, γ, t).
-    """
+    """The networks evaluated on a block of data, with the inputs and outputs of their Linear layers."""
 
     def __init__(self, objective: Amortised, block: Block, theta: Vector, controls: Controls) -> None:
         self._theta = theta.detach().requires_grad_()
@@ -162,7 +154,7 @@ class Pass:
             self.root = Root.of(objective, outputs, sample, self.weights, controls)
 
     def add_to(self, sums: Sums, probes: int | None, draws: torch.Generator) -> None:
-        """Add these data to sums over data."""
+        """Add the block's inputs and slopes to `sums`, with directions as `directions` draws them."""
         for call in self.calls:
             sums.add_inputs(call, self.weights)
         wanted = [call.h for call in self.calls]
@@ -176,7 +168,7 @@ class Pass:
 
 
 def _weighed(objective: Amortised, block: Block, position: Tensor) -> tuple[Sample, Float[Tensor, "N"]]:
-    """The data of a block and what each of them weighs in J: the slope of their average."""
+    """The data of a block and their weights in J, taken as derivatives of the block's average."""
     seen: list[Sample] = []
     values = position.new_ones(block.count).requires_grad_()
 

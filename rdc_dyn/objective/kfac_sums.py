@@ -1,4 +1,4 @@
-"""Σ w aaᵀ, Σ ggᵀ of each layer and Σ ccᵀ between layers: sums over data that a Kronecker approximation is made of."""
+"""The sums over data behind a Kronecker approximation: Σ w aaᵀ and Σ ggᵀ of each layer, Σ ccᵀ across layers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,7 @@ from rdc_dyn.objective.networks import Layout
 
 
 class Moments:
-    """Sums over data: Σ w aaᵀ, Σ w and Σ ggᵀ of each layer, and (Σ g)² of each parameter where one has no layer.
-
-    Args:
-        theta: θ, for its size, device and type.
-        layout: Where parameters lie in θ.
-    """
+    """Sums over data: Σ w aaᵀ, Σ w and Σ ggᵀ of each layer, and (Σ g)² of each parameter outside the layers."""
 
     def __init__(self, theta: Vector, layout: Layout) -> None:
         self._places = layout.unflatten(torch.arange(layout.size, device=theta.device))
@@ -31,7 +26,7 @@ class Moments:
 
     @property
     def incomplete(self) -> bool:
-        """Whether there are parameters that no layer has met."""
+        """Whether some parameters belong to no recorded layer."""
         return bool(self._rest)
 
     @property
@@ -39,14 +34,14 @@ class Moments:
         return set(self._places) - {name for layer in self._a for name in layer if name is not None}
 
     def add_inputs(self, call: Call, weights: Float[Tensor, "N"]) -> None:
-        """Σ w aaᵀ; the codes of a datum share its weight."""
+        """Add Σ w aaᵀ and Σ w; the codes of a datum share its weight."""
         each = len(call.a) // len(weights)
         moment = call.a.T @ (call.a * (weights / each).repeat_interleave(each)[:, None])
         self._a[call.layer] = self._a.get(call.layer, 0.0) + moment
         self._mass[call.layer] = self._mass.get(call.layer, 0.0) + float(weights.sum())
 
     def add_slopes(self, calls: Sequence[Call], slopes: Sequence[Tensor]) -> None:
-        """Σ ggᵀ; g holds √w."""
+        """Add Σ ggᵀ, where g already contains √w."""
         for call, g in zip(calls, slopes):
             rows = g.flatten(0, -2)
             self._g[call.layer] = self._g.get(call.layer, 0.0) + rows.T @ rows
@@ -55,11 +50,11 @@ class Moments:
 
     @property
     def layers(self) -> list[Layer]:
-        """Those met, in the order of the blocks."""
+        """The recorded layers, in the order of the blocks."""
         return list(self._a)
 
     def factors(self, shift: float) -> Kronecker:
-        """The approximation that they make."""
+        """The Kronecker approximation, with `shift` times the identity added."""
         blocks = []
         for layer, a in self._a.items():
             places = self._places[layer.weight]
@@ -68,7 +63,7 @@ class Moments:
             blocks.append(Block.of(places, self._g[layer], a / self._mass[layer]))
         diagonal = torch.zeros_like(self._squares)
         for name in self._rest:
-            # A few directions tell the average of a tensor far better than each entry.
+            # A few random directions estimate the mean of a tensor far better than each of its entries.
             diagonal[self._places[name]] = self._squares[self._places[name]].mean()
         return Kronecker(blocks, diagonal, shift)
 
@@ -92,11 +87,11 @@ class Coupling:
             start += m * n
 
     def add_inputs(self, call: Call, weights: Tensor) -> None:
-        """Nothing: inputs come with their slopes."""
+        """Note only the number of data: the inputs come again with their slopes."""
         self._count = len(weights)
 
     def add_slopes(self, calls: Sequence[Call], slopes: Sequence[Tensor]) -> None:
-        """Σ ccᵀ; the codes of a datum belong together."""
+        """Add Σ ccᵀ, where c sums over the codes of a datum."""
         c = self.matrix.new_zeros((self._count, self.rank))
         for call, g in zip(calls, slopes):
             block, mine, i, j = self._parts[call.layer]

@@ -1,4 +1,4 @@
-"""log d(x|z), normalised: gaussian N(x; μ, σ²I) and bernoulli Π p^x (1−p)^(1−x)."""
+"""Normalised log-likelihoods log d(x|z): Gaussian N(x; μ, σ²I) and Bernoulli Π p^x (1−p)^(1−x)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Likelihood(Protocol):
     """A distribution of x given the decoder's output.
 
     Attributes:
-        convex: Whether −log d(x|z) is convex in the output, as `GaussNewton` needs.
+        convex: Whether −log d(x|z) is convex in the output, as `GaussNewton` and `Kfac` need.
     """
 
     convex: ClassVar[bool]
@@ -26,11 +26,11 @@ class Likelihood(Protocol):
         ...
 
     def log_prob_table(self, x: Float[Tensor, "N n"], output: Float[Tensor, "K n"]) -> Float[Tensor, "N K"]:
-        """log d(x|z) for every pair of datum and code, without forming N x K x n numbers."""
+        """log d(x|z) for every pair of datum and code, without an N x K x n intermediate."""
         ...
 
     def initial_output(self, x: Float[Tensor, "N n"]) -> Float[Tensor, "N n"]:
-        """The decoder output whose mean is (about) x."""
+        """The decoder output whose mean is x, or close to it."""
         ...
 
 
@@ -39,7 +39,7 @@ class Gaussian:
     """log N(x; μ, σ²I) = −|x − μ|²/2σ² − (n/2) ln 2πσ².
 
     Attributes:
-        variance: σ², the same for every component.
+        variance: σ², shared by all components.
     """
 
     variance: float
@@ -49,16 +49,16 @@ class Gaussian:
         return 0.5 * n * math.log(2 * math.pi * self.variance)
 
     def log_prob(self, x: Float[Tensor, "*b n"], output: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
-        """log d(x|z) of the mean `output`."""
+        """log d(x|z) with mean `output`."""
         return -(x - output).square().sum(-1) / (2 * self.variance) - self._normaliser(x.shape[-1])
 
     def log_prob_table(self, x: Float[Tensor, "N n"], output: Float[Tensor, "K n"]) -> Float[Tensor, "N K"]:
-        """log d(x|z) by |x|² − 2 x·μ + |μ|²."""
+        """log d(x|z) for every pair, with |x − μ|² expanded to |x|² − 2 x·μ + |μ|²."""
         squares = x.square().sum(1)[:, None] - 2 * x @ output.T + output.square().sum(1)
         return -squares / (2 * self.variance) - self._normaliser(x.shape[1])
 
     def initial_output(self, x: Float[Tensor, "N n"]) -> Float[Tensor, "N n"]:
-        """The mean itself."""
+        """A copy of x, since the output is the mean."""
         return x.clone()
 
 
@@ -72,7 +72,7 @@ class Bernoulli:
     convex: ClassVar[bool] = True
 
     def log_prob(self, x: Float[Tensor, "*b n"], output: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
-        """log d(x|z) of the logits `output`."""
+        """log d(x|z) with logits `output`."""
         return (x * output - softplus(output)).sum(-1)
 
     def log_prob_table(self, x: Float[Tensor, "N n"], output: Float[Tensor, "K n"]) -> Float[Tensor, "N K"]:
@@ -80,5 +80,5 @@ class Bernoulli:
         return x @ output.T - softplus(output).sum(1)
 
     def initial_output(self, x: Float[Tensor, "N n"]) -> Float[Tensor, "N n"]:
-        """Logits of x pulled away from 0 and 1."""
+        """Logits of x pulled away from 0 and 1, so that they are finite."""
         return torch.logit(0.1 + 0.8 * x)

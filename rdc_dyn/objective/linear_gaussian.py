@@ -1,4 +1,4 @@
-"""J = −E log ∫ N(z; 0, I) N(x; Wz, σ²I)^λ N(y; Vz, τ²I)^γ dz: linear-Gaussian model with its Gibbs encoder."""
+"""J = −E log ∫ N(z; 0, I) N(x; Wz, σ²I)^λ N(y; Vz, τ²I)^γ dz: a linear-Gaussian model with its Gibbs encoder."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from rdc_dyn.objective.base import Scalar
 
 @dataclass(frozen=True)
 class LinearGaussian:
-    """θ = B = [W; V], shape (n + m, q), row by row; the data enter by the second moment S of (x, y).
+    """The linear-Gaussian model with θ = B = [W; V], shape (n + m, q), flattened row by row.
 
-    The integral over z is Gaussian, J(θ) = const + ½ ln|I + BᵀPB| + ½ tr PS − ½ tr (I + BᵀPB)⁻¹ BᵀPSPB with
-    P = diag(λ/σ², γ/τ²), and everything else is differentiated from it. (The closed form of min_θ J serves as an oracle
-    in the tests and nowhere else.) This form has no division by λ or γ, so either may be zero.
+    The data enter through the second moment S of (x, y). With P = diag(λ/σ², γ/τ²), the Gaussian integral over z gives
+
+    J(θ) = const + ½ ln|I + BᵀPB| + ½ tr PS − ½ tr (I + BᵀPB)⁻¹ BᵀPSPB,
+
+    from which everything else follows by differentiation. (The closed form of min_θ J serves only as an oracle in the
+    tests.) This form never divides by λ or γ, so either may be zero.
 
     Attributes:
         x_dim: n.
@@ -29,10 +32,9 @@ class LinearGaussian:
         latent_dim: q.
         distortion_variance: σ².
         label_variance: τ².
-        source: S at t = 0, shape (n + m, n + m).
-        target: S at t = 1, or None.
+        source: S at t = 0.
+        target: S at t = 1; None if the data do not move.
         path: mixture, S(t) = (1 − t) S_s + t S_t, or optimal_transport, the second moment of the displaced points.
-        weight_prior_precision: ρ.
     """
 
     x_dim: int
@@ -64,7 +66,7 @@ class LinearGaussian:
         return inverse @ _power(root @ self.target @ root, 0.5) @ inverse
 
     def second_moment(self, data_position: Scalar) -> Float[Tensor, "d d"]:
-        """S(t) of the mixture, or B S_s Bᵀ with B = (1 − t) I + t T for the moving points."""
+        """S(t) of the mixture, or B S_s Bᵀ with B = (1 − t) I + t T for optimal transport."""
         if self.target is None:
             return self.source
         if self.path == "mixture":
@@ -82,7 +84,7 @@ class LinearGaussian:
         weighted = precision[:, None] * b
         inner = torch.eye(self.latent_dim, dtype=b.dtype, device=b.device) + b.T @ weighted
         factor, info = torch.linalg.cholesky_ex(inner)
-        if int(info):  # only for multipliers or parameters out of bounds: J is not finite there
+        if int(info):  # only multipliers or parameters out of bounds fail, and J is not finite there
             return theta.sum() * torch.nan
         explained = torch.cholesky_solve(weighted.T @ moment @ weighted, factor).diagonal().sum()
         constants = 0.5 * n * lam * math.log(2 * math.pi * self.distortion_variance) + 0.5 * m * gamma * math.log(
@@ -108,11 +110,11 @@ class LinearGaussian:
         if not rows:
             return theta.new_zeros((0, self.size))
         _, size, basis = torch.linalg.svd(torch.stack(rows), full_matrices=False)
-        # Codes that are not used (zero columns of B) make rotations among themselves trivial.
+        # Rotations among unused codes (zero columns of B) are trivial.
         return basis[size > 1e-8 * size[0].clamp_min(torch.finfo(size.dtype).tiny)]
 
     def diagnostics(self, theta: Vector, lam: float, gamma: float, data_position: float) -> dict[str, float]:
-        """Nothing more to tell: y is not a class, so there is no accuracy."""
+        """No further diagnostics: y is not a class, so there is no accuracy."""
         return {}
 
 

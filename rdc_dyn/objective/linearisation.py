@@ -19,15 +19,12 @@ from rdc_dyn.status import NumericalFailure, Status
 
 @dataclass
 class Work:
-    """What a run has cost so far; cumulative, in passes over all data.
+    """Cumulative cost of a run; evaluations and products are counted in passes over all data.
 
     Attributes:
-        gradient_evaluations: Evaluations of ∇J.
-        hessian_vector_products: Products A v, and the right-hand sides b, which cost as much; a product with dA/ds
-            counts for two.
+        hessian_vector_products: Products A v and right-hand sides b, which cost as much; dA/ds v counts as two.
         krylov_iterations: Iterations of linear solves.
         vector_field_evaluations: Calls of the vector field by the integrator.
-        corrector_iterations: Steps of the corrector.
     """
 
     gradient_evaluations: float = 0
@@ -38,28 +35,16 @@ class Work:
 
 
 class Linearisation:
-    """∇_θ J near one state, the weight prior included.
+    """J + ½ρ|θ|² to second order at one state.
 
-    Args:
-        objective: J, for its weight prior and kernel.
-        work: Counters.
-        theta: θ, shape (P,).
-        controls: (λ, γ, t), shape (3,).
-        second: Second derivatives of J over all data.
-        curvature: Those that A is taken from: the same, or those of some of the data.
-        share: Share of the data that `curvature` looks at.
+    A and dA/ds are taken from `curvature`, which looks at a fraction `share` of the data; everything else is taken from
+    `second`. A `NumericalFailure` (NON_FINITE) is raised if J, its gradient, or one of R, D, C and ∂_tJ is not finite.
 
     Attributes:
-        work: Counters.
-        theta: θ.
-        controls: (λ, γ, t).
         value: J + ½ρ|θ|² in nats.
         weight_penalty: ½ρ|θ|² in nats.
         gradient: ∇_θ (J + ½ρ|θ|²), shape (P,).
         forces: ∂J/∂(λ, γ, t) at fixed θ, that is (D, C, ∂_tJ), shape (3,).
-
-    Raises:
-        NumericalFailure: NON_FINITE if J, its gradient, or one of R, D, C and ∂_tJ is not finite.
     """
 
     def __init__(
@@ -80,7 +65,7 @@ class Linearisation:
         self.value = float(first.value) + self.weight_penalty
         self.gradient = first.gradient + precision * theta if precision else first.gradient
         self.forces = first.forces
-        # Each alone: a constant may overflow in J and vanish in its gradient, or a product λD overflow in R.
+        # Each is checked: a constant may overflow in J but vanish from its gradient, and λD may overflow in R.
         if not (math.isfinite(self.value) and all_finite(self.gradient, self.forces, self.functionals)):
             raise NumericalFailure(Status.NON_FINITE, self._numbers())
 
@@ -90,17 +75,17 @@ class Linearisation:
 
     @property
     def size(self) -> int:
-        """P."""
+        """Number of parameters P."""
         return self.theta.shape[0]
 
     @cached_property
     def kernel(self) -> Rows:
-        """Zero modes that symmetries of J force on A."""
+        """Zero modes of A that symmetries of J enforce."""
         return self._objective.kernel(self.theta)
 
     @cached_property
     def residual(self) -> float:
-        """|∇_θ J|."""
+        """Norm of the gradient."""
         return float(self.gradient.norm())
 
     def mv(self, v: Vector) -> Vector:
@@ -115,15 +100,7 @@ class Linearisation:
         return products + precision * rows if precision else products
 
     def drift(self, velocity: Vector, rates: Controls) -> Drift:
-        """dA/ds for θ and controls that move at given rates, as an operator.
-
-        Args:
-            velocity: θ̇, shape (P,).
-            rates: (λ̇, γ̇, ṫ).
-
-        Returns:
-            The operator; one more graph, of third derivatives of J, is kept as long as it lives.
-        """
+        """dA/ds for θ and controls moving at given rates; it may hold a graph of third derivatives of J."""
         self.work.hessian_vector_products += 2 * self._share
         return Drift(self._curvature.drift(velocity, rates), self.work, self._share)
 
@@ -153,13 +130,7 @@ class Linearisation:
 
 @dataclass(frozen=True)
 class Drift:
-    """dA/ds = ∂³J·θ̇ + ∂_cA·ċ, the derivative of A along a path.
-
-    Attributes:
-        products: Its products.
-        work: Counters.
-        share: Share of the data that they look at.
-    """
+    """dA/ds = ∂³J·θ̇ + ∂_cA·ċ, the derivative of A along a path, over a fraction `share` of the data."""
 
     products: Products
     work: Work

@@ -1,4 +1,4 @@
-"""Bytes that the graph of ∇J keeps for a datum, measured; and how J is evaluated within a given memory."""
+"""Measures how many bytes the graph of ∇J keeps per datum, and decides how J is evaluated within a given memory."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from rdc_dyn.objective.total import Local
 from rdc_dyn.objective.variational import Variational
 from rdc_dyn.status import UserError
 
-#: Data of the two graphs that are measured; the difference is free of what does not grow with the data.
+#: Data in the two graphs that are measured; their difference cancels what does not grow with the data.
 _PROBES = (8, 24)
-#: Vectors in a batched product where graphs are built anew: building them then costs each vector little.
+#: Vectors in a batched product where graphs are rebuilt: enough to spread the cost of rebuilding.
 _RECOMPUTED_WIDTH = 8
-#: Most vectors in a batched product: on a CPU more of them leave the cache, a GPU wants many.
+#: Most vectors in a batched product: on a CPU more would overflow the cache, while a GPU wants many.
 _WIDTH = {"cpu": 8, "cuda": 64}
-#: Bytes of a graph, without and with convolutions, beyond which vectors go through it one after the other on a CPU.
+#: Bytes of a graph, without and with convolutions, beyond which vectors go through it one by one on a CPU.
 _TOGETHER = {False: 2**21, True: 2**27}
-#: Most vectors that go through a graph one after the other before the next one is built.
+#: Most vectors that go through a graph one by one before the next graph is built.
 _IN_TURN = 32
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How J is evaluated, and why.
+    """How J is evaluated, and the measurement behind that choice.
 
     Attributes:
         local: J on this process.
-        mode: kept or recomputed.
-        block_size: Data in a block; 0 where J is no sum over data.
-        bytes_per_datum: What the graph keeps for a datum; 0 where J is no sum over data.
+        mode: Whether the graph of ∇J is kept, or recomputed for each product.
+        block_size: Most data in a block; 0 if J is not a sum over data.
+        bytes_per_datum: Bytes that the graph keeps per datum; 0 if J is not a sum over data.
     """
 
     local: Local
@@ -46,14 +46,7 @@ class Evaluation:
 
 
 def available_memory(device: torch.device) -> float:
-    """Half of the free memory of a GPU, or a quarter of the machine's, in bytes.
-
-    Args:
-        device: Where J is evaluated.
-
-    Returns:
-        What graphs may take if nothing else is said.
-    """
+    """Default memory for graphs in bytes: half of a GPU's free memory, or a quarter of the machine's."""
     if device.type == "cuda":
         return 0.5 * torch.cuda.mem_get_info(device)[0]
     import os
@@ -62,16 +55,7 @@ def available_memory(device: torch.device) -> float:
 
 
 def graph_bytes(terms: tuple[Term, ...], theta: Vector, controls: Controls) -> int:
-    """Bytes of the tensors that the graph of ∇J saves for products, each counted once.
-
-    Args:
-        terms: Summands of J.
-        theta: θ.
-        controls: (λ, γ, t).
-
-    Returns:
-        The number of bytes.
-    """
+    """Bytes of the tensors that the graph of ∇J saves for products, each counted once."""
     saved: dict[tuple[int, int], int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -85,16 +69,7 @@ def graph_bytes(terms: tuple[Term, ...], theta: Vector, controls: Controls) -> i
 
 
 def bytes_per_datum(objective: OverData, theta: Vector, controls: Controls) -> float:
-    """How the graph of ∇J grows with a datum of its largest part.
-
-    Args:
-        objective: J.
-        theta: θ.
-        controls: (λ, γ, t).
-
-    Returns:
-        The number of bytes.
-    """
+    """Bytes by which the graph of ∇J grows per datum of the largest part."""
     part, count = max(objective.data.parts.items(), key=lambda item: item[1])
     few, many = (min(probe, count) for probe in _PROBES)
 
@@ -105,25 +80,15 @@ def bytes_per_datum(objective: OverData, theta: Vector, controls: Controls) -> f
 
 
 def batches(objective: Objective, theta: Vector, controls: Controls, size: float) -> bool:
-    """Whether several vectors are to go through the graph of ∇J at once.
+    """Whether several vectors should go through the graph of ∇J, of `size` bytes, at once rather than one by one.
 
-    A batch saves the calls of many small operations, which is worth something as long as they are small. On one core,
-    with dense layers, a batch of 8 takes 0.3 to 0.4 times as long as 8 single vectors at a graph of 0.3 MB, 1.0 at 0.5
-    to 2 MB, 1.5 to 1.7 at 4 to 11 MB (a digits VAE of 2,110 parameters), 1.4 to 2.4 beyond (MNIST VAEs). With
-    convolutions 0.4 to 1.0 times up to 100 MB, 1.1 at 200 MB, and 2.0 at 780 MB (ResNet-18 and deconvolution of width
-    8, 256 images of 32 x 32).
+    A batch saves the overhead of calling many small operations, which matters only while they are small. On one core
+    with dense layers, a batch of 8 takes 0.3 to 0.4 times as long as 8 single vectors for a graph of 0.3 MB, 1.0 times
+    at 0.5 to 2 MB, 1.5 to 1.7 times at 4 to 11 MB (a digits VAE of 2,110 parameters), and 1.4 to 2.4 times beyond
+    (MNIST VAEs). With convolutions the ratio is 0.4 to 1.0 up to 100 MB, 1.1 at 200 MB, and 2.0 at 780 MB (ResNet-18
+    and deconvolution of width 8, 256 images of 32 x 32).
 
-    Args:
-        objective: J.
-        theta: θ.
-        controls: (λ, γ, t).
-        size: Bytes of the graph.
-
-    Returns:
-        Whether they do; else they go one after the other.
-
-    Raises:
-        UserError: If the networks have no second derivatives, which no built-in one lacks.
+    Raises a UserError if the networks have no second derivatives; all built-in ones have them.
     """
     if not isinstance(objective, Variational):
         return True
@@ -135,13 +100,13 @@ def batches(objective: Objective, theta: Vector, controls: Controls, size: float
         return False
     try:
         graph.mm(torch.stack([theta, theta]))
-    except RuntimeError:  # a function of someone's own, without a rule for batches
+    except RuntimeError:  # a user-defined function without a batching rule
         return False
     return True
 
 
 def _require_second_derivatives(graph: GradientGraph, theta: Vector) -> None:
-    """Refuse networks whose A is none: vᵀA(Av) = |Av|² fails where a backward pass has no graph of its own."""
+    """Raise a UserError unless vᵀA(Av) = |Av|², which fails where a backward pass has no graph of its own."""
     v = torch.randn(theta.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(theta)
     try:
         image = graph.mm(v[None])[0]
@@ -165,21 +130,11 @@ def evaluation(
     memory: float,
     blocks: tuple[Block, ...] | None = None,
 ) -> Evaluation:
-    """Keep the graph where it fits into the memory, else build it anew for blocks that fit.
+    """Keep the graph of ∇J if it fits into `memory` bytes, else rebuild it for blocks of data that fit.
 
-    A product through a kept graph costs a backward pass; one that builds the graph costs about twice that for a single
-    vector, and little more than a backward pass for each of several vectors at once.
-
-    Args:
-        objective: J.
-        theta: θ at which the graph is measured.
-        controls: (λ, γ, t) there.
-        mode: auto decides by memory.
-        memory: What graphs may take, in bytes.
-        blocks: One block of each part of the data that J is to be taken over; None takes all data.
-
-    Returns:
-        How J is evaluated.
+    A product through a kept graph costs one backward pass. Rebuilding the graph costs about twice that for a single
+    vector, but little more than a backward pass per vector for several at once. `blocks` holds one block for each part
+    of the data; None takes all data.
     """
     if not isinstance(objective, OverData):
         return Evaluation(Local(terms_of(objective, ())), "kept", 0, 0.0)

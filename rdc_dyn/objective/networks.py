@@ -22,20 +22,12 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from rdc_dyn.linalg.base import Vector
 from rdc_dyn.status import UserError
 
-#: Layers whose weights multiply something of unit variance.
+#: Layers whose weights scale values of unit variance.
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 class Outputs(NamedTuple):
-    """What the networks make of N data with S codes each.
-
-    Attributes:
-        mean: μ.
-        log_variance: ln s².
-        z: μ + s ε.
-        output: Decoder outputs.
-        logits: Class logits.
-    """
+    """Outputs of the networks for N data with S codes z = μ + s ε each."""
 
     mean: Float[Tensor, "N d"]
     log_variance: Float[Tensor, "N d"]
@@ -47,17 +39,13 @@ class Outputs(NamedTuple):
 class Networks(nn.Module):
     """Encoder, decoder and classifier as one module.
 
-    They may be any modules. Each is given rows, (N, n) or (N S, d), and a decoder may give images. Parameters that ask
-    for no gradient are no part of θ and stay as they are.
+    Any modules will do. The encoder maps rows (N, n) to means and log-variances, (N, 2 d); the decoder and the
+    classifier map codes (N S, d) to the likelihood's parameters and to logits, and the decoder may return images.
+    Parameters that require no gradient are not part of θ and stay fixed.
 
     Modules that draw at random or look at other data of a batch are refused, see `refuse_no_function`. ReLU and other
-    piecewise linear activations are not, but their second derivatives vanish: A, b and the response are then those of
-    the pieces, and equilibria are lost where a path crosses from one to the next.
-
-    Args:
-        encoder: x ↦ (mean, log-variance), 2 d outputs.
-        decoder: z ↦ output of the likelihood.
-        classifier: z ↦ class logits.
+    piecewise linear activations are accepted, but their second derivatives vanish: A, b and the response are then those
+    of the pieces, and equilibria are lost where a path crosses from one piece to the next.
     """
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, classifier: nn.Module) -> None:
@@ -66,11 +54,11 @@ class Networks(nn.Module):
 
     @property
     def convolves(self) -> bool:
-        """Whether there are convolutions."""
+        """Whether any layer is a convolution."""
         return any(isinstance(module, _ConvNd) for module in self.modules())
 
     def forward(self, x: Float[Tensor, "N n"], noise: Float[Tensor, "N S d"]) -> Outputs:
-        """Codes z = μ + s ε of the data, and what decoder and classifier make of them."""
+        """Encode the data into codes z = μ + s ε, then decode and classify these."""
         mean, log_variance = self.encoder(x).chunk(2, dim=-1)
         z = mean[:, None, :] + (0.5 * log_variance).exp()[:, None, :] * noise
         codes, each = z.flatten(0, 1), z.shape[:2]
@@ -80,14 +68,7 @@ class Networks(nn.Module):
 
 @contextmanager
 def counting(networks: nn.Module) -> Iterator[list[int]]:
-    """Count the numbers that layers make while the networks are called.
-
-    Args:
-        networks: Any module.
-
-    Yields:
-        What is counted, one entry for each call of a module that has no modules of its own.
-    """
+    """Record the size of the output of each call of a module without submodules."""
     counts: list[int] = []
 
     def hook(_: nn.Module, inputs: object, output: object) -> None:
@@ -102,15 +83,9 @@ def counting(networks: nn.Module) -> Iterator[list[int]]:
 
 
 def refuse_no_function(networks: nn.Module) -> None:
-    """Refuse modules that make J no function of θ, or no sum over data.
+    """Raise a UserError that names a module, if any, that makes J no function of θ or no sum over data.
 
     Randomness inside a module's own code cannot be seen here; `FreeEnergy.require_deterministic` finds it.
-
-    Args:
-        networks: Encoder, decoder and classifier.
-
-    Raises:
-        UserError: If there is such a module; it is named by its path.
     """
     for path, module in networks.named_modules():
         reason = _no_function(module)
@@ -119,7 +94,7 @@ def refuse_no_function(networks: nn.Module) -> None:
 
 
 def _no_function(module: nn.Module) -> str | None:
-    """Why a module is refused, and what to use instead."""
+    """Why a module is refused and what to use instead; None if it is accepted."""
     if _draws(module):
         return (
             "draws at random at each call, so J is no function of theta; call eval() on it or leave it out, "
@@ -137,7 +112,7 @@ def _no_function(module: nn.Module) -> str | None:
 
 
 def _draws(module: nn.Module) -> bool:
-    """Whether each call draws at random."""
+    """Whether a module draws at random at each call."""
     if isinstance(module, nn.FractionalMaxPool2d | nn.FractionalMaxPool3d):
         return True
     if not module.training:
@@ -150,12 +125,7 @@ def _draws(module: nn.Module) -> bool:
 
 
 class Start(NamedTuple):
-    """Where a parameter begins: mean + scale ε, with ε normal.
-
-    Attributes:
-        mean: One number, or one for each entry.
-        scale: Standard deviation.
-    """
+    """Initial value mean + scale ε of a parameter, with ε standard normal."""
 
     mean: Tensor | float
     scale: float
@@ -166,9 +136,7 @@ class Layout:
     """Where each named parameter lies in θ.
 
     Attributes:
-        names: Parameter names, as `torch.nn.Module.named_parameters` gives them.
-        shapes: Their shapes.
-        starts: Where they begin.
+        starts: Initial values of the parameters, not their offsets.
     """
 
     names: tuple[str, ...]
@@ -177,17 +145,7 @@ class Layout:
 
     @classmethod
     def of(cls, module: nn.Module) -> Layout:
-        """The layout of a module's parameters, in its own order; those that ask for no gradient are left out.
-
-        Args:
-            module: Any.
-
-        Returns:
-            The layout.
-
-        Raises:
-            UserError: If a parameter is no array of real numbers yet.
-        """
+        """The layout of a module's trainable parameters, in its order; UserError if one is lazy or not real."""
         named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
         for name, parameter in named:
             if is_lazy(parameter):
@@ -208,16 +166,10 @@ class Layout:
         return {name: piece.view(shape) for name, piece, shape in zip(self.names, pieces, self.shapes)}
 
     def initial(self, generator: torch.Generator) -> Vector:
-        """What the parameters begin with, in float64 on the CPU.
+        """Initial θ, in float64 on the CPU.
 
-        Those that have numbers begin with them. On the meta device weights are Glorot-normal (Glorot & Bengio 2010),
-        those of norms one, and biases zero.
-
-        Args:
-            generator: On the CPU.
-
-        Returns:
-            θ.
+        Parameters that already have values keep them. On the meta device, weights are Glorot-normal (Glorot & Bengio
+        2010), weights of norms are one, and biases are zero.
         """
         pieces = []
         for shape, start in zip(self.shapes, self.starts):
@@ -230,7 +182,7 @@ class Layout:
 
 
 def _start(networks: nn.Module, name: str, parameter: Tensor) -> Start:
-    """Where a parameter of the networks begins."""
+    """Initial value of a parameter of the networks."""
     if not parameter.is_meta:
         return Start(parameter, 0.0)
     path, _, leaf = name.rpartition(".")
@@ -238,6 +190,6 @@ def _start(networks: nn.Module, name: str, parameter: Tensor) -> Start:
         return Start(1.0, 0.0)
     if parameter.ndim < 2:
         return Start(0.0, 0.0)
-    # A convolution and a transposed one have the same sum of fans: both sides times the size of the kernel.
+    # Transposed or not, a convolution has fan-in + fan-out = (channels in + channels out) x kernel size.
     fans = sum(parameter.shape[:2]) * parameter.shape[2:].numel()
     return Start(0.0, math.sqrt(2.0 / fans))

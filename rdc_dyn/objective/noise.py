@@ -1,4 +1,4 @@
-"""ε = Φ⁻¹(u) with u a scrambled Sobol point set of its own for every datum: frozen noise that J can average over."""
+"""Frozen noise ε = Φ⁻¹(u) that J can average over, with a scrambled Sobol point set u of its own for every datum."""
 
 from __future__ import annotations
 
@@ -13,26 +13,16 @@ _BITS = 30
 def sobol_normal(
     data: int, samples: int, dim: int, seed: int, dtype: torch.dtype = torch.float64
 ) -> Float[Tensor, "N S d"]:
-    """Standard normal points, `samples` in `dim` dimensions for each datum, from one scrambled Sobol set.
+    """Standard normal points on the CPU, `samples` in `dim` dimensions for each datum, from one scrambled Sobol set.
 
     Each datum gets the Sobol set with a random digital shift of its own (Owen 1995; L'Ecuyer & Lemieux 2002): every
-    point is uniform, and the points of one datum stay as evenly spread as Sobol's. Independent samples would be learnt
-    by heart much sooner.
-
-    Args:
-        data: Number of data N.
-        samples: Points per datum S.
-        dim: Latent dimensions d.
-        seed: Seed of the scrambling and of the shifts.
-        dtype: Floating-point type.
-
-    Returns:
-        Points on the CPU, shape (N, S, d).
+    point is uniform, and the points of one datum stay as evenly spread as Sobol's. Networks would memorise independent
+    samples much sooner.
     """
     points = SobolEngine(dim, scramble=True, seed=seed).draw(samples, dtype=torch.float64)
     base = (points * 2**_BITS).to(torch.int64)
     generator = torch.Generator().manual_seed(seed)
     shift = torch.randint(2**_BITS, (data, 1, dim), generator=generator)
-    # The half keeps u inside (0, 1).
+    # Adding 0.5 keeps u inside (0, 1).
     uniform = ((base[None] ^ shift).to(torch.float64) + 0.5) / 2**_BITS
     return torch.special.ndtri(uniform).to(dtype)

@@ -1,4 +1,4 @@
-"""Named arrays of a NumPy file, or one line on why they cannot be had."""
+"""Reads named arrays from a NumPy npz file, or says in one line why it cannot."""
 
 from __future__ import annotations
 
@@ -12,26 +12,15 @@ from numpy.lib import format as npy
 
 from rdc_dyn.status import DataError
 
-#: Largest array that is read.
+#: Largest array that is read, in bytes.
 _MAX_BYTES = 8 * 2**30
-#: Bytes that any array may unpack to, and most times that a larger one may grow by it: black images by a thousand.
+#: Bytes that any array may unpack to, and the most a larger one may grow (black images grow a thousandfold).
 _SMALL, _GROWTH = 2**28, 100
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def read_arrays(path: Path, *names: str) -> list[np.ndarray]:
-    """Read arrays of numbers; each is looked at in its header before anything of its size is made.
-
-    Args:
-        path: An npz file.
-        names: Names of the arrays.
-
-    Returns:
-        The arrays, of integer or floating-point type.
-
-    Raises:
-        DataError: If the file is not readable, an array is missing or holds no numbers.
-    """
+    """Read integer or floating-point arrays, checking headers before allocating; DataError if one cannot be read."""
     wanted = f"array{'s' if len(names) > 1 else ''} {' and '.join(names)}"
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: not a readable npz file (it is no regular file)")
@@ -50,17 +39,13 @@ def read_arrays(path: Path, *names: str) -> list[np.ndarray]:
             return arrays
     except DataError:
         raise
-    except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds on crafted files
+    except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds of errors on crafted files
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path}: not a readable npz file ({reason})") from None
 
 
 def _require_numbers(path: Path, name: str, stream: IO[bytes], member: ZipInfo) -> None:
-    """Refuse what is no array of numbers, or larger than its bytes in the file can be.
-
-    Raises:
-        DataError: With what is wrong.
-    """
+    """Raise a DataError unless the array holds numbers and is no larger than its bytes in the file allow."""
     version = npy.read_magic(stream)
     if version not in _HEADERS:
         raise DataError(f"{path}: {name} is of version {version} of NumPy's format; expected one of numbers")

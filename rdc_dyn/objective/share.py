@@ -1,4 +1,4 @@
-"""J_r over one process's share of the data, asked for by commands of a fixed form."""
+"""One process's share of J, evaluated in answer to commands of a fixed form."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rdc_dyn.linalg.base import Vector
 from rdc_dyn.objective.graph import Controls, First
 from rdc_dyn.objective.total import Products, Second, Total
 
-#: Numbers of things to release that fit into the head of a command; as a command makes at most one thing, none pile up.
+#: Keys to release that fit into the head of a command; a command creates at most one key, so none pile up.
 RELEASES = 8
 
 
 class Command(IntEnum):
-    """What process 0 asks for."""
+    """What process 0 can ask for."""
 
     STOP = 0
     VALUE = 1
@@ -33,12 +33,11 @@ class Order:
     """The head of a command, all integers.
 
     Attributes:
-        command: What to evaluate.
-        total: Number of the J that it is about.
-        key: Number of the linearisation or drift that is made, or multiplied with.
-        origin: Number of the linearisation that a drift is made from.
-        length: Numbers that follow: θ and controls, velocity and rates, or rows.
-        rows: Rows among them.
+        total: Index of the J to evaluate.
+        key: Key of the linearisation or drift to create, or to multiply with.
+        origin: Key of the linearisation that a drift is made from.
+        length: Numbers in the payload: θ and controls, velocity and rates, or rows.
+        rows: Rows in the payload.
     """
 
     command: Command
@@ -49,12 +48,12 @@ class Order:
     rows: int = 0
 
     def encode(self, released: list[int]) -> Tensor:
-        """As a tensor of fixed length, with the numbers of what may be forgotten."""
+        """The order as a tensor of fixed length, with at most `RELEASES` keys that may be released."""
         return torch.tensor([*astuple(self), *released, *[0] * (RELEASES - len(released))])
 
     @classmethod
     def decode(cls, head: Tensor) -> tuple[Order, list[int]]:
-        """The order, and what may be forgotten."""
+        """The order, and the keys that may be released."""
         command, *numbers = head.tolist()
         return cls(Command(command), *numbers[:-RELEASES]), [key for key in numbers[-RELEASES:] if key]
 
@@ -63,14 +62,13 @@ HEAD_LENGTH = len(Order(Command.STOP).encode([]))
 
 
 class Share:
-    """One process's share of J, with the linearisations that are still in use; the same on every process.
+    """One process's share of J, with the linearisations still in use, which have the same keys on every process.
 
-    Args:
-        totals: J over its share of the data, and over its share of those that A is taken from.
+    `totals` holds J over this share of the data and, if A is taken from a subset, J over this process's share of that.
 
     Attributes:
-        seconds: Linearisations by number.
-        products: The same and drifts.
+        seconds: Linearisations by key.
+        products: Linearisations and drifts by key.
     """
 
     def __init__(self, totals: tuple[Total, ...]) -> None:
@@ -79,15 +77,7 @@ class Share:
         self.products: dict[int, Products] = {}
 
     def answer(self, order: Order, payload: Tensor) -> Tensor:
-        """This share of what is asked for.
-
-        Args:
-            order: What.
-            payload: The numbers that came with it.
-
-        Returns:
-            A new flat tensor that is to be summed over the processes; empty where there is nothing to sum.
-        """
+        """This share of the answer: a new flat tensor to sum over the processes, empty if there is nothing to sum."""
         total, key = self._totals[order.total], order.key
         match order.command:
             case Command.VALUE:
@@ -112,17 +102,17 @@ class Share:
 
 
 def flat(*parts: Tensor) -> Tensor:
-    """One after the other, as a copy that can be overwritten."""
+    """The parts flattened and concatenated, as a copy that can be overwritten."""
     return torch.cat([part.detach().reshape(-1) for part in parts])
 
 
 def _point(payload: Tensor) -> tuple[Vector, Controls]:
-    """θ and controls, or their velocities."""
+    """Split a payload into θ and controls, or into their velocities."""
     return payload[:-3], payload[-3:]
 
 
 def flat_first(first: First) -> Tensor:
-    """J and its first derivatives one after the other."""
+    """J and its first derivatives, flattened and concatenated."""
     return flat(first.value, first.gradient, first.forces)
 
 

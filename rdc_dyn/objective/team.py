@@ -1,4 +1,4 @@
-"""Process 0 says what is to be evaluated and where, every process evaluates its share, one sum adds the shares up."""
+"""Process 0 says what to evaluate and where; every process evaluates its share, and one sum adds up the shares."""
 
 from __future__ import annotations
 
@@ -22,20 +22,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
-    """How a program ended on process 0: with a value, a mistake of the user, or neither where the program is wrong."""
+    """How a program ended on process 0: with a value, with a user's mistake, or with neither after any other error."""
 
     value: T | None = None
     mistake: UserError | None = None
 
 
 class Team:
-    """The processes at work: process 0 commands, the others serve.
-
-    Args:
-        group: The processes.
-        share: This process's share of J.
-        like: θ, for its dtype and device.
-    """
+    """The processes at work: process 0 commands, the others serve."""
 
     def __init__(self, group: Group, share: Share, like: Vector) -> None:
         self.group, self.share, self._like = group, share, like
@@ -44,15 +38,8 @@ class Team:
     def lead(self, program: Callable[[], T]) -> T:
         """Run a program on process 0, with the others at its service; it ends in the same way everywhere.
 
-        Args:
-            program: Asks for J.
-
-        Returns:
-            What it returned on process 0.
-
-        Raises:
-            UserError: What it raised there.
-            SystemExit: On the others, where it has ended with an error that process 0 reports.
+        Every process gets the value of the program, which must not be None, or its UserError. After any other error on
+        process 0, which reports it, the others raise SystemExit.
         """
         with self.group.guarded():
             if not self.group.leads:
@@ -68,11 +55,7 @@ class Team:
             return self._followed(outcome)
 
     def serve(self) -> Outcome[Any]:
-        """Evaluate what process 0 asks for until it says stop.
-
-        Returns:
-            How its program ended.
-        """
+        """Evaluate what process 0 asks for until it says stop; return how its program ended."""
         head = torch.zeros(HEAD_LENGTH, dtype=torch.int64)
         while True:
             self.group.broadcast(head)
@@ -86,28 +69,16 @@ class Team:
     def ask(
         self, command: Command, payload: Tensor, *, total: int = 0, key: int = 0, origin: int = 0, rows: int = 0
     ) -> Tensor:
-        """The sum over all processes of what is asked for, on process 0.
-
-        Args:
-            command: What.
-            payload: The numbers that belong to it, flat.
-            total: See `Order`.
-            key: See `Order`.
-            origin: See `Order`.
-            rows: See `Order`.
-
-        Returns:
-            The sum, flat.
-        """
+        """On process 0, send a command (see `Order`) with a flat payload and return the flat sum of all answers."""
         order = Order(command, total, key, origin, payload.numel(), rows)
         with self.group.exchange.whole():
             self._announce(order)
             return self._carry_out(order, payload)
 
     def keep(self, owner: object) -> int:
-        """A number for what all processes are to keep as long as an object lives on process 0."""
+        """A new key for what all processes keep as long as `owner` lives on process 0."""
         key = next(self._keys)
-        # A finaliser runs at any moment, so it only takes a note, which goes along with the next command.
+        # A finaliser may run at any moment, so it only queues the key, which is sent along with a later command.
         weakref.finalize(owner, self._release, key).atexit = False
         return key
 
@@ -129,7 +100,7 @@ class Team:
 
     def _stop(self, outcome: Outcome[T]) -> None:
         if self.group.exchange.open:
-            return  # left in the middle: the others would take this for something else, and notice when we end
+            return  # an exchange was cut short: the others would misread a stop, and notice when this process ends
         with self.group.exchange.whole():
             self._announce(Order(Command.STOP))
             self.group.from_leader(outcome)

@@ -1,4 +1,4 @@
-"""J = Σ_blocks J_block: derivatives from one kept graph, or block after block from graphs that are built anew."""
+"""J = Σ_blocks J_block, with derivatives from one kept graph, or block by block from graphs that are rebuilt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rdc_dyn.objective.graph import Controls, DriftGraph, First, GradientGraph, 
 
 
 class Products(Protocol):
-    """A matrix that is known by its products."""
+    """A matrix known only by its products."""
 
     def mm(self, rows: Rows) -> Rows:
         """The product with each row."""
@@ -24,15 +24,11 @@ class Products(Protocol):
 
 
 class Second(Protocol):
-    """Second derivatives of J at one state, without the weight prior.
-
-    Attributes:
-        first: J and its first derivatives there.
-    """
+    """Second derivatives of J at one state, without the weight prior."""
 
     @property
     def first(self) -> First:
-        """First derivatives."""
+        """J and its first derivatives at this state."""
         ...
 
     def mm(self, rows: Rows) -> Rows:
@@ -44,7 +40,7 @@ class Second(Protocol):
         ...
 
     def drift(self, velocity: Vector, rates: Controls) -> Products:
-        """d/ds ∂²J/∂θ² for θ and controls that move at given rates."""
+        """d/ds ∂²J/∂θ² for θ and controls moving at given rates."""
         ...
 
 
@@ -68,13 +64,13 @@ class Total(Protocol):
 class Local:
     """J on this process.
 
+    If `kept`, one graph of ∇J holds all terms, and a product is one backward pass; otherwise each product rebuilds the
+    graphs of the terms in turn, and memory holds one of them at a time.
+
     Attributes:
         terms: Summands of J, one for each block of data.
-        kept: Whether ∇J keeps one graph of all terms, so that a product is one backward pass; else each product builds
-            the graphs of the terms one after the other, and memory holds one of them at a time.
         width: Most vectors in one product.
-        batched: Whether they go through a graph at once, where each takes the memory of a backward pass, or one after
-            the other.
+        batched: Whether they go through a graph at once, each taking the memory of a backward pass, or one by one.
     """
 
     terms: tuple[Term, ...]
@@ -83,11 +79,11 @@ class Local:
     batched: bool = True
 
     def value(self, theta: Vector, controls: Controls) -> Float[Tensor, ""]:
-        """J, term by term."""
+        """J, evaluated term by term."""
         return torch.stack([evaluate((term,), theta, controls) for term in self.terms]).sum()
 
     def gradient(self, theta: Vector, controls: Controls) -> First:
-        """J and its first derivatives, term by term where no graph is kept."""
+        """J and its first derivatives, term by term unless one graph is kept."""
         groups = (self.terms,) if self.kept else tuple((term,) for term in self.terms)
         first = differentiate(groups[0], theta, controls)
         for group in groups[1:]:
@@ -100,13 +96,7 @@ class Local:
 
 
 class LocalSecond:
-    """Second derivatives of a `Local` J at one state.
-
-    Args:
-        total: J.
-        theta: θ.
-        controls: (λ, γ, t).
-    """
+    """Second derivatives of a `Local` J at one state."""
 
     def __init__(self, total: Local, theta: Vector, controls: Controls) -> None:
         self._total, self._theta, self._controls = total, theta, controls
@@ -133,7 +123,7 @@ class LocalSecond:
         return _sum(iter(rows)), _sum(iter(second))
 
     def drift(self, velocity: Vector, rates: Controls) -> Drift:
-        """d/ds ∂²J/∂θ² for θ and controls that move at given rates."""
+        """d/ds ∂²J/∂θ² for θ and controls moving at given rates."""
 
         def graphs() -> Iterator[DriftGraph]:
             return (graph.drift(velocity, rates) for graph in self._graphs())
@@ -149,10 +139,10 @@ class LocalSecond:
 
 @dataclass(frozen=True)
 class Drift:
-    """dA/ds, the derivative of A along a path, without that of the weight prior, which is zero.
+    """dA/ds, the derivative of A along a path; the weight prior contributes nothing to it.
 
     Attributes:
-        graphs: Gives the graphs of d∇J/ds.
+        graphs: Returns the graphs of d∇J/ds.
         chunked: Applies a product to a few rows at a time.
     """
 

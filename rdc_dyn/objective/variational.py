@@ -1,4 +1,4 @@
-"""z = μ(x) + s(x) ε with frozen ε: what the objectives with a network encoder e_θ(z|x) = N(μ, diag s²) share."""
+"""What objectives with a network encoder e_θ(z|x) = N(μ, diag s²) share: codes z = μ(x) + s(x) ε with frozen ε."""
 
 from __future__ import annotations
 
@@ -22,23 +22,19 @@ from rdc_dyn.objective.noise import sobol_normal
 
 Noise = Float[Tensor, "N S d"]
 
-#: Intermediate numbers of a datum for each component of x and of its decoder outputs: losses and hidden layers too.
+#: Intermediate numbers per component of x and of a datum's decoder outputs, losses and hidden layers included.
 _NUMBERS = 8
-#: Codes of a datum for what is evaluated on all data, as a multiple of those of an update by fresh noise.
+#: Codes per datum in evaluations on all data, as a multiple of those in an update with fresh noise.
 _EVALUATED = 2
-#: The noise of a part of the held-out data.
+#: Names of the noise for the parts of the held-out data.
 _HELD_OUT = {"source": "validation", "target": "target_validation"}
 
 
 @dataclass(frozen=True)
 class Codes:
-    """S codes z of each datum, and what decoder and classifier make of them; m = N(0, I).
+    """S codes z = μ + s ε of each datum, with their losses; m = N(0, I).
 
     Attributes:
-        mean: μ.
-        log_variance: ln s².
-        noise: ε.
-        z: μ + s ε.
         distortion: −log d(x|z).
         classification_loss: −log c(y|z).
         log_classifier: log c(·|z) of all classes.
@@ -65,21 +61,15 @@ class Codes:
 
 @dataclass(frozen=True)
 class Variational(ABC):
-    """Networks, data and frozen noise; a member says how the codes of a datum enter J.
+    """Networks, data and frozen noise; subclasses define how the codes of a datum enter J.
+
+    A UserError is raised if a module of the networks makes J no function of θ.
 
     Attributes:
-        data: Samples of (x, y): source, and for data that move target, with or without a coupling.
         networks: Encoder, decoder and classifier; their parameters are θ.
-        latent_dim: d.
-        likelihood: d(x|z).
         samples: Frozen Sobol samples of z for each datum.
-        weight_prior_precision: ρ.
-        seed: Seed of the noise.
-        fresh: Whether each minibatch draws noise of its own, so that J is the average over noise; what is evaluated on
-            all data keeps the frozen points, which no update sees.
-
-    Raises:
-        UserError: If a module of the networks makes J no function of θ.
+        fresh: Whether each minibatch draws its own noise, so that J is the average over noise; evaluations on all data
+            keep frozen points, which no update sees.
     """
 
     data: Data
@@ -91,7 +81,7 @@ class Variational(ABC):
     seed: int
     exact: bool = False
     fresh: bool = field(default=False, kw_only=True)
-    #: What `measure` gives besides the functionals, which the record takes from J.
+    #: What the record takes from `measure`; it takes the functionals from J.
     recorded: ClassVar[tuple[str, ...]] = ("accuracy", "code_accuracy")
     layout: Layout = field(init=False)
     _noise: dict[str, Noise] = field(init=False, repr=False)
@@ -108,7 +98,7 @@ class Variational(ABC):
             if sample is not None and name in training:
                 noise[f"fresh_{name}"] = self._draw(sample, 2 * number + 1)
         if self.data.coupling is not None:
-            # A datum takes its noise along, so that J at t = 0 is the source's own.
+            # Each datum keeps its noise as it moves, so that J at t = 0 is that of the source.
             noise |= {f"{p}pairs": noise[f"{p}source"][self.data.coupling.source] for p in ("", "fresh_")}
         object.__setattr__(self, "_noise", noise)
 
@@ -122,11 +112,11 @@ class Variational(ABC):
 
     @abstractmethod
     def weights(self, codes: Codes, lam: Scalar, gamma: Scalar) -> Float[Tensor, "N S"]:
-        """Weights of the codes in the averages D and C of each datum; they sum to one."""
+        """Weights of the codes in the averages D and C of each datum, which sum to one."""
 
     @property
     def evaluated(self) -> int:
-        """Codes of a datum that all data are evaluated with; their own noise would hide a small ∇J of an average."""
+        """Codes per datum in evaluations on all data; with too few, their noise would hide a small ∇J."""
         return _EVALUATED * self.samples if self.fresh else self.samples
 
     @property
@@ -141,23 +131,23 @@ class Variational(ABC):
 
     @cached_property
     def numbers(self) -> int:
-        """Numbers that the layers of the networks make of a datum and its codes."""
+        """Numbers that the layers of the networks compute for one datum and its codes."""
         sample, noise = self.data.source[:1], self._noise["source"][:1]
         with torch.no_grad(), counting(self.networks) as counts:
             self.outputs(sample.x.new_zeros(self.size), sample, noise)
         return sum(counts)
 
     def codes(self, theta: Vector, sample: Sample, noise: Noise) -> Codes:
-        """The codes of a sample for given noise."""
+        """Codes of a sample for given noise, with their losses."""
         return self.judged(self.outputs(theta, sample, noise), sample, noise)
 
     def outputs(self, theta: Vector, sample: Sample, noise: Noise) -> Outputs:
-        """What the networks make of a sample for given noise."""
+        """Outputs of the networks on a sample for given noise."""
         found: Outputs = functional_call(self.networks, self.layout.unflatten(theta), (sample.x, noise))
         return found
 
     def judged(self, outputs: Outputs, sample: Sample, noise: Noise) -> Codes:
-        """The outputs of the networks with their losses."""
+        """Codes from the outputs of the networks, with their losses."""
         log_classifier = outputs.logits.log_softmax(-1)
 
         def of_label(y: Tensor) -> Tensor:
@@ -168,14 +158,14 @@ class Variational(ABC):
         return Codes(mean, log_variance, noise, z, distortion, -sample.labelled(of_label), log_classifier)
 
     def noise(self, block: Block) -> Noise:
-        """The noise of some of the data: their own, or what is frozen."""
+        """The noise of a block: its own if it has any, else the frozen noise."""
         return self._noise[block.part][block.rows] if block.noise is None else block.noise
 
     def drawn(self, block: Block, generator: torch.Generator) -> Block:
-        """With new noise for each datum of an update, where J averages over noise; else as it is."""
+        """The block with fresh noise for each datum if J averages over noise, else unchanged."""
         if not self.fresh:
             return block
-        # Pairs ±ε, whose odd parts cancel: what noise adds to ∇J has 2.7 times less variance on MNIST.
+        # In pairs ±ε the odd parts cancel, which lowers the variance of ∇J due to noise 2.7 times on MNIST.
         half = torch.randn((block.count, (self.samples + 1) // 2, self.latent_dim), generator=generator)
         noise = torch.cat([half, -half], dim=1)[:, : self.samples]
         return replace(block, noise=noise.to(self.data.source.x))
@@ -194,10 +184,10 @@ class Variational(ABC):
 
     @abstractmethod
     def rates(self, codes: Codes, lam: Scalar, gamma: Scalar, paid: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
-        """R of each datum; `paid` is its λD + γC."""
+        """R of each datum, given its λD + γC as `paid`."""
 
     def block_energy(self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
-        """What some of the data add to J."""
+        """What a block adds to J."""
 
         def bound(block: Block, sample: Sample) -> Tensor:
             return self.bound(self.codes(theta, sample, self.noise(block)), sample, lam, gamma)
@@ -209,27 +199,17 @@ class Variational(ABC):
         return sum_over_data(self, theta, lam, gamma, data_position)
 
     def initial(self, generator: torch.Generator) -> Vector:
-        """Glorot-normal weights, zero biases."""
+        """Initial parameters of the networks, see `Layout.initial`."""
         return self.layout.initial(generator).to(self.data.source.x)
 
     def kernel(self, theta: Vector) -> Rows:
-        """No continuous symmetry: rotations of z are broken by the frozen noise."""
+        """Empty: the frozen noise breaks the continuous symmetry under rotations of z."""
         return no_kernel(theta)
 
     def diagnostics(self, theta: Vector, lam: float, gamma: float, data_position: float) -> dict[str, float]:
-        """Accuracy, D and C on noise that J never saw, and R, D, C and accuracy on the held-out data.
-
-        Args:
-            theta: θ.
-            lam: λ.
-            gamma: γ.
-            data_position: t.
-
-        Returns:
-            A number for each name.
-        """
+        """Accuracies, D and C on noise that J never saw, and R, D, C and accuracies on the held-out data."""
         lam_, gamma_, position = theta.new_tensor([lam, gamma, data_position]).unbind()
-        # Without a graph a layer's numbers go soon after the next ones are there.
+        # Without a graph, the outputs of a layer are freed soon after the next layer has used them.
         size = block_size(max(_NUMBERS * (self.evaluated + 1) * self.data.x_dim, self.numbers // 4), theta)
 
         def measured(noise: str, block: Block, sample: Sample) -> dict[str, Tensor]:
@@ -254,16 +234,7 @@ class Variational(ABC):
         """R, D, C and accuracies of a sample.
 
         The accuracy is that of the class probabilities averaged over the codes, weighted as if the label were unknown;
-        the code accuracy is the expected one of a single code, with the same weights.
-
-        Args:
-            codes: Codes of the sample.
-            sample: The sample.
-            lam: λ.
-            gamma: γ.
-
-        Returns:
-            A number for each name.
+        the code accuracy is the expected accuracy of a single code under the same weights.
         """
         weights, blind = self.weights(codes, lam, gamma), self.weights(codes, lam, torch.zeros_like(gamma))
         distortion = sample.mean((weights * codes.distortion).sum(1))

@@ -1,1 +1,1 @@
-"""What is kept: records, datasets, files, figures. Nothing here imports torch but the checkpoints."""
+"""Records, datasets, files and figures of runs; only the checkpoints import torch."""

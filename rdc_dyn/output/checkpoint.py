@@ -1,4 +1,4 @@
-"""All that a run goes on from, in safetensors with one digest over every byte of the file; never pickle."""
+"""Checkpoints, from which runs resume: safetensors files with a digest of all their bytes, never pickle."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from rdc_dyn.output.segments import Segment
 from rdc_dyn.status import DataError
 
 _FORMAT = "rdc_dyn checkpoint 2"
-#: The digest stands in the header of the file and is taken with zeros in its own place.
+#: The file's header holds its digest, which is computed with zeros in the digest's own place.
 _ZEROS = "0" * 64
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
-#: Largest header in bytes, and most rows of the length of θ: what a file may claim before it is read.
+#: Limits on what is read from a file: size of the header in bytes, and number of vectors of the length of θ.
 _HEADER, _ROWS = 32 << 20, 4096
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state that a run can go on from, or another begin with.
+    """State from which a run can resume, or another run can start.
 
     Attributes:
-        tensors: By name, on the CPU; `theta`, shape (P,), and `controls`, (λ, γ, t), are among them.
-        values: Plain values by name, with the clock under `time`.
-        objective: Kind of the objective and digest of the data; θ means nothing to another objective.
-        attributes: Those of the trajectory: scenario, versions, digests.
-        segments: Pieces of the trajectory that were committed before.
-        records: Points since the last piece.
-        events: Events since the last piece, as the log has them.
+        tensors: By name, on the CPU; among them `theta`, shape (P,), and `controls`, (λ, γ, t).
+        values: JSON values by name; among them the process clock, `time`.
+        objective: Kind of the objective and digest of its data; θ means nothing to another objective.
+        attributes: Attributes of the trajectory: scenario, versions, digests.
+        segments: Segments committed before this checkpoint.
+        records: Points since the last segment.
+        events: Events since the last segment, as logged.
     """
 
     tensors: Mapping[str, Tensor]
@@ -60,7 +60,7 @@ class Checkpoint:
 
     @property
     def controls(self) -> Tensor:
-        """(λ, γ, t)."""
+        """Controls (λ, γ, t)."""
         return self.tensors["controls"]
 
     @property
@@ -70,18 +70,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> str:
-    """Commit a checkpoint.
-
-    Args:
-        path: File to write; its folder must exist.
-        checkpoint: What to write.
-
-    Returns:
-        SHA-256 of the file.
-
-    Raises:
-        DataError: If it cannot be written.
-    """
+    """Commit a checkpoint to a file in an existing folder and return the SHA-256 of the file."""
     header = {
         "format": _FORMAT,
         "objective": checkpoint.objective,
@@ -91,7 +80,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> str:
         "records": [record_line(record) for record in checkpoint.records],
         "events": list(checkpoint.events),
     }
-    # A copy of each: two names may share memory, which the format does not allow.
+    # Cloned, since two names may share memory, which safetensors rejects.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in checkpoint.tensors.items()}
     content = to_bytes(tensors, {"rdc_dyn": json.dumps(header), "sha256": _ZEROS})
     whole = content.replace(_field(_ZEROS), _field(hashlib.sha256(content).hexdigest()), 1)
@@ -108,17 +97,9 @@ def _require(file: Path, content: bytes) -> None:
 
 
 def load_checkpoint(path: Path, parameters: int | None = None) -> Checkpoint:
-    """Read a checkpoint after its digest was compared.
+    """Read a checkpoint onto the CPU once its digest is verified; DataError if it is missing, foreign or damaged.
 
-    Args:
-        path: File that `save_checkpoint` wrote, or a stranger did.
-        parameters: P, where it is known: a file that is larger than its state could be is not read.
-
-    Returns:
-        The checkpoint, on the CPU.
-
-    Raises:
-        DataError: If the file is missing, not a checkpoint, or damaged.
+    If P is given as `parameters`, a file larger than such a state can be is refused unread.
     """
     content = _read(path, parameters)
     try:
@@ -147,8 +128,8 @@ def load_checkpoint(path: Path, parameters: int | None = None) -> Checkpoint:
 
 
 def _read(path: Path, parameters: int | None) -> bytes:
-    """The bytes of a file whose digest is right."""
-    if path.exists() and not path.is_file():  # a pipe would never end, or never begin
+    """The bytes of a file whose digest is verified."""
+    if path.exists() and not path.is_file():  # reading a pipe might never end, or never begin
         raise DataError(f"{path}: not a readable checkpoint (no regular file)")
     try:
         with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""Temporary name → close → read back → fsync → rename → fsync of the folder: a file is whole, or it is not there."""
+"""Atomic commits: temporary name → read back → fsync → rename → fsync of the folder; a file is whole or absent."""
 
 from __future__ import annotations
 
@@ -11,24 +11,16 @@ from pathlib import Path
 
 from rdc_dyn.status import DataError
 
-#: What the name of a file has in it until the file is whole.
+#: Part of a file's name until the file is whole.
 _MARK = ".tmp-"
 _BLOCK = 1 << 20
 
 
 def commit(path: Path, write: Callable[[Path], object], check: Callable[[Path], object] | None = None) -> str:
-    """Write a file so that no kill, no power cut and no full disk leaves a part of it under its name.
+    """Write a file so that no kill, power cut or full disk leaves part of it under its name; return its SHA-256.
 
-    Args:
-        path: Its name; a file that has it already is replaced in one step.
-        write: Writes and closes the file whose name it is given.
-        check: Reads it back and raises where that is not what was to be written.
-
-    Returns:
-        SHA-256 of its bytes.
-
-    Raises:
-        DataError: If it cannot be written; what had the name before still has it.
+    `write` writes and closes the file at the temporary path it is given; `check` reads it back and raises OSError if
+    it is wrong. An existing file is replaced in one step. Raises DataError if the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}{_MARK}{os.getpid()}")
     try:
@@ -48,27 +40,14 @@ def commit(path: Path, write: Callable[[Path], object], check: Callable[[Path], 
 
 
 def commit_text(path: Path, text: str) -> str:
-    """Commit a text.
-
-    Args:
-        path: Its name.
-        text: What it holds.
-
-    Returns:
-        SHA-256 of its bytes.
-    """
+    """Commit a text as UTF-8 and return the SHA-256 of the file."""
     return commit(path, lambda file: file.write_bytes(text.encode()))
 
 
 def remove(paths: Iterable[Path], *, at_once: bool = False) -> None:
-    """Remove files that nothing refers to any more.
+    """Remove files that nothing refers to any more, if they exist; DataError if one cannot be removed.
 
-    Args:
-        paths: Files, in one folder or several; those that are not there are passed over.
-        at_once: Whether what comes next must not find them again after a power cut.
-
-    Raises:
-        DataError: If one cannot be removed.
+    `at_once` flushes their folders too, so that no power cut brings the files back.
     """
     folders = set()
     for path in paths:
@@ -83,12 +62,12 @@ def remove(paths: Iterable[Path], *, at_once: bool = False) -> None:
 
 
 def temporaries(folder: Path) -> list[Path]:
-    """What a process that died in the middle of a commit has left behind."""
+    """Temporary files that a process left behind when it died during a commit."""
     return [path for path in folder.glob(f".*{_MARK}*") if path.is_file()]
 
 
 def flush(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
+    """Flush a file, or the entries of a folder, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -97,7 +76,7 @@ def flush(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, a block at a time."""
+    """Hexadecimal SHA-256 of a file, read block by block."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):
@@ -106,15 +85,7 @@ def sha256(path: Path) -> str:
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Stop before a disk is full rather than after.
-
-    Args:
-        folder: On the disk.
-        needed: Bytes that are about to be written.
-
-    Raises:
-        DataError: If there is less.
-    """
+    """Raise DataError unless the disk of a folder has `needed` bytes free: stop before it is full, not after."""
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:

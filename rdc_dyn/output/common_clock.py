@@ -1,4 +1,4 @@
-"""A clock for many runs."""
+"""The common clock of several runs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ import numpy as np
 
 from rdc_dyn.output.packed import Packed
 
-#: The union of all clocks is used up to so many times.
+#: Longest union of clocks that is used as it is.
 MOST_TIMES = 1000
 _ROUNDING = 1e-9
 
 
 def choose_clock(clocks: Sequence[np.ndarray]) -> np.ndarray:
-    """Find the common clock: that of the longest run where the others are its beginning, else the union of all.
+    """The longest clock if the others are prefixes of it, else the union of all clocks.
 
-    Args:
-        clocks: Times of each run; some may be empty.
-
-    Returns:
-        Increasing times; equidistant ones where the union has more than `MOST_TIMES`.
+    A union of more than `MOST_TIMES` times is replaced by that many equidistant ones. Clocks may be empty, but not all.
     """
     longest = max(clocks, key=len)
     if all(_is_beginning(clock, longest) for clock in clocks):
@@ -32,16 +28,9 @@ def choose_clock(clocks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def on_clock(run: Packed, name: str, times: np.ndarray) -> np.ndarray:
-    """Take a variable of a run to the common clock.
+    """A variable of a non-empty run on the common clock, time last; NaN outside the span of the run.
 
-    Args:
-        run: The run, of at least one point.
-        name: Of the variable, whose last dimension is time.
-        times: The common clock.
-
-    Returns:
-        Its values as recorded, with NaN behind the last, where its clock is the beginning of the common one; elsewhere
-        interpolated within its span, and NaN outside.
+    Values are as recorded if the run's clock is a prefix of the common one, and interpolated otherwise.
     """
     own = run.read("time")
     if _is_beginning(own, times):
@@ -50,13 +39,13 @@ def on_clock(run: Packed, name: str, times: np.ndarray) -> np.ndarray:
         return np.concatenate([values, missing], axis=-1)
     from rdc_dyn.output.identities import to_common_clock
 
-    # With what tells the branches apart: nothing is interpolated over a jump or round a fold.
+    # The further variables tell branches apart, so that no spline runs across a jump or round a fold.
     part = run.dataset(name, "jump_theta", "morse_index")
     return to_common_clock(part, times)[name].transpose(*run.columns[name].dims).values
 
 
 def _is_beginning(clock: np.ndarray, whole: np.ndarray) -> bool:
-    """Whether a clock is the beginning of another, to rounding."""
+    """Whether a clock is a prefix of another, to rounding."""
     if clock.size > whole.size:
         return False
     span = abs(whole[-1] - whole[0]) or 1.0

@@ -1,4 +1,4 @@
-"""Records → `xarray.Dataset`: the one place that knows the layout of a trajectory."""
+"""Records → `xarray.Dataset`: the one module that knows the layout of a trajectory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rdc_dyn.status import DataError
 
 TIME_ATTRS = {"long_name": "process clock", "units": "1", "axis": "T"}
 CONVENTIONS = "CF-1.11"
-#: Matrices of a trajectory; the standard errors are there where M is an estimate.
+#: Matrix variables of a trajectory; the standard errors are present only where M is an estimate.
 MATRICES = {
     "response": "response matrix d(R, D, C)/d(lam, gamma, t) along the equilibrium surface",
     "response_error": "standard error of the response matrix",
@@ -23,15 +23,10 @@ _UNKNOWN = ((float("nan"),) * 3,) * 3
 
 
 def to_dataset(records: Sequence[Record], attributes: Mapping[str, str | int | float]) -> xr.Dataset:
-    """Build the trajectory.
+    """Build the trajectory from records in clock order, of which there may be none.
 
-    Args:
-        records: Points in the order of the clock; there may be none.
-        attributes: Attributes of the dataset; strings and numbers only, as netCDF asks.
-
-    Returns:
-        Dataset with the dimension coordinate `time`, coordinates `lam`, `gamma`, `data_position`, one variable for each
-        name in `VARIABLES`, and `response(functional, control, time)`. Floating point throughout.
+    Its coordinates are `time`, `functional`, `control`, `lam`, `gamma` and `data_position`; its variables, all float64,
+    are those of `VARIABLES` and `response(functional, control, time)`. Attributes are strings and numbers, for netCDF.
     """
     columns = {
         name: np.array([r.values.get(name, np.nan) for r in records], dtype=np.float64)
@@ -47,19 +42,14 @@ def to_dataset(records: Sequence[Record], attributes: Mapping[str, str | int | f
 
 
 def _matrices(found: Sequence[Sequence[Sequence[float]]]) -> np.ndarray:
-    """One 3 x 3 matrix a point, time last."""
+    """Stack one 3 × 3 matrix per point, time last."""
     return np.array(found, dtype=np.float64).reshape(-1, 3, 3).transpose(1, 2, 0)
 
 
 def joined(parts: Sequence[xr.Dataset], attributes: Mapping[str, str | int | float]) -> xr.Dataset:
-    """One trajectory of its pieces, the same to the last bit as from all their records at once.
+    """Concatenate parts of a trajectory in clock order, bit for bit as `to_dataset` would build it from all records.
 
-    Args:
-        parts: Trajectories in the order of the clock, at least one.
-        attributes: Attributes of the dataset.
-
-    Returns:
-        The trajectory; what only some pieces have is NaN in the others.
+    There must be at least one part; what only some parts have is NaN in the others.
     """
 
     def column(name: str) -> np.ndarray:
@@ -97,15 +87,7 @@ def _assembled(
 
 
 def require_trajectory(dataset: xr.Dataset, file: Path) -> None:
-    """Refuse a file that is no trajectory, or of which a part is missing or of another kind.
-
-    Args:
-        dataset: What was read.
-        file: Its name, for the message.
-
-    Raises:
-        DataError: With what is wrong.
-    """
+    """Raise DataError if a dataset read from `file` is no trajectory, or a part of it is missing or malformed."""
     wrong = _wrong_variables(dataset) or _wrong_attributes(dataset.attrs)
     if wrong:
         raise DataError(f"{file}: not a trajectory of this program, {wrong}")

@@ -1,8 +1,8 @@
 """What happened between the points of a run, as a table.
 
-A trajectory carries its events in its attribute `events`, a line of JSON for each: so a `trajectory.nc` that was copied
-away from its log has them, a run in memory has them too, and selecting points keeps them. Variables on a dimension of
-their own would stand in the way of the trajectory: each of its printouts, merges and concatenations would have them.
+A trajectory carries its events in its attribute `events`, one line of JSON each: a `trajectory.nc` copied away from its
+log keeps them, a run in memory has them too, and selecting points does not drop them. As variables on a dimension of
+their own they would clutter every printout, merge and concatenation of the trajectory.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from rdc_dyn.output.plain import encode
 from rdc_dyn.output.record import JUMPS
 from rdc_dyn.status import DataError
 
-#: The attribute.
+#: Attribute of a trajectory that holds its events.
 EVENTS = "events"
-#: Columns that every table has, in this order: words, then numbers.
+#: Columns of every table, in this order; those of particular events stand before the sentences.
 _WORDS = ("kind", "status")
 _NUMBERS = ("step_size", "halved_to")
 _SENTENCES = ("detail", "text")
@@ -36,30 +36,17 @@ _ATTRS = {
 
 
 def to_text(events: Iterable[Mapping[str, Any]]) -> str:
-    """A line of JSON for each event.
-
-    Args:
-        events: Lines of a log.
-
-    Returns:
-        The text of the attribute.
-    """
+    """Encode events as the attribute `events` of a trajectory, one line of JSON each."""
     return "\n".join(json.dumps(encode(event), allow_nan=False) for event in events)
 
 
 def events(run: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
-    """The table of what happened in a run: rejected steps, halvings, jumps, folds, warnings and the end.
+    """Table of the events of a run: rejected steps, halvings, jumps, folds, warnings and the end.
 
-    Args:
-        run: A trajectory, a run directory or a `trajectory.nc`.
-
-    Returns:
-        A dataset with the dimension `event`: kind, time, status, step_size, halved_to, whatever else belongs to some
-        of the events (such as `jump_theta`), detail and text. Numbers are NaN and words empty where an event has none.
-        `events(run).to_dataframe()` prints it.
-
-    Raises:
-        DataError: If the trajectory carries no events.
+    The run is a trajectory, a run directory or a `trajectory.nc`. The columns, along `event`, are kind, time, status,
+    step_size, halved_to, whatever else belongs to some of the events (such as `jump_theta`), detail and text; missing
+    numbers are NaN, missing words empty. `events(run).to_dataframe()` prints the table. Raises DataError if a
+    trajectory carries no events.
     """
     if isinstance(run, xr.Dataset):
         if EVENTS not in run.attrs:
@@ -81,7 +68,7 @@ def _read(line: str) -> dict[str, Any]:
 
 
 def _table(lines: Sequence[Mapping[str, Any]]) -> xr.Dataset:
-    """One column per key; a column of nothing but numbers is one of numbers."""
+    """One column per key, numeric if all its values are numbers."""
     rows = [{"kind": line["event"], **{k: v for k, v in line.items() if k != "event"}} for line in lines]
     others = sorted({key for row in rows for key in row} - {"time", *_WORDS, *_NUMBERS, *_SENTENCES, *JUMPS})
     jumps = [name for name in JUMPS if any(name in row for row in rows)]

@@ -1,4 +1,4 @@
-"""What a run without a directory keeps: the same calls as those of `RunWriter`, and nothing on the disk."""
+"""The store of a run without a directory: the interface of `RunWriter`, with nothing on disk."""
 
 from __future__ import annotations
 
@@ -19,14 +19,12 @@ if TYPE_CHECKING:
 
 
 class Store(Protocol):
-    """Where the points of a run go.
+    """Where the points and events of a run go; see `RunWriter`.
 
     Attributes:
-        attributes: Of the trajectory.
-        segments: Pieces that were cut.
-        records: Points since the last piece.
-        events: Events since the last piece, as a log has them.
-        lasting: Whether a run can go on from here after its process has died.
+        records: Points since the last segment.
+        events: Events since the last segment, as logged.
+        lasting: Whether a run can resume from the store after its process has died.
     """
 
     attributes: Mapping[str, str | int | float]
@@ -37,31 +35,31 @@ class Store(Protocol):
 
     @property
     def count(self) -> int:
-        """Points so far."""
+        """Number of points so far."""
         ...
 
     def begin(self, attributes: Mapping[str, str | int | float]) -> None:
-        """Take the attributes of the trajectory."""
+        """Set the attributes of the trajectory."""
         ...
 
     def record(self, record: Record) -> None:
-        """Keep a point."""
+        """Store a point."""
         ...
 
     def event(self, event: Event) -> None:
-        """Keep an event."""
+        """Store an event."""
         ...
 
     def cut(self) -> None:
-        """End a piece of the trajectory."""
+        """End a segment of the trajectory."""
         ...
 
     def checkpoint(self, index: int, checkpoint: Checkpoint) -> None:
-        """Keep a state to go on from."""
+        """Store a state to resume from."""
         ...
 
     def finish(self, status: Mapping[str, str | int | float], *, whole: bool, theta: bool = True) -> xr.Dataset:
-        """Make the trajectory."""
+        """Build the trajectory."""
         ...
 
     def discard(self) -> None:
@@ -69,21 +67,13 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go."""
+        """Release all resources."""
         ...
 
 
 @dataclass
 class InMemory:
-    """Keeps the points of a run in memory.
-
-    Attributes:
-        attributes: Of the trajectory.
-        segments: None are cut.
-        records: All points.
-        events: All events, as a log has them.
-        lasting: What is in memory dies with the process.
-    """
+    """Keeps the points and events of a run in memory, without segments; they are lost with the process."""
 
     attributes: Mapping[str, str | int | float] = field(default_factory=dict)
     segments: list[Segment] = field(default_factory=list)
@@ -93,11 +83,11 @@ class InMemory:
 
     @property
     def count(self) -> int:
-        """Points so far."""
+        """Number of points so far."""
         return len(self.records)
 
     def begin(self, attributes: Mapping[str, str | int | float]) -> None:
-        """Take the attributes of the trajectory."""
+        """Set the attributes of the trajectory."""
         self.attributes = dict(attributes)
 
     def record(self, record: Record) -> None:
@@ -109,17 +99,17 @@ class InMemory:
         self.events.append(event_line(event))
 
     def cut(self) -> None:
-        """Nothing: memory needs no pieces."""
+        """Do nothing: memory needs no segments."""
 
     def checkpoint(self, index: int, checkpoint: Checkpoint) -> None:
-        """Nothing: what is in memory dies with the process."""
+        """Do nothing: a checkpoint in memory would be lost with the process."""
 
     def finish(self, status: Mapping[str, str | int | float], *, whole: bool, theta: bool = True) -> xr.Dataset:
-        """The trajectory."""
+        """Build the trajectory."""
         return to_dataset(self.records, {**self.attributes, **status, EVENTS: to_text(self.events)})
 
     def discard(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""

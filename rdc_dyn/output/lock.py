@@ -1,4 +1,4 @@
-"""One writer in a directory; the kernel lets go of it when the process dies, however it dies."""
+"""One writer per directory: a lock that the kernel releases when the process dies, however it dies."""
 
 from __future__ import annotations
 
@@ -16,31 +16,22 @@ LOCK = ".lock"
 
 @dataclass(frozen=True)
 class Lock:
-    """A directory that is held.
+    """A held directory.
 
     Attributes:
-        file: The lock file, open; it stays when the lock is gone, and says who had it last.
+        file: The open lock file, which outlives the lock and names its last holder.
     """
 
     file: IO[str]
 
     @classmethod
     def take(cls, folder: Path, what: str) -> Lock:
-        """Hold a directory.
+        """Lock a directory; `what` is how messages call another holder, such as `another run`.
 
-        Args:
-            folder: The directory.
-            what: What messages call the other holder, such as `another run`.
-
-        Returns:
-            The lock.
-
-        Raises:
-            UserError: If a living process holds it.
-            DataError: If the lock cannot be written.
+        Raises UserError if a living process holds the directory, and DataError if the lock cannot be written.
         """
         try:
-            # Neither truncated before it is ours, nor followed: a link here would have another file written to.
+            # No O_TRUNC, since another process may hold the lock; O_NOFOLLOW, since a link could lead to any file.
             handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise DataError(f"{folder / LOCK}: cannot be written ({error.strerror or error})") from None
@@ -61,12 +52,12 @@ class Lock:
         return cls(file)
 
     def release(self) -> None:
-        """Let go."""
+        """Release the lock."""
         self.file.close()
 
 
 def _holder(file: IO[str]) -> str:
-    """Process and machine, as the holder wrote them; nothing where it has not yet."""
+    """Process and machine of the holder, for a message; empty if the file does not name them yet."""
     try:
         number, _, host = file.read(200).strip().partition(" ")
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""`log.jsonl`: a line of JSON for each point and event, on the disk before the next step begins."""
+"""`log.jsonl`: one line of JSON per point and event, on disk before the next step begins."""
 
 from __future__ import annotations
 
@@ -16,34 +16,22 @@ from rdc_dyn.output.record import Event, Record
 from rdc_dyn.status import DataError
 
 LOG = "log.jsonl"
-#: Largest log that is read, in bytes; a point takes about two thousand.
+#: Size of the largest log that is read, in bytes; a point takes about two thousand.
 _MOST = 2 << 30
 
 
 @dataclass(frozen=True)
 class Log:
-    """The log of a run, open for writing; lines are only ever added.
-
-    Attributes:
-        path: The file.
-        file: It, open.
-    """
+    """The append-only log of a run, open for writing."""
 
     path: Path
     file: IO[str]
 
     @classmethod
     def open(cls, folder: Path) -> Log:
-        """Open the log of a run directory, or begin one.
+        """Open the log of a run directory, or create it; DataError if it cannot be written.
 
-        Args:
-            folder: The run directory.
-
-        Returns:
-            The log. A line that was being written when an earlier process died is ended, so that ours begin anew.
-
-        Raises:
-            DataError: If it cannot be written.
+        A line cut short when an earlier process died is ended, so that new lines start on their own.
         """
         path = folder / LOG
         try:
@@ -56,14 +44,7 @@ class Log:
             raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
 
     def line(self, content: Mapping[str, Any]) -> None:
-        """Append a line and bring it to the disk.
-
-        Args:
-            content: What it says.
-
-        Raises:
-            DataError: If it cannot be written.
-        """
+        """Append a line and flush it to disk; DataError if it cannot be written."""
         try:
             self.file.write(json.dumps(encode(content), allow_nan=False) + "\n")
             self.file.flush()
@@ -72,24 +53,24 @@ class Log:
             raise DataError(f"{self.path}: cannot be written ({error.strerror or error})") from None
 
     def close(self) -> None:
-        """Close it; a line that could not be written has been reported already."""
+        """Close the file; a line that could not be written has been reported already."""
         with suppress(OSError):
             self.file.close()
 
 
 def record_line(record: Record) -> dict[str, Any]:
-    """A record as a line has it."""
+    """The content of the log line for a record."""
     error = {} if record.response_error is None else {"response_error": record.response_error}
     return {"event": "record", "time": record.time, **record.values, "response": record.response, **error}
 
 
 def event_line(event: Event) -> dict[str, Any]:
-    """An event as a line has it: its kind under `event`, its time and text, and its values."""
+    """The content of the log line for an event: its kind under `event`, its time and text, and its values."""
     return {"event": event.kind, "time": event.time, "text": event.text, **event.values}
 
 
 def read_record(line: Mapping[str, Any]) -> Record:
-    """A record from its line; raises KeyError, TypeError or ValueError where it is none."""
+    """The record in a log line; raises KeyError, TypeError or ValueError if there is none."""
     others = ("event", "time", "response", "response_error")
     values = {key: _decode(value) for key, value in line.items() if key not in others}
     error = line.get("response_error")
@@ -105,17 +86,10 @@ def _decode(value: Any) -> float:
 
 
 def read_log(path: Path) -> tuple[list[Record], list[dict[str, Any]], dict[str, Any]]:
-    """Read what a run has logged.
+    """Read the log of a run directory: its records, its other events, and the attributes of the trajectory.
 
-    Args:
-        path: A run directory.
-
-    Returns:
-        The records, the other events, and the attributes of the trajectory. A line that was being written when the run
-        was killed is left out, and so is what a resumed run has computed anew.
-
-    Raises:
-        DataError: If there is no log, or a line other than the last is damaged.
+    A line cut short when the run was killed is left out, as is all that a resumed run computed anew. Raises DataError
+    if there is no log, or if any other line is damaged.
     """
     try:
         if (path / LOG).stat().st_size > _MOST:

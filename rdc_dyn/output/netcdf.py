@@ -1,4 +1,4 @@
-"""A dataset as a netCDF file: a checksum on every variable, committed whole, read back within bounds."""
+"""Datasets as netCDF files: a checksum on every variable, atomic commits, reads within bounds."""
 
 from __future__ import annotations
 
@@ -13,28 +13,20 @@ from xarray.backends import NetCDF4DataStore
 from rdc_dyn.output.commit import commit
 from rdc_dyn.status import DataError
 
-#: Most bytes that a file may unpack to, and most times that it may grow by it: columns such as R and D hardly shrink.
+#: Limits on the unpacked size: bytes, and multiple of the file's size, as columns such as R and D hardly compress.
 _BYTES, _GROWTH = 4 << 30, 100
-#: Bytes that any file may unpack to, however small it is.
+#: Unpacked size in bytes that is allowed to any file, however small.
 _SMALL = 16 << 20
-#: Most variables, dimensions and attributes.
+#: Largest number of variables, and of attributes.
 _COUNT = 1000
 
 
 def write_netcdf(dataset: xr.Dataset, path: Path) -> str:
-    """Write a dataset with checksums, read it back, and only then give it its name.
+    """Commit a dataset with checksums and return the SHA-256 of the file.
 
-    Args:
-        dataset: What to write.
-        path: Final name.
-
-    Returns:
-        SHA-256 of the file.
-
-    Raises:
-        DataError: If the file cannot be written or does not read back as it was written.
+    Raises DataError if the file cannot be written or does not read back identical.
     """
-    # Words as characters, since strings of any length take no checksum.
+    # Words are stored as characters, since variable-length strings take no checksum.
     packed = {"zlib": True, "complevel": 4, "fletcher32": True}
     encoding = {
         str(name): packed if variable.dtype.kind == "f" else {**packed, "dtype": "S1"}
@@ -61,21 +53,11 @@ def write_netcdf(dataset: xr.Dataset, path: Path) -> str:
 
 
 def read_netcdf(path: Path) -> xr.Dataset:
-    """Read a file into memory, refused before anything of a size that it does not deserve is made.
-
-    Args:
-        path: A netCDF file, perhaps of a stranger.
-
-    Returns:
-        The dataset, in memory.
-
-    Raises:
-        DataError: If it is damaged, or too large for what it holds.
-    """
+    """Read an untrusted netCDF file into memory; DataError if it is damaged or would unpack to too much data."""
     try:
         if not path.is_file():
             raise DataError(f"{path}: not a readable trajectory (no file there)")
-        # One handle, closed here whatever happens: what xarray opens and cannot decode stays open.
+        # Our own handle, always closed here: xarray leaves a file open that it cannot decode.
         with File(str(path)) as file:
             _require_bounds(path, file)
             return xr.open_dataset(NetCDF4DataStore(file)).load()
@@ -88,10 +70,9 @@ def read_netcdf(path: Path) -> xr.Dataset:
 
 
 def _require_bounds(path: Path, file: File) -> None:
-    """Dimensions are free of charge in a file, and zeros nearly so; arrays in memory are not.
+    """Raise DataError if a file would unpack to more than a file of its size can plausibly hold.
 
-    Raises:
-        DataError: If the file would unpack to more than it can hold.
+    Dimensions are free in a file, and zeros nearly so; arrays in memory are not.
     """
     allowed = min(_BYTES, max(_SMALL, _GROWTH * os.path.getsize(path)))
     if len(file.variables) > _COUNT or len(file.ncattrs()) > _COUNT:

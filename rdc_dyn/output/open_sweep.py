@@ -1,4 +1,4 @@
-"""All trajectories of a sweep as one lazy dataset, whose dimensions are the swept keys and a common clock."""
+"""All trajectories of a sweep as one lazy dataset over the swept keys and a common clock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rdc_dyn.output.packed import Packed
 from rdc_dyn.output.sweep_directory import Sweep, SweptRun, labels, read_sweep, text_of, value_list
 from rdc_dyn.status import DataError, UserError
 
-#: Attributes of each run that are kept as variables, those that are words and those that are numbers.
+#: Attributes of each run that become variables: words, and numbers with their long names.
 _WORDS = ("device", "dtype", "versions", "commit", "scenario_sha256", "data_digest")
 _NUMBERS = {"seed": "seed", "threads": "CPU threads", "parameters": "number of parameters"}
 
@@ -27,8 +27,8 @@ class _Grid:
     """The dimensions that come from swept keys.
 
     Attributes:
-        coordinates: Values of each key, numbers where all are, else words; NaN or "" stands for runs without the key.
-        cells: Where each point lies.
+        coordinates: Values of each key, numbers if all are, else words; NaN or "" stands for runs without the key.
+        cells: The run at each index.
     """
 
     coordinates: dict[str, np.ndarray]
@@ -41,32 +41,32 @@ class _Grid:
 
     @property
     def dims(self) -> tuple[str, ...]:
-        """The swept keys."""
+        """Names of the dimensions."""
         return tuple(self.coordinates)
 
 
 def open_sweep(path: str | os.PathLike[str], clock: Sequence[float] | np.ndarray | None = None) -> xr.Dataset:
-    """Open a sweep.
+    """Open all trajectories of a sweep as one lazy dataset.
 
     Args:
         path: A sweep directory.
-        clock: Times of the common clock. None: the clock of the runs where all have the same, else the union of
-            their clocks, or 1,000 equidistant times where that has more.
+        clock: Times of the common clock. None: the longest clock of a run if all others are prefixes of it, else the
+            union of all clocks, or 1,000 equidistant times if the union has more.
 
     Returns:
-        The trajectories, lazy: a variable of a run is read when it is computed. Swept keys and `time` are dimensions;
-        the values of a key are numbers where all are, else words, and runs without the key are at NaN or "". A run
-        whose clock is another is interpolated by `to_common_clock`. There is NaN where a run has not come, and where
-        there is no run. `status`, `status_message`, `run` and the provenance of each run are variables of the swept
-        keys.
+        The trajectories, with the swept keys and `time` as dimensions; a variable of a run is read when it is computed.
+        The values of a key are numbers if all are, else words; runs without the key are at NaN or "". A key with the
+        name of a variable, such as `response`, becomes `scenario.response`. A run with another clock is interpolated by
+        `to_common_clock`. Values are NaN at times that a run did not reach, and where there is no run. `status`,
+        `status_message`, `run` and the provenance of each run are variables of the swept keys.
 
     Raises:
         UserError: If dask is missing.
-        DataError: If it is no sweep directory, has no trajectories, or these come from different versions of the
-            program.
+        DataError: If `path` is no sweep directory, no run has recorded a point, two runs have the same values of the
+            swept keys, or the runs come from different versions of the program.
     """
     try:
-        import dask.array  # noqa: F401  # said here, once, rather than by the first variable
+        import dask.array  # noqa: F401  # reported here, once, rather than by the first variable
     except ImportError:
         raise UserError("open_sweep needs dask: pip install 'dask[array]'") from None
     sweep = read_sweep(path)
@@ -92,11 +92,7 @@ def open_sweep(path: str | os.PathLike[str], clock: Sequence[float] | np.ndarray
 
 
 def _same_program(sweep: Sweep) -> None:
-    """Refuse runs of different versions.
-
-    Raises:
-        DataError: Naming two runs that differ.
-    """
+    """Raise DataError if runs come from different versions or commits of the program."""
     made: dict[tuple[str, str], str] = {}
     for point in sweep.points:
         if point.packed is not None:
@@ -108,14 +104,7 @@ def _same_program(sweep: Sweep) -> None:
 
 
 def _grid(sweep: Sweep, taken: set[str]) -> _Grid:
-    """Find the cell of each point; a key that is the name of a variable, `response`, becomes `scenario.response`.
-
-    Returns:
-        The coordinates and the cells.
-
-    Raises:
-        DataError: If two runs have the same values.
-    """
+    """Find the cell of each run; a key with the name of a variable, `response`, becomes `scenario.response`."""
     axes = {key: _axis(sweep.points, key) for key in sweep.keys}
     cells: dict[Cell, SweptRun] = {}
     for point in sweep.points:
@@ -129,7 +118,7 @@ def _grid(sweep: Sweep, taken: set[str]) -> _Grid:
 
 
 def _axis(points: tuple[SweptRun, ...], key: str) -> tuple[np.ndarray, dict[str, int]]:
-    """The coordinate of a swept key, and the index of each value by its JSON, of no value by an empty text."""
+    """Coordinate of a swept key, and index of each value by its JSON; an empty text stands for runs without the key."""
     values = value_list(points, key)
     lacking = any(key not in point.values for point in points)
     if values and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
@@ -143,7 +132,7 @@ def _axis(points: tuple[SweptRun, ...], key: str) -> tuple[np.ndarray, dict[str,
 
 
 def _variable(name: str, grid: _Grid, times: np.ndarray) -> xr.Variable:
-    """A trajectory variable of all runs, a task for each."""
+    """A trajectory variable of all runs, as a dask array with one task per run."""
     import dask.array as da
     from dask.base import tokenize
 
@@ -163,7 +152,7 @@ def _variable(name: str, grid: _Grid, times: np.ndarray) -> xr.Variable:
 
 
 def _block(run: Packed | None, name: str, times: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """One variable of one run on the common clock: the body of a task."""
+    """The body of a task: one variable of one run on the common clock."""
     if run is None or name not in run.columns or not run.columns[name].shape[-1]:
         return np.full(shape, np.nan)
     return on_clock(run, name, times).reshape(shape)
@@ -174,7 +163,7 @@ def _runs(grid: _Grid) -> Iterable[Packed]:
 
 
 def _provenance(grid: _Grid) -> dict[str, xr.Variable]:
-    """What is known of each run, on the swept keys."""
+    """Outcome and provenance of each run, as variables of the swept keys."""
 
     def words(long_name: str, of: dict[Cell, str]) -> xr.Variable:
         values = np.full(grid.shape, "", dtype=object)

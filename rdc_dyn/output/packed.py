@@ -1,7 +1,7 @@
 """Packed copies of trajectories: a thousand netCDF files take seconds to open, a thousand of these a moment.
 
-A packed run is a line of JSON and then the columns as raw float64. It is a cache beside `trajectory.nc`, which alone
-counts: it names the size and time of change of the file it was made from, and is made anew where they differ.
+A packed run is one line of JSON followed by the columns as raw float64. It is only a cache of `trajectory.nc`: it names
+the size and modification time of the file that it was made from, and is made anew where they differ.
 """
 
 from __future__ import annotations
@@ -30,11 +30,9 @@ class Column:
     """Where a variable lies in a packed file.
 
     Attributes:
-        dims: Its dimensions.
-        shape: Their lengths.
-        start: First byte behind the header.
+        start: First byte, counted from the end of the header.
         checksum: CRC-32 of its bytes.
-        attributes: long_name and units.
+        attributes: `long_name` and `units`.
     """
 
     dims: tuple[str, ...]
@@ -46,15 +44,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Packed:
-    """One packed run; its columns are read when they are asked for.
+    """A packed run, whose columns are read on demand.
 
     Attributes:
-        path: The packed file.
-        source: Size and time of change of the `trajectory.nc` that it was made from.
-        attributes: Those of the trajectory.
+        source: Size in bytes and modification time in ns of the `trajectory.nc` that it was made from.
+        attributes: Attributes of the trajectory.
         labels: Values of the coordinates that are words.
-        coordinates: Names of the variables that are coordinates.
-        columns: The variables, by name.
+        coordinates: Names of the columns that are coordinates.
         offset: Length of the header in bytes.
     """
 
@@ -67,17 +63,7 @@ class Packed:
     offset: int
 
     def read(self, name: str) -> np.ndarray:
-        """Read one variable.
-
-        Args:
-            name: Of a column.
-
-        Returns:
-            Its values.
-
-        Raises:
-            DataError: If the file is gone or damaged.
-        """
+        """Read one variable; DataError if the file is gone or damaged."""
         column = self.columns[name]
         try:
             with open(self.path, "rb") as file:
@@ -90,14 +76,7 @@ class Packed:
         return np.frombuffer(content, _TYPE).reshape(column.shape).astype(np.float64)
 
     def dataset(self, *names: str) -> xr.Dataset:
-        """Rebuild the trajectory, or a part of it.
-
-        Args:
-            names: Variables wanted; all if there are none.
-
-        Returns:
-            The dataset, its coordinates always with it.
-        """
+        """Rebuild the trajectory with some of its variables, or all if none are named, and all of its coordinates."""
         wanted = [name for name in self.columns if not names or name in names or name in self.coordinates]
         variables = {n: xr.Variable(self.columns[n].dims, self.read(n), self.columns[n].attributes) for n in wanted}
         words = {name: xr.Variable(name, list(values)) for name, values in self.labels.items()}
@@ -106,7 +85,7 @@ class Packed:
 
 
 def stamp(file: Path) -> tuple[int, int] | None:
-    """Size and time of change of a file, or None where there is none."""
+    """Size in bytes and modification time in ns of a file, or None if there is none."""
     try:
         found = file.stat()
     except OSError:
@@ -115,16 +94,7 @@ def stamp(file: Path) -> tuple[int, int] | None:
 
 
 def pack(trajectory: xr.Dataset, source: tuple[int, int], target: Path) -> None:
-    """Write a packed run, under a temporary name until it is whole.
-
-    Args:
-        trajectory: What to pack.
-        source: Stamp of the `trajectory.nc` that holds it.
-        target: File to write; its folder is made.
-
-    Raises:
-        DataError: If it cannot be written.
-    """
+    """Write a packed run by way of a temporary file; `source` is the stamp of its `trajectory.nc`."""
     columns: dict[str, Any] = {}
     labels: dict[str, list[str]] = {}
     content = bytearray()
@@ -152,15 +122,7 @@ def pack(trajectory: xr.Dataset, source: tuple[int, int], target: Path) -> None:
 
 
 def read_packed(path: Path, source: tuple[int, int]) -> Packed | None:
-    """Read the header of a packed run.
-
-    Args:
-        path: The packed file.
-        source: Stamp of the `trajectory.nc` beside it.
-
-    Returns:
-        The run, or None where there is no such file or it was made from another.
-    """
+    """Read the header of a packed run; None if it is unreadable, or made from a file with another stamp."""
     try:
         with open(path, "rb") as file:
             line = file.readline()

@@ -1,4 +1,4 @@
-"""Values as JSON has them."""
+"""Values as JSON can represent them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def encode(value: Any) -> Any:
-    """JSON has no NaN and no infinity; repr of a float is lossless."""
+    """NaN → None and ±∞ → text, since JSON has neither; finite floats survive JSON exactly."""
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     if isinstance(value, Mapping):

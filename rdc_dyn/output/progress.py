@@ -1,4 +1,4 @@
-"""What a user sees while a run goes on: a live line on a terminal, plain lines elsewhere."""
+"""What a user sees during a run: a live display on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,54 +12,54 @@ from rdc_dyn.output.record import Event, Record
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: Columns of the table and their widths, which fit a terminal of 80 characters.
+#: Headers and widths of the table's columns, 80 characters in all.
 _COLUMNS = {"time": 9, "lam": 10, "gamma": 10, "R": 11, "D": 12, "C": 11, "|grad J|": 9, "ETA": 8}
 
 
 class Progress(Protocol):
-    """Receives what a run has to tell."""
+    """Receives reports on the progress of a run."""
 
     def equilibrating(self, phase: str, step: int, free_energy: float, residual: float) -> None:
-        """The start is being equilibrated."""
+        """Report a step of equilibrating the start, with J and its `residual` ‖∇J‖."""
         ...
 
     def record(self, record: Record, fraction: float) -> None:
-        """A point was recorded; `fraction` of the span is done."""
+        """Report a recorded point; `fraction` of the span is done."""
         ...
 
     def event(self, event: Event) -> None:
-        """Something else happened."""
+        """Report an event."""
         ...
 
     def close(self) -> None:
-        """The run is over."""
+        """End the display."""
         ...
 
 
 class Silent:
-    """Says nothing."""
+    """Shows nothing."""
 
     def equilibrating(self, phase: str, step: int, free_energy: float, residual: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def record(self, record: Record, fraction: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def event(self, event: Event) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class _Eta:
-    """Remaining time from the share of the span done since the first record."""
+    """Remaining time, extrapolated from the fraction of the span done and the time since the first record."""
 
     def __init__(self) -> None:
         self._began: float | None = None
 
     def text(self, fraction: float) -> str:
-        """Hours, minutes and seconds; a dash before anything is done."""
+        """Remaining hours, minutes and seconds; a dash before anything is done."""
         if self._began is None:
             self._began = time.monotonic()
         if fraction <= 0:
@@ -71,7 +71,7 @@ class _Eta:
 
 
 def _row(cells: Iterable[str]) -> str:
-    """Cells under their headers; a long number pushes the rest aside but never touches its neighbour."""
+    """Cells aligned under their headers; a long number pushes the rest aside but never touches its neighbour."""
     return "".join(f" {cell:>{width - 1}}" for cell, width in zip(cells, _COLUMNS.values()))
 
 
@@ -90,7 +90,7 @@ def _sentence(event: Event) -> str:
 
 
 class Plain:
-    """A line for each record and event, for logs and pipes."""
+    """Prints a line per record and event, for logs and pipes."""
 
     def __init__(self) -> None:
         self._eta = _Eta()
@@ -98,33 +98,29 @@ class Plain:
         self._last = 0.0
 
     def equilibrating(self, phase: str, step: int, free_energy: float, residual: float) -> None:
-        """A line every five seconds."""
+        """Print a line every five seconds."""
         if time.monotonic() - self._last > 5 or step == 0:
             self._last = time.monotonic()
             print(_equilibrating(phase, step, free_energy, residual), flush=True)
 
     def record(self, record: Record, fraction: float) -> None:
-        """A row of the table."""
+        """Print a row of the table."""
         if not self._header:
             print(_row(_COLUMNS))
             self._header = True
         print(_row(_cells(record, self._eta.text(fraction))), flush=True)
 
     def event(self, event: Event) -> None:
-        """A sentence on standard error."""
+        """Print a sentence to standard error."""
         if event.kind != "end":
             print(_sentence(event), file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
 class Live:
-    """The same table above a bar; it appears with the first news, so that an error before leaves the terminal alone.
-
-    Args:
-        console: Where to draw; None is the terminal.
-    """
+    """Shows the same table above a bar, from the first report on: an earlier error leaves the terminal alone."""
 
     def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
@@ -138,12 +134,12 @@ class Live:
         self._task = self._bar.add_task("starting", total=1.0)
 
     def equilibrating(self, phase: str, step: int, free_energy: float, residual: float) -> None:
-        """Phase, step, J and |∇J| beside the bar."""
+        """Show phase, step, J and ‖∇J‖ beside the bar."""
         self._bar.start()
         self._bar.update(self._task, description=_equilibrating(phase, step, free_energy, residual))
 
     def record(self, record: Record, fraction: float) -> None:
-        """A row of the table, and the share of the span done."""
+        """Print a row of the table and advance the bar."""
         self._bar.start()
         if not self._header:
             self._print(_row(_COLUMNS), "bold")
@@ -153,12 +149,12 @@ class Live:
         self._bar.update(self._task, completed=fraction, description=f"time {record.time:.6g}, ETA {eta}")
 
     def event(self, event: Event) -> None:
-        """A sentence in the table."""
+        """Print a sentence in the table."""
         if event.kind != "end":
             self._print(_sentence(event), "yellow" if event.kind in ("warning", "rejected") else "cyan")
 
     def close(self) -> None:
-        """Leave the last state of the bar on the screen."""
+        """Stop the bar and leave its last state on the screen."""
         self._bar.stop()
 
     def _print(self, text: str, style: str) -> None:
@@ -166,14 +162,7 @@ class Live:
 
 
 def choose_progress(quiet: bool) -> Progress:
-    """Live on a terminal, plain lines elsewhere, nothing if quiet.
-
-    Args:
-        quiet: Whether to say nothing.
-
-    Returns:
-        The progress display.
-    """
+    """A live display on a terminal, plain lines elsewhere, nothing if `quiet`."""
     if quiet:
         return Silent()
     return Live() if sys.stdout.isatty() else Plain()

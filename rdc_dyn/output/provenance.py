@@ -16,7 +16,7 @@ REFERENCE = "Y. Gao, P. Chaudhari, A Free-Energy Principle for Representation Le
 
 
 def program_version() -> str:
-    """Version of rdc_dyn, or unknown where it is not installed."""
+    """Version of rdc_dyn, or `unknown` if it is not installed."""
     try:
         return version("rdc-dyn")
     except PackageNotFoundError:
@@ -24,7 +24,7 @@ def program_version() -> str:
 
 
 def processor() -> str:
-    """Model of the processor, whose instructions decide the last bits; unknown where the system does not say."""
+    """Model of the processor, whose instructions decide the last bits; `unknown` if the system does not say."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -33,7 +33,7 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """Commit of the checkout that the program runs from, with -dirty where files differ; unknown outside one."""
+    """Commit of the checkout that the program runs from, with -dirty if files differ; `unknown` outside a checkout."""
     folder = Path(__file__).resolve().parents[1]
     if not (folder.parent / ".git").exists():
         return "unknown"
@@ -59,24 +59,10 @@ def provenance(
     parameters: int,
     choices: Mapping[str, str | int | float],
 ) -> dict[str, str | int | float]:
-    """Attributes of a trajectory, all strings and numbers, as netCDF asks.
+    """Attributes that tell where a trajectory comes from, all strings and numbers, as netCDF requires.
 
-    Args:
-        name: Name of the scenario.
-        scenario: Resolved scenario as YAML; the file can rerun itself.
-        seed: Seed.
-        device: Device, in words.
-        dtype: Floating-point type of θ.
-        threads: CPU threads of each process.
-        processes: Processes that shared the data.
-        backend: What carried their messages, where there were several.
-        data_digest: SHA-256 of the data.
-        coupling_digest: SHA-256 of the coupling of source and target, where there is one.
-        parameters: Number of parameters P.
-        choices: What the program chose by measurement, by name.
-
-    Returns:
-        The attributes.
+    `scenario` is the resolved YAML, from which the file can be rerun; `backend` is what carried the messages between
+    several processes; `parameters` is P; the digests are SHA-256; `choices` is what the program chose by measurement.
     """
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     versions = ", ".join(f"{library} {version(library)}" for library in _LIBRARIES)

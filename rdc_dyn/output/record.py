@@ -1,4 +1,4 @@
-"""One recorded point and one event of a run, as plain numbers."""
+"""A recorded point and an event of a run, as plain numbers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from typing import Any
 #: Names and order of the controls and functionals, as in the dimensions of the response matrix.
 CONTROLS = ("lam", "gamma", "data_position")
 FUNCTIONALS = ("rate", "distortion", "classification_loss")
-#: What a step that relaxed onto another branch changed.
+#: Changes made by a step that relaxed onto another branch.
 JUMPS = (*(f"jump_{name}" for name in FUNCTIONALS), "jump_free_energy", "jump_theta")
 
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable of the trajectory.
+    """Metadata of a variable of the trajectory.
 
     Attributes:
-        long_name: What it is.
         units: nat, 1 or s.
-        optional: Left out of the dataset where a run has no value for it.
+        optional: Whether the dataset leaves it out if the run has no value for it.
     """
 
     long_name: str
@@ -34,7 +33,7 @@ _LOSSES = {
     "classification_loss": "classification loss C",
     "free_energy": "free energy J = R + lam D + gamma C + weight penalty",
 }
-#: Held-out data have no coupling, so that they mix where the training data are moved by one.
+#: Held-out data have no coupling: they form a mixture even where a coupling transports the training data.
 _HELD_OUT = " on the validation set, where data move (1 - t) source + t target"
 
 #: Every scalar that a record may hold, in the order of the dataset.
@@ -102,13 +101,13 @@ VARIABLES: dict[str, Variable] = {
 
 @dataclass(frozen=True)
 class Record:
-    """One point of the trajectory.
+    """A point of the trajectory.
 
     Attributes:
         time: Process clock s.
         values: A number for each name in `VARIABLES` that the run has.
         response: M, one row per functional, one column per control.
-        response_error: Standard errors of M where it is an estimate.
+        response_error: Standard errors of M, if M is an estimate.
     """
 
     time: float
@@ -127,7 +126,7 @@ class Event:
     """Something that happened between records.
 
     Attributes:
-        kind: start, aimed, rejected, equilibrated, relaxed, follow, turned, fold, warning or end.
+        kind: resumed, aimed, rejected, equilibrated, relaxed, follow, turned, fold, warning or end.
         time: Process clock.
         text: A sentence for the user.
         values: Numbers or names that belong to it.

@@ -1,4 +1,4 @@
-"""A run directory, as it is read: `trajectory.nc` where the run has ended, else what it has logged."""
+"""Reading a run directory: `trajectory.nc` if the run has ended, else what it has logged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAMED = re.compile(r"[0-9]{6,}\.safetensors")
 
 
 def vacant(path: Path) -> bool:
-    """Whether a run may begin here: nothing is there, or what a run leaves that died before it had written anything."""
+    """Whether a run may begin here: nothing exists, or only the remains of a run that died before it wrote anything."""
     if not path.exists():
         return True
     if not path.is_dir():
@@ -45,11 +45,11 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
         path: A run directory, or its `trajectory.nc`.
 
     Returns:
-        The trajectory, in memory. Of a run that is still going on, or was killed, what it has committed; its attribute
-        `status` is then RUNNING.
+        The trajectory, in memory. If the run is still going on or was killed, it holds what was committed so far, and
+        its attribute `status` is RUNNING.
 
     Raises:
-        DataError: If there is nothing to open or it is damaged.
+        DataError: If there is nothing to open, or it is damaged.
     """
     path = Path(path)
     file = path if path.is_file() else path / TRAJECTORY
@@ -73,45 +73,20 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
 
 
 def require_ended(dataset: xr.Dataset, file: Path) -> None:
-    """Refuse a trajectory that does not say how its run ended.
-
-    Args:
-        dataset: What was read.
-        file: Its name, for the message.
-
-    Raises:
-        DataError: With what is wrong.
-    """
+    """Raise DataError if a trajectory read from `file` does not say how its run ended."""
     known = [status.name for status in Status]
     if dataset.attrs.get("status") not in known or not isinstance(dataset.attrs.get("status_message"), str):
         raise DataError(f"{file}: not a trajectory of this program, its attribute status is none that a run ends with")
 
 
 def checkpoints(path: Path) -> list[Path]:
-    """Checkpoints of a run, newest first.
-
-    Args:
-        path: A run directory.
-
-    Returns:
-        Their paths; there may be none.
-    """
+    """Checkpoints of a run directory, newest first."""
     found = [file for file in (path / CHECKPOINTS).glob("*.safetensors") if _NAMED.fullmatch(file.name)]
     return sorted(found, key=lambda file: int(file.stem), reverse=True)
 
 
 def last_checkpoint(path: Path) -> Path:
-    """The newest checkpoint of a run.
-
-    Args:
-        path: A run directory.
-
-    Returns:
-        Its path.
-
-    Raises:
-        DataError: If there is none.
-    """
+    """The newest checkpoint of a run directory; DataError if there is none."""
     found = checkpoints(path)
     if not found:
         raise DataError(f"{path}: no checkpoint there; expected a run directory with {CHECKPOINTS}/")
@@ -119,17 +94,7 @@ def last_checkpoint(path: Path) -> Path:
 
 
 def read_digests(path: Path) -> dict[str, str]:
-    """SHA-256 by name of file, as a run that has ended left them.
-
-    Args:
-        path: A run directory.
-
-    Returns:
-        The digests; none where the run goes on.
-
-    Raises:
-        DataError: If the list cannot be read.
-    """
+    """SHA-256 by file name from `SHA256SUMS`, empty if the run has not ended; DataError if the list is damaged."""
     try:
         text = (path / DIGESTS).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -146,12 +111,7 @@ def read_digests(path: Path) -> dict[str, str]:
 
 
 def write_digests(path: Path, without: Sequence[Path] = ()) -> None:
-    """Write `SHA256SUMS`, which `sha256sum -c` reads too.
-
-    Args:
-        path: A run directory.
-        without: Files to leave out.
-    """
+    """Write `SHA256SUMS`, in the format of `sha256sum -c`, leaving out the files in `without`."""
     files = [path / SCENARIO, path / TRAJECTORY]
     files += [file for folder in (SEGMENTS, CHECKPOINTS) for file in sorted((path / folder).glob("[0-9]*"))]
     kept = [file for file in files if file not in without]

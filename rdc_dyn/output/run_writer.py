@@ -1,4 +1,4 @@
-"""A run directory, as it is written: every commit leaves a directory that a run can go on from."""
+"""Writing a run directory: after every commit it is one that a run can resume from."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from rdc_dyn.status import DataError, UserError
 if TYPE_CHECKING:
     from rdc_dyn.output.checkpoint import Checkpoint
 
-#: Checkpoints that are kept.
+#: Number of checkpoints that are kept.
 KEPT = 2
-#: Bytes that a commit takes besides tensors, generously.
+#: Generous estimate of the bytes that a commit takes besides tensors.
 _SPARE = 2 << 20
 
 
@@ -34,19 +34,17 @@ _SPARE = 2 << 20
 class RunWriter:
     """Writes a run directory while the run goes on.
 
-    The order of commits: the points since the last piece become a piece, then a checkpoint says that there is one. What
-    no checkpoint knows is written anew by a run that goes on from there. Pieces are the same whether it was interrupted
-    or not, since their ends are given by the numbers of the points.
+    The points since the last segment are committed as a segment first, then a checkpoint that refers to it. Whatever no
+    checkpoint refers to is written anew by a run that resumes. Segments end at fixed numbers of points, so they are the
+    same whether or not the run was interrupted.
 
     Attributes:
-        path: The directory.
-        lock: Held as long as the writer lives.
-        log: The log.
-        attributes: Of the trajectory.
-        segments: Pieces on the disk that the next checkpoint will know.
-        records: Points since the last piece.
-        events: Events since the last piece, as the log has them.
-        lasting: A run can go on from here after its process has died.
+        lock: Held until the writer is closed.
+        attributes: Attributes of the trajectory.
+        segments: Segments on disk that the next checkpoint will refer to.
+        records: Points since the last segment.
+        events: Events since the last segment, as logged.
+        lasting: Whether a run can resume from here after its process has died.
     """
 
     path: Path
@@ -60,18 +58,9 @@ class RunWriter:
 
     @classmethod
     def create(cls, path: Path, scenario: str) -> RunWriter:
-        """Make the directory and write the resolved scenario into it.
+        """Create the directory and write the resolved scenario, as YAML, into it.
 
-        Args:
-            path: Directory that does not exist yet, or is empty.
-            scenario: YAML text.
-
-        Returns:
-            The writer.
-
-        Raises:
-            UserError: If the directory already holds something (exit code 2).
-            DataError: If it cannot be made (exit code 4).
+        Raises UserError if the directory already holds something, and DataError if it cannot be made.
         """
         refusal = UserError(f"{path}: already exists and is not empty; name another run directory with -o")
         try:
@@ -82,7 +71,7 @@ class RunWriter:
             raise DataError(f"{path}: cannot write the run directory ({error.strerror or error})") from None
         lock = Lock.take(path, "another run")
         try:
-            if not vacant(path):  # by another process, between the look and the lock
+            if not vacant(path):  # another process may have come between the check and the lock
                 raise refusal
             require_space(path, _SPARE)
             for folder in (CHECKPOINTS, SEGMENTS):
@@ -99,20 +88,13 @@ class RunWriter:
 
     @classmethod
     def reopen(cls, path: Path, lock: Lock, found: tuple[Path, Checkpoint] | None, text: str) -> RunWriter:
-        """Go on in a directory from a checkpoint, or from the beginning.
+        """Resume in a locked directory from a checkpoint and its file, or from the beginning if there is none.
 
-        Args:
-            path: The directory.
-            lock: Held on it.
-            found: Where to go on, and its file; None where the run died before its first point.
-            text: A sentence for the log.
-
-        Returns:
-            The writer. Files that the checkpoint does not know are gone, and what was left half written.
+        Files that the checkpoint does not refer to, and temporary files, are removed. `text` is a sentence for the log.
         """
         used, checkpoint = (None, None) if found is None else found
         segments = [] if checkpoint is None else list(checkpoint.segments)
-        # Of the part so far: `open_run` is to show what goes on, and digests come last and go first.
+        # `open_run` would prefer these two to the log, which goes on. Digests are written last, so they go first.
         remove([path / DIGESTS], at_once=True)
         remove([path / TRAJECTORY])
         newer = checkpoints(path) if used is None else [c for c in checkpoints(path) if int(c.stem) > int(used.stem)]
@@ -132,12 +114,12 @@ class RunWriter:
 
     @property
     def count(self) -> int:
-        """Points so far."""
+        """Number of points so far."""
         return sum(segment.points for segment in self.segments) + len(self.records)
 
     @property
     def happened(self) -> int:
-        """Events so far."""
+        """Number of events so far."""
         return sum(segment.events for segment in self.segments) + len(self.events)
 
     def begin(self, attributes: Mapping[str, str | int | float]) -> None:
@@ -156,7 +138,7 @@ class RunWriter:
         self.events.append(event_line(event))
 
     def cut(self) -> None:
-        """Commit the points since the last piece as a piece."""
+        """Commit the points since the last segment as a segment."""
         if self.records:
             require_space(self.path, _SPARE)
             self._cut()
@@ -167,12 +149,7 @@ class RunWriter:
         self.records, self.events = [], []
 
     def checkpoint(self, index: int, checkpoint: Checkpoint) -> None:
-        """Commit a checkpoint and let go of all but the last two.
-
-        Args:
-            index: Number of accepted steps.
-            checkpoint: Its state, with what was recorded before it.
-        """
+        """Commit the checkpoint after `index` accepted steps and remove all but the last `KEPT`."""
         from rdc_dyn.output.checkpoint import save_checkpoint
 
         size = sum(tensor.numel() * tensor.element_size() for tensor in checkpoint.tensors.values())
@@ -181,16 +158,10 @@ class RunWriter:
         remove(checkpoints(self.path)[KEPT:])
 
     def finish(self, status: Mapping[str, str | int | float], *, whole: bool, theta: bool = True) -> xr.Dataset:
-        """Commit `trajectory.nc`, made of the pieces.
+        """Commit `trajectory.nc`, made of the segments, and close; attributes in `status` say how the run ended.
 
-        Args:
-            status: How the run ended, as attributes.
-            whole: Whether nothing is to come; else the points since the last piece stay out of the pieces, for a run
-                that goes on to have the same pieces.
-            theta: Whether checkpoints stay when nothing is to come.
-
-        Returns:
-            The trajectory.
+        `whole` says that nothing is to come; otherwise the points since the last segment stay out of the segments, so
+        that a resumed run has the same ones. The checkpoints of a whole run are kept only if `theta`.
         """
         if whole and (self.records or self.events):
             self._cut()
@@ -219,6 +190,6 @@ class RunWriter:
         self.close()
 
     def close(self) -> None:
-        """Close the log and let go of the directory."""
+        """Close the log and release the directory."""
         self.log.close()
         self.lock.release()

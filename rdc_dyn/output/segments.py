@@ -1,4 +1,4 @@
-"""`segments/NNNNNN.nc`: the trajectory in pieces that are written once and never again, each with its digest."""
+"""`segments/NNNNNN.nc`: the trajectory in segments that are written once and never changed, each with its digest."""
 
 from __future__ import annotations
 
@@ -18,20 +18,13 @@ from rdc_dyn.output.record import Record
 from rdc_dyn.status import DataError
 
 SEGMENTS = "segments"
-#: Attributes that depend on when a piece was written, and not on what is in it.
+#: Attributes that depend on when a segment was written, not on what it holds.
 _PASSING = frozenset({"history"})
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of a trajectory on the disk.
-
-    Attributes:
-        name: Of its file.
-        sha256: Of its bytes.
-        points: Points in it.
-        events: Events in it.
-    """
+    """A segment of a trajectory on disk: its file name, its digest, and its numbers of points and events."""
 
     name: str
     sha256: str
@@ -40,14 +33,14 @@ class Segment:
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Segment:
-        """From a mapping; raises KeyError, TypeError or ValueError where it is none."""
+        """The segment that a mapping describes; raises KeyError, TypeError or ValueError if it describes none."""
         name = str(content["name"])
         if not (name.endswith(".nc") and name[:-3].isdigit()):
             raise ValueError(f"{name!r} is no segment")
         return cls(name, str(content["sha256"]), int(content["points"]), int(content["events"]))
 
     def plain(self) -> dict[str, Any]:
-        """As a mapping."""
+        """The segment as a mapping."""
         return asdict(self)
 
 
@@ -58,21 +51,7 @@ def write_segment(
     events: Sequence[Mapping[str, Any]],
     attributes: Mapping[str, str | int | float],
 ) -> Segment:
-    """Commit a piece.
-
-    Args:
-        run: Run directory.
-        number: Of the piece, from 0.
-        records: Its points; there may be none.
-        events: Its events, as the log has them.
-        attributes: Of the trajectory.
-
-    Returns:
-        The segment.
-
-    Raises:
-        DataError: If it cannot be written.
-    """
+    """Commit segment `number`, counted from 0, of a run directory; it may have events and no records."""
     kept = {name: value for name, value in attributes.items() if name not in _PASSING}
     name = f"{number:06d}.nc"
     digest = write_netcdf(to_dataset(records, {**kept, EVENTS: to_text(events)}), run / SEGMENTS / name)
@@ -80,18 +59,7 @@ def write_segment(
 
 
 def read_segment(run: Path, segment: Segment) -> xr.Dataset:
-    """Read a piece, after its digest was compared.
-
-    Args:
-        run: Run directory.
-        segment: The segment.
-
-    Returns:
-        The piece as a trajectory.
-
-    Raises:
-        DataError: If it is missing or damaged.
-    """
+    """Read a segment as a trajectory once its digest is verified; DataError if it is missing or damaged."""
     require_whole(run / SEGMENTS / segment.name, segment.sha256)
     piece = read_netcdf(run / SEGMENTS / segment.name)
     require_trajectory(piece, run / SEGMENTS / segment.name)
@@ -99,15 +67,7 @@ def read_segment(run: Path, segment: Segment) -> xr.Dataset:
 
 
 def require_whole(path: Path, digest: str) -> None:
-    """Compare a file with its digest.
-
-    Args:
-        path: The file.
-        digest: SHA-256 that it should have.
-
-    Raises:
-        DataError: If it is missing or has another.
-    """
+    """Raise DataError if a file is missing or has another SHA-256 than `digest`."""
     try:
         found = sha256(path)
     except OSError as error:
@@ -117,17 +77,10 @@ def require_whole(path: Path, digest: str) -> None:
 
 
 def repair(run: Path, segments: Sequence[Segment]) -> list[str]:
-    """Write damaged pieces anew from the log, where that gives the very bytes that are missing.
+    """Write damaged segments anew from the log and return the names of their files.
 
-    Args:
-        run: Run directory, locked.
-        segments: All pieces, in order.
-
-    Returns:
-        Names of the files that were written anew.
-
-    Raises:
-        DataError: If a piece is damaged and the log does not have it.
+    The run directory must be locked, and `segments` must be all of its segments in order. Raises DataError if the log
+    does not reproduce the very bytes of a damaged segment.
     """
     mended: list[str] = []
     points = events = 0

@@ -1,4 +1,4 @@
-"""A sweep directory: `sweep.json`, `runs/NAME/`, `failed/NAME.json`, and packed copies to read them quickly."""
+"""A sweep directory: `sweep.json`, `runs/NAME/`, `failed/NAME.json`, and packed copies that are quick to read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MANIFEST, RUNS, FAILED, PACKED = "sweep.json", "runs", "failed", "packed"
 FORMAT = "rdc_dyn sweep 1"
-#: Ends that say nothing about the scenario: such a run is done again.
+#: Statuses that say nothing about the scenario: such runs are repeated.
 UNFINISHED = frozenset({Status.INTERRUPTED.name, Status.TIME_LIMIT.name})
 
 
@@ -29,10 +29,9 @@ class Manifest:
 
     Attributes:
         path: The sweep directory.
-        program: Version and commit that made it.
-        scenario: The scenario that is swept, as YAML.
-        keys: Swept keys.
-        points: Values of the swept keys by name of the run; a key that a run's scenario does not have is left out.
+        program: Version and commit of the program that made the sweep.
+        scenario: The swept scenario, as YAML.
+        points: Values of the swept keys by name of the run, without keys that its scenario does not have.
     """
 
     path: Path
@@ -46,7 +45,7 @@ class Manifest:
         return self.path / RUNS / name
 
     def failure(self, name: str) -> Path:
-        """What is left of a point without a trajectory."""
+        """The file that says why a point has no trajectory."""
         return self.path / FAILED / f"{name}.json"
 
 
@@ -56,11 +55,11 @@ class SweptRun:
 
     Attributes:
         name: Hash of its resolved scenario.
-        values: What it has at each swept key.
+        values: Its values of the swept keys.
         state: done: it ran to its end; failed: it stopped numerically or left no trajectory; missing: neither.
         status: Name of a `Status`, FAILED without a trajectory, or MISSING.
-        message: The sentence that belongs to it.
-        packed: Its trajectory, or None.
+        message: The sentence that explains the status.
+        packed: Its trajectory, if there is one.
     """
 
     name: str
@@ -77,9 +76,8 @@ class Sweep:
 
     Attributes:
         path: The sweep directory.
-        program: Version and commit that made it.
-        scenario: The scenario that is swept, as YAML.
-        keys: Swept keys.
+        program: Version and commit of the program that made the sweep.
+        scenario: The swept scenario, as YAML.
         points: In the order of the manifest.
     """
 
@@ -91,17 +89,7 @@ class Sweep:
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:
-    """Read `sweep.json`.
-
-    Args:
-        path: A sweep directory.
-
-    Returns:
-        What it says.
-
-    Raises:
-        DataError: If it is not there or damaged.
-    """
+    """Read the manifest of a sweep directory; DataError if it is missing or damaged."""
     path = Path(path)
     try:
         content = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
@@ -117,32 +105,14 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
 
 
 def read_sweep(path: str | os.PathLike[str]) -> Sweep:
-    """Read a sweep: its points, and how far each is.
-
-    Args:
-        path: A sweep directory.
-
-    Returns:
-        The sweep; a trajectory is read when one of its variables is asked for.
-
-    Raises:
-        DataError: If it is no sweep directory or its manifest is damaged.
-    """
+    """Read a sweep directory; DataError if it is none. Variables of the trajectories are read on demand."""
     manifest = read_manifest(path)
     points = tuple(read_point(manifest, name) for name in manifest.points)
     return Sweep(manifest.path, manifest.program, manifest.scenario, manifest.keys, points)
 
 
 def read_point(manifest: Manifest, name: str) -> SweptRun:
-    """Read how far a point is.
-
-    Args:
-        manifest: Of its sweep.
-        name: Of the point.
-
-    Returns:
-        The point.
-    """
+    """Read the state of a point from disk; a damaged trajectory counts as missing."""
     values = manifest.points[name]
     try:
         packed = _packed(manifest, name)
@@ -161,7 +131,7 @@ def read_point(manifest: Manifest, name: str) -> SweptRun:
 
 
 def _packed(manifest: Manifest, name: str) -> Packed | None:
-    """The packed trajectory of a run, made anew where it is missing or older than the trajectory."""
+    """The packed trajectory of a run, made anew if missing or out of date; None if there is no trajectory."""
     from rdc_dyn.output.packed import pack, read_packed, stamp
     from rdc_dyn.output.run_directory import TRAJECTORY, open_run
 
@@ -177,19 +147,15 @@ def _packed(manifest: Manifest, name: str) -> Packed | None:
 
 
 def value_list(points: tuple[SweptRun, ...], key: str) -> list[Any]:
-    """Distinct values of a swept key, in the order of the points; those without the key are left out."""
+    """Distinct values of a swept key in the order of the points, of which some may lack the key."""
     return list({text_of(p.values[key]): p.values[key] for p in points if key in p.values}.values())
 
 
 def labels(values: list[Any]) -> dict[str, str]:
-    """Short, distinct names for the values of a swept key.
+    """Short labels for the distinct values of a swept key, by their JSON.
 
-    Args:
-        values: Distinct values.
-
-    Returns:
-        Their labels by their JSON: words and numbers as they are; sections by `method`, `kind` or `name` where that
-        tells them apart, else by what differs.
+    Words and numbers label themselves. Sections are labelled by `method`, `kind` or `name` if that tells them apart,
+    otherwise by what differs.
     """
     texts = [text_of(value) for value in values]
     sections = [value for value in values if isinstance(value, dict)]

@@ -1,4 +1,4 @@
-"""Sections of a scenario become the parts of a problem."""
+"""Build the parts of a problem from the sections of a scenario."""
 
 from rdc_dyn.parts.evaluation import build_free_energy
 from rdc_dyn.parts.networks import Ends, build_networks

@@ -1,4 +1,4 @@
-"""The section `data` becomes samples of (x, y) on the device."""
+"""Load the data that the section `data` describes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,9 @@ _Part = schema.Digits | schema.Mnist | schema.FashionMnist | schema.Cifar10 | sc
 
 
 def build_data(section: schema.Data, seed: int, folder: Path, likelihood: Likelihood, like: Tensor) -> Data:
-    """The data that J averages over, with what is held out of them.
+    """Load the data that J averages over, and what is held out of them, in the dtype and on the device of `like`.
 
-    Args:
-        section: What is asked for.
-        seed: Seed of draws and splits.
-        folder: Folder that relative paths start from.
-        likelihood: d(x|z), which says what x may be.
-        like: Tensor whose dtype and device the data get.
-
-    Returns:
-        The data; a DataError says what is wrong with their files.
+    Relative paths start from `folder`; a Bernoulli likelihood requires x in [0, 1]. A DataError reports unusable files.
     """
     root = data_root(section, folder)
 

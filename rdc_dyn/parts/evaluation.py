@@ -1,4 +1,4 @@
-"""The section `linearisation` becomes the way in which J and its derivatives are evaluated."""
+"""Build the evaluation of J and its derivatives from the section `linearisation`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from rdc_dyn.parts.response import multiplies
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.status import UserError
 
-#: Bytes of graphs where nothing asks for products: no graph of second derivatives is kept then, and large blocks would
+#: Bytes that graphs may take where nothing needs products with A: no graph of ∇J is kept then, and large blocks would
 #: only take memory.
 _WITHOUT_PRODUCTS = 5e8
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """J with how it is evaluated.
+    """J set up for evaluation, with the choices made for it.
 
     Attributes:
         free_energy: J + ½ρ|θ|².
@@ -41,20 +41,10 @@ class Evaluated:
 
 
 def build_free_energy(scenario: Scenario, objective: Objective, start: State, group: Group | None = None) -> Evaluated:
-    """J, evaluated within the memory that the scenario allows each process.
+    """Set up the evaluation of J within the memory that the scenario allows each process.
 
-    Args:
-        scenario: Any.
-        objective: J as a function.
-        start: Where the memory of its graph is measured.
-        group: The processes that share the data, or None for a single one.
-
-    Returns:
-        The free energy, and what was chosen.
-
-    Raises:
-        UserError: If A is to be taken from some of the data, or several processes are to share them, and J is no sum
-            over data.
+    The memory that graphs take is measured at `start`. A UserError reports a J that is not a sum over data if A is to
+    be taken from some of the data or the processes of `group` are to share them.
     """
     section = scenario.linearisation
     if not isinstance(objective, OverData):
@@ -88,7 +78,7 @@ def build_free_energy(scenario: Scenario, objective: Objective, start: State, gr
 def _evaluate(
     scenario: Scenario, objective: Objective, start: State, blocks: tuple[Block, ...] | None, group: Group | None
 ) -> Evaluation:
-    """This process's share of J over some blocks of data."""
+    """Set up the evaluation of this process's share of J over some blocks; a UserError reports a share without data."""
     section, device = scenario.linearisation, start.theta.device
     if section.memory is not None:
         memory = 1e9 * section.memory
@@ -105,7 +95,7 @@ def _evaluate(
 
 
 def _totals(group: Group | None, start: State, *chosen: Evaluation) -> tuple[tuple[Total, ...], Team | None]:
-    """Each J, over all processes where there are several."""
+    """Each J, summed over the processes where there are several, and the team of these."""
     locals_ = tuple(each.local for each in chosen)
     if group is None:
         return locals_, None

@@ -1,4 +1,4 @@
-"""The sections `encoder`, `decoder` and `classifier` become networks."""
+"""Build networks from the sections `encoder`, `decoder` and `classifier`."""
 
 from __future__ import annotations
 
@@ -15,43 +15,38 @@ from rdc_dyn.parts.own_modules import PARTS, Own, WithNetworks, check_outputs, c
 from rdc_dyn.scenario import schema
 from rdc_dyn.status import DataError
 
-#: Groups of channels of a norm where nothing else is said and the width allows it.
+#: Most groups of channels of a norm by default; fewer where this does not divide the width.
 _GROUPS = 8
 
 
 @dataclass(frozen=True)
 class Ends:
-    """What the networks connect.
-
-    Attributes:
-        x: Shape of one datum, (C, H, W) or (n,).
-        classes: Y.
-    """
+    """What the networks connect: the shape of one datum, (C, H, W) or (n,), and the number of classes."""
 
     x: Shape
     classes: int
 
     @classmethod
     def of(cls, data: Data) -> Ends:
-        """Those of some data."""
+        """The ends for given data."""
         return cls(data.shape or (data.x_dim,), data.classes)
 
     @classmethod
     def recorded(cls, attributes: Mapping[str, Any]) -> Ends:
-        """Those that `record` wrote."""
+        """The ends that `record` wrote."""
         return cls(tuple(int(side) for side in attributes["x_shape"].split(" x ")), int(attributes["classes"]))
 
     def record(self) -> dict[str, str | int]:
-        """As attributes of a trajectory."""
+        """The ends as attributes of a trajectory."""
         return {"x_shape": self.words, "classes": self.classes}
 
     @property
     def words(self) -> str:
-        """The shape of a datum, such as 3 x 32 x 32."""
+        """The shape of a datum in words, such as 3 x 32 x 32."""
         return " x ".join(map(str, self.x))
 
     def sides(self, latent_dim: int) -> dict[str, tuple[Shape, Shape]]:
-        """Shapes of what each part takes and gives."""
+        """Input and output shapes of each part."""
         code: Shape = (latent_dim,)
         return {
             "encoder": (self.x, (2 * latent_dim,)),
@@ -61,21 +56,10 @@ class Ends:
 
 
 def build_networks(section: WithNetworks, ends: Ends, own: Own, like: Tensor, x: Tensor | None = None) -> Networks:
-    """Encoder, decoder and classifier.
+    """Encoder, decoder and classifier; those that are built here have their parameters on the meta device.
 
-    Args:
-        section: What is asked for.
-        ends: What they connect.
-        own: Modules that were passed, which are copied.
-        like: Tensor whose dtype and device the copies get.
-        x: Some data, to try the copies with.
-
-    Returns:
-        The networks; those that the program makes have their parameters on the meta device.
-
-    Raises:
-        UserError: If a module cannot be copied, fails, or does not fit.
-        DataError: If a network is for images, and the data are none.
+    The user's `own` modules are copied to the dtype and device of `like` and tried out on `x`. A UserError reports one
+    that cannot be copied, fails or does not fit, a DataError a network for images where the data are not images.
     """
     latent_dim = section.encoder.latent_dim
     made: dict[str, nn.Module] = copies(own, like)
@@ -88,7 +72,7 @@ def build_networks(section: WithNetworks, ends: Ends, own: Own, like: Tensor, x:
 
 
 def _architecture(part: Any, name: str, ends: Ends) -> Architecture:
-    """What a section chooses."""
+    """The architecture that a section chooses; a DataError reports one for images where the data are not images."""
     if isinstance(part, schema.ResNet18Encoder | schema.DeconvDecoder) and len(ends.x) != 3:
         raise DataError(
             f"objective.{name}: {part.kind} is for images, but a datum is {ends.words} numbers without channels, "

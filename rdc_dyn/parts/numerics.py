@@ -1,4 +1,4 @@
-"""The sections `response.solver`, `integrator` and `corrector` become the parts of a step."""
+"""Build the parts of a step from the sections `response.solver`, `integrator` and `corrector`."""
 
 from __future__ import annotations
 
@@ -51,22 +51,9 @@ def build_preconditioner(
     patience: float = PATIENCE,
     curvature: str = "hessian",
 ) -> Preconditioner:
-    """factorised, nystrom, kfac or none, with its updates.
+    """Build the preconditioner `name`, one of factorised, nystrom, kfac and none, with its updates.
 
-    Args:
-        name: Its name.
-        objective: J, for its size and its weight prior.
-        damping: Added to A.
-        rank: Of nystrom or of the core of kfac; None for its default.
-        memory: Pairs that updates keep.
-        patience: Products beyond a fresh one's, over the price of a build, at which it is built anew.
-        curvature: hessian or gauss_newton, what it is to approximate.
-
-    Returns:
-        The preconditioner.
-
-    Raises:
-        UserError: If A is too large to be factorised, or J has no factors.
+    A UserError reports an A that is too large to be factorised, or a J without the factors or the convexity needed.
     """
     recipe: Recipe = Identity()
     if name == "factorised":
@@ -82,18 +69,7 @@ def build_preconditioner(
 
 
 def build_solver(scenario: Scenario, objective: Objective) -> LinearSolver:
-    """What applies A⁻¹.
-
-    Args:
-        scenario: Any.
-        objective: J, for its size.
-
-    Returns:
-        The solver.
-
-    Raises:
-        UserError: If A is too large to be factorised.
-    """
+    """The solver that applies A⁻¹; a UserError reports an A that is too large to be factorised."""
     section = scenario.response.solver
     if isinstance(section, schema.Dense):
         _require_factorisable(objective)
@@ -112,11 +88,7 @@ def build_solver(scenario: Scenario, objective: Objective) -> LinearSolver:
 
 
 def _rtol(scenario: Scenario) -> float:
-    """A tenth of the integrator's tolerance, lest its error control fight the noise of solves; 1e-8 where that is more.
-
-    Returns:
-        The relative residual, never below what rounding allows.
-    """
+    """1e-8, or a tenth of the integrator's rtol if that is less, lest its error control fight the noise of solves."""
     if scenario.dtype == "float32":
         return 1e-4
     section = scenario.integrator
@@ -135,29 +107,16 @@ def _require_factorisable(objective: Objective) -> None:
 def build_minimiser(
     scenario: Scenario, objective: Objective, solver: LinearSolver | None, tolerance: float
 ) -> Minimiser:
-    """What descends to the first equilibrium and beyond folds.
-
-    Args:
-        scenario: Any.
-        objective: J, for its size.
-        solver: Applies A⁻¹, or None.
-        tolerance: On |∇J| where the scenario names none.
-
-    Returns:
-        The minimiser.
-    """
+    """The minimiser for the start and beyond folds; `tolerance` on |∇J| applies if the scenario sets none."""
     section = scenario.start.equilibrate
     return Minimiser(_descent(scenario, objective, solver), section.tolerance or tolerance, section.newton_steps)
 
 
 def _descent(scenario: Scenario, objective: Objective, solver: LinearSolver | None) -> Preconditioner:
-    """The solver's own, so that what the start ends with is what the path begins with; or one as the scenario names it.
+    """The solver's own preconditioner, so that the path begins with what the start ends with, or a new one.
 
-    A factor takes the place of what knows less wherever it can be had, for it proves a minimum. A solver's own is no
-    use here if it is of a damped A.
-
-    Returns:
-        The preconditioner.
+    A factor replaces anything that knows less wherever A is small enough, because it proves a minimum. The solver's own
+    preconditioner is of no use here if it belongs to a damped A.
     """
     small, section = objective.size <= MAX_SIZE, scenario.response.solver
     if isinstance(solver, ConjugateGradient | Minres) and solver.damping == 0.0:
@@ -171,18 +130,9 @@ def _descent(scenario: Scenario, objective: Objective, solver: LinearSolver | No
 
 
 def build_monitor(objective: Objective, solver: LinearSolver | None, fold: str) -> Monitor:
-    """What looks ahead for singular points; shares its preconditioner with the solver where that has one.
+    """The monitor that looks ahead for singular points; it shares the solver's preconditioner, if it has one.
 
-    Args:
-        objective: J, for its size.
-        solver: Applies A⁻¹.
-        fold: What is done where a branch ends.
-
-    Returns:
-        The monitor.
-
-    Raises:
-        UserError: If the branch is to be followed and A is too large to be formed.
+    A UserError reports an A that is too large to be formed where the branch is to be followed.
     """
     if fold == "follow" and objective.size > MAX_SIZE:
         raise UserError(
@@ -193,21 +143,14 @@ def build_monitor(objective: Objective, solver: LinearSolver | None, fold: str) 
 
 
 def _preconditioner_of(solver: LinearSolver | None, objective: Objective) -> Preconditioner:
-    """The solver's own, so that it is built once, or a factor of A where that has none."""
+    """The solver's own, so that it is built only once, or a factor of A if the solver has none."""
     if isinstance(solver, ConjugateGradient | Minres):
         return solver.preconditioner
     return build_preconditioner("factorised", objective)
 
 
 def build_integrator(scenario: Scenario) -> Integrator:
-    """The predictor.
-
-    Args:
-        scenario: Any.
-
-    Returns:
-        The integrator.
-    """
+    """The integrator, which predicts each step."""
     section = scenario.integrator
     if isinstance(section, schema.AdaptiveStep) and section.rtol is not None:
         return Integrator(
@@ -217,14 +160,7 @@ def build_integrator(scenario: Scenario) -> Integrator:
 
 
 def build_step_size(scenario: Scenario) -> StepSize:
-    """Length of the segments, at most the span, and the length at which a failing step is given up.
-
-    Args:
-        scenario: Any.
-
-    Returns:
-        The step size.
-    """
+    """Length of the segments, at most the span, and the length at which a failing step is given up."""
     start, end = scenario.process.span
     length = scenario.integrator.step_size or abs(end - start) / 10
     length = min(length, abs(end - start))
@@ -234,17 +170,7 @@ def build_step_size(scenario: Scenario) -> StepSize:
 def build_corrector(
     scenario: Scenario, objective: Objective, solver: LinearSolver | None, tolerance: float
 ) -> Corrector:
-    """The corrector.
-
-    Args:
-        scenario: Any.
-        objective: J, for its size.
-        solver: Applies A⁻¹; None where nothing solves.
-        tolerance: On |∇J| where the scenario names none.
-
-    Returns:
-        The corrector.
-    """
+    """The corrector; `solver` is None where nothing solves, `tolerance` on |∇J| applies if the scenario sets none."""
     section = scenario.corrector
     if isinstance(section, schema.NewtonKrylov):
         assert solver is not None  # the scenario solves
@@ -280,7 +206,7 @@ def build_corrector(
 
 
 def _stochastic(section: schema.PrimalDual | schema.Geco | schema.NuPi, seed: int, objective: Objective) -> PrimalDual:
-    """Minibatch updates with one of the rules that move the free multipliers."""
+    """Minibatch corrector with a rule for the free multipliers; a UserError reports a J or batch it cannot take."""
     if not isinstance(objective, PerDatum):
         raise UserError(f"corrector.method: {section.method} needs the losses of each datum, and this J is no sum")
     if section.batch > (data := max(objective.data.parts.values())):
@@ -297,13 +223,6 @@ def _stochastic(section: schema.PrimalDual | schema.Geco | schema.NuPi, seed: in
 
 
 def preconditioners(*holders: LinearSolver | Minimiser | Monitor | Corrector | None) -> tuple[Preconditioner, ...]:
-    """The preconditioners of some parts, each once, for the record of what they cost.
-
-    Args:
-        holders: Parts, of which those without one are passed over.
-
-    Returns:
-        The preconditioners.
-    """
+    """The preconditioners of some parts, each once, for the record of what they cost."""
     found = [getattr(holder, "preconditioner", None) for holder in holders]
     return tuple({id(each): each for each in found if isinstance(each, Preconditioner)}.values())

@@ -1,4 +1,4 @@
-"""The sections `objective` and `data` become J."""
+"""Build J from the sections `objective` and `data`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,9 @@ from rdc_dyn.status import DataError
 
 
 def build_objective(scenario: Scenario, folder: Path, like: Tensor, own: Own) -> tuple[Objective, Data | None]:
-    """J with its data.
+    """J, and its data where it has samples, in the dtype and on the device of `like`.
 
-    Args:
-        scenario: Any.
-        folder: Folder that relative paths start from.
-        like: Tensor whose dtype and device J gets.
-        own: Modules that were passed for parts of it.
-
-    Returns:
-        The objective, and its data where it has samples.
-
-    Raises:
-        UserError: If the modules do not fit.
-        DataError: If the data cannot be used.
+    A UserError reports modules that do not fit, a DataError data that cannot be used.
     """
     section = scenario.objective
     check_own(section, own)

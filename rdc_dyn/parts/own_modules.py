@@ -1,4 +1,4 @@
-"""Modules of anyone's own, by the part of the objective that they are for: checked, copied and described."""
+"""Check, copy and describe modules of the user's own, by the part of the objective that they are for."""
 
 from __future__ import annotations
 
@@ -14,32 +14,24 @@ from rdc_dyn.objective.architectures import Shape
 from rdc_dyn.scenario import schema
 from rdc_dyn.status import UserError
 
-#: Modules that were passed, by part.
+#: Modules passed by the user, by part.
 Own = Mapping[str, nn.Module]
 #: Sections of objectives with networks.
 WithNetworks = schema.Amortised | schema.ImportanceWeighted
 
 PARTS = ("encoder", "decoder", "classifier")
-#: What a part gives for each row that it takes.
+#: What a part returns for each input row.
 _MEANINGS = {
     "encoder": "mean and log-variance of each latent dimension",
     "decoder": "one for each component of x",
     "classifier": "a logit for each class",
 }
-#: Most letters of a module's printed structure that are kept.
+#: Longest printed structure of a module that is kept, in characters.
 _PRINTED = 2000
 
 
 def check_own(section: schema.Objective, own: Own) -> None:
-    """Refuse modules that no part asks for, and parts whose module is missing; before any data are read.
-
-    Args:
-        section: Any.
-        own: Modules that were passed.
-
-    Raises:
-        UserError: If the two do not fit.
-    """
+    """Raise a UserError, before any data are read, for modules that no part asks for and for missing ones."""
     if not isinstance(own, Mapping):
         raise UserError(f'networks: is a {type(own).__name__}; expected a dict such as {{"encoder": module}}')
     for name, module in own.items():
@@ -63,45 +55,27 @@ def check_own(section: schema.Objective, own: Own) -> None:
 
 
 def copies(own: Own, like: Tensor) -> dict[str, nn.Module]:
-    """The modules in another dtype, on another device; they themselves stay as they are.
+    """Copy modules to the dtype and device of `like`, leaving the originals as they are.
 
-    Args:
-        own: Modules; they are copied together, so that what they share they go on to share.
-        like: Tensor whose dtype and device parameters and buffers get.
-
-    Returns:
-        The copies.
-
-    Raises:
-        UserError: If a module cannot be copied.
+    They are copied together, so that what they share stays shared. A UserError reports a module that cannot be copied.
     """
     try:
         found = copy.deepcopy(dict(own))
         return {name: module.to(device=like.device, dtype=like.dtype) for name, module in found.items()}
-    except Exception as error:  # whatever a module of someone's own does when it is copied
+    except Exception as error:  # the user's module may raise anything
         place = f"{like.device} in {like.dtype}"
         raise UserError(f"networks: a module cannot be copied to {place} ({_first_line(error)})") from error
 
 
 def check_outputs(module: nn.Module, name: str, inputs: Tensor, outputs: Shape) -> None:
-    """Call a module with some rows.
-
-    Args:
-        module: Of anyone's own.
-        name: Its part.
-        inputs: The rows, a few.
-        outputs: Shape of what it is to give for each of them.
-
-    Raises:
-        UserError: If it fails, or gives something else.
-    """
+    """Call a module with a few rows; a UserError reports a failure, or outputs of another shape or dtype."""
     width = math.prod(outputs)
     wanted = f"expected {width} numbers for each row, {_MEANINGS[name]}"
     given = f"objective.{name}: the module takes {tuple(inputs.shape)}, {inputs.dtype}"
     try:
         with torch.no_grad():
             found = module(inputs)
-    except Exception as error:  # whatever it does
+    except Exception as error:  # the user's module may raise anything
         raise UserError(f"{given}, and fails ({_first_line(error)}); {wanted}") from error
     if not isinstance(found, Tensor):
         raise UserError(f"{given}, and gives a {type(found).__name__}; {wanted}")
@@ -111,14 +85,7 @@ def check_outputs(module: nn.Module, name: str, inputs: Tensor, outputs: Shape) 
 
 
 def describe(own: Own) -> dict[str, str]:
-    """What the record says of modules.
-
-    Args:
-        own: Modules.
-
-    Returns:
-        An attribute with the parameters and the printed structure of each; nothing where there is none.
-    """
+    """An attribute for the record: parameter count and printed structure of each module; empty without modules."""
     texts = []
     for name in (name for name in PARTS if name in own):
         printed = repr(own[name])
@@ -129,5 +96,5 @@ def describe(own: Own) -> dict[str, str]:
 
 
 def _first_line(error: Exception) -> str:
-    """An exception in one line."""
+    """The type of an exception and the first line of its message."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

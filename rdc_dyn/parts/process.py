@@ -1,4 +1,4 @@
-"""The sections `start` and `process` become a state and a process."""
+"""Build the initial state and the process from the sections `start` and `process`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,9 @@ from rdc_dyn.status import DataError, UserError
 
 
 def build_start(scenario: Scenario, objective: Objective, folder: Path, like: Tensor) -> tuple[State, int]:
-    """θ and controls from which the first equilibrium is sought.
+    """θ and controls from which the first equilibrium is sought, and the number of Adam steps to take.
 
-    Args:
-        scenario: Any.
-        objective: J.
-        folder: Folder that relative paths start from.
-        like: Tensor whose dtype and device the state gets.
-
-    Returns:
-        The state, and the number of Adam steps.
-
-    Raises:
-        DataError: If an earlier run is named that does not fit.
+    A DataError reports an earlier run, named by `start.from` relative to `folder`, that does not fit.
     """
     section = scenario.start
     checkpoint = (
@@ -48,13 +38,13 @@ def build_start(scenario: Scenario, objective: Objective, folder: Path, like: Te
         gamma = ends.gamma[0] if isinstance(ends.gamma, tuple) else gamma
     assert lam is not None and gamma is not None  # the scenario's checks ask for them
     position = _data_position(scenario)
-    # An equilibrium of an earlier run would only be spoilt by Adam.
+    # Adam would only spoil the equilibrium of an earlier run.
     adam_steps = section.equilibrate.adam_steps if checkpoint is None else 0
     return State(theta, torch.tensor([lam, gamma, position], dtype=torch.float64).to(like)), adam_steps
 
 
 def _data_position(scenario: Scenario) -> float:
-    """t at the start: where the path or the transfer begins, else the source."""
+    """t at the start: where the path or the transfer begins, otherwise 0, the source."""
     section = scenario.process
     if isinstance(section, schema.Prescribed):
         return section.path.data_position[0]
@@ -73,17 +63,9 @@ def _checkpoint(run: Path, kind: str, objective: Objective) -> Checkpoint:
 
 
 def build_process(scenario: Scenario, start: State) -> Process:
-    """What moves the controls.
+    """The process that moves the controls; for a geodesic with a goal, the straight path in (λ, γ, t) to it.
 
-    Args:
-        scenario: Any.
-        start: Where they begin.
-
-    Returns:
-        The process; of a geodesic that aims, the straight path to its goal.
-
-    Raises:
-        UserError: If no such process begins there.
+    A UserError reports a process that cannot begin at `start`.
     """
     section = scenario.process
     if isinstance(section, schema.IsoClassification):
@@ -95,7 +77,7 @@ def build_process(scenario: Scenario, start: State) -> Process:
         return IsoClassificationTransfer(section.span, section.lam_rate)
     if isinstance(section, schema.GeodesicTransfer):
         if section.toward is not None:
-            # The way to the goal; the geodesic begins when its slope is known.
+            # The path to the goal; the geodesic begins once its slope is known.
             lam, gamma = (start.lam, section.toward.lam), (start.gamma, section.toward.gamma)
             return Prescribed(section.span, lam, gamma, section.span)
         assert section.slope is not None  # the scenario's checks ask for one of the two
@@ -118,13 +100,7 @@ def build_process(scenario: Scenario, start: State) -> Process:
 def singular_points(scenario: Scenario, objective: Objective) -> tuple[Literal["stop", "relax", "follow"], bool]:
     """What happens where a branch of minima ends, and whether the path looks ahead for such places.
 
-    Args:
-        scenario: Any.
-        objective: J.
-
-    Returns:
-        The answer, and whether there is a monitor. By default nothing takes products with A that a response without A
-        has been chosen to avoid.
+    By default nothing takes products with A where the response was chosen to avoid them.
     """
     process, curved = scenario.process, isinstance(scenario.response, schema.LinearResponse)
     relaxes = curved and not objective.exact and scenario.start.equilibrate.newton_steps > 0

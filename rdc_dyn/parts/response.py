@@ -1,4 +1,4 @@
-"""The section `response` becomes the way in which M is found, and what of the run is approximate becomes a sentence."""
+"""Build the response model from the section `response`, and describe what is approximate in a run."""
 
 from __future__ import annotations
 
@@ -18,22 +18,15 @@ from rdc_dyn.dynamics import (
 from rdc_dyn.linalg import LinearSolver
 from rdc_dyn.scenario import Scenario, schema
 
-#: The first step of a path whose M is guessed, as a share of the nominal one.
+#: First step of a path whose M is guessed, as a share of the nominal step.
 _EXPLORING = 1 / 8
-#: The first step in t of a transfer by minibatches: the new data are foreign, and C of the target is several nat.
+#: First step in t of a transfer by minibatches: the new data are foreign, and C of the target is several nats.
 _BOUNDARY_LAYER = 1e-3
 _TRANSFERS = ("iso_classification_transfer", "geodesic_transfer")
 
 
 def solves(scenario: Scenario) -> bool:
-    """Whether anything in the run solves with A; where nothing does, no limit of a solver matters.
-
-    Args:
-        scenario: Any.
-
-    Returns:
-        True for a response by solves, and for a corrector that takes the solver or its preconditioner.
-    """
+    """Whether anything solves with A: the response, or a corrector that uses the solver or its preconditioner."""
     section = scenario.response
     first = isinstance(section, schema.Secant) and section.start == "linear_response"
     corrects = isinstance(scenario.corrector, schema.NewtonKrylov | schema.VarianceReduced)
@@ -41,28 +34,15 @@ def solves(scenario: Scenario) -> bool:
 
 
 def multiplies(scenario: Scenario) -> bool:
-    """Whether a run takes products with A beyond the check of its start; else no graph of ∇J needs to be kept.
+    """Whether a run takes products with A beyond the check of its start; otherwise no graph of ∇J needs to be kept.
 
-    Args:
-        scenario: Any.
-
-    Returns:
-        True where something solves, where the first equilibrium is found by Newton steps, or where folds are watched.
+    Products are needed for solves, for Newton steps to the first equilibrium and for watching folds.
     """
     return solves(scenario) or scenario.start.equilibrate.newton_steps > 0 or bool(scenario.process.look_ahead)
 
 
 def build_response(scenario: Scenario, solver: LinearSolver | None, corrector: Corrector) -> ResponseModel:
-    """What gives M.
-
-    Args:
-        scenario: Any.
-        solver: Applies A⁻¹; None where nothing solves.
-        corrector: Equilibrates where M is differenced.
-
-    Returns:
-        The model of the response.
-    """
+    """The model of the response M; `solver` is None where nothing solves, `corrector` serves finite differences."""
     section = scenario.response
     if isinstance(section, schema.FiniteDifference):
         return FiniteDifference(corrector, section.shifts, section.predictor, section.reference)
@@ -79,15 +59,9 @@ def build_response(scenario: Scenario, solver: LinearSolver | None, corrector: C
 
 
 def first_steps(scenario: Scenario, corrector: Corrector, step_size: StepSize) -> StepSize:
-    """The step size with which the path begins: short where M is guessed, so that little is lost by a wrong guess.
+    """Shorten the first steps where M is guessed, so that a wrong guess costs little, and in transfers by minibatches.
 
-    Args:
-        scenario: Any.
-        corrector: Where it promises no |∇J|, short steps would teach its noise.
-        step_size: That of the scenario.
-
-    Returns:
-        The same, or with a first step that is doubled from step to step.
+    A corrector that promises no |∇J| gets no short steps for a guess, as these would teach M its noise.
     """
     if isinstance(scenario.corrector, schema.PrimalDual) and scenario.process.kind in _TRANSFERS:
         return replace(step_size, current=min(_BOUNDARY_LAYER, step_size.nominal))
@@ -98,14 +72,9 @@ def first_steps(scenario: Scenario, corrector: Corrector, step_size: StepSize) -
 
 
 def pull(scenario: Scenario, step_size: StepSize) -> float:
-    """κ of ḣ = −κ (h − h⁰): the scenario's, or 1/h of secants, whose M does not hold what the process holds.
+    """κ of ḣ = −κ (h − h⁰), zero where the corrector itself restores what is held.
 
-    Args:
-        scenario: Any.
-        step_size: Length of the segments.
-
-    Returns:
-        The rate; zero where the corrector restores what is held itself.
+    Secants get 1 / step size by default, because their M does not hold what the process holds.
     """
     corrector = scenario.corrector
     if isinstance(corrector, schema.NewtonKrylov) and corrector.hold_constraint:
@@ -118,15 +87,9 @@ def pull(scenario: Scenario, step_size: StepSize) -> float:
 
 
 def approximations(scenario: Scenario, choices: Mapping[str, str | int | float], data: int) -> str:
-    """What in a run is approximate besides its discretisation, for the record.
+    """List, for the record, what in a run is approximate besides its discretisation; empty if nothing is.
 
-    Args:
-        scenario: Any.
-        choices: How J is evaluated.
-        data: Number of data that J is a sum over, 0 where it is none.
-
-    Returns:
-        Clauses, or an empty string where nothing is.
+    `data` is the number of data that J is a sum over, or 0.
     """
     response, corrector, equilibrate = scenario.response, scenario.corrector, scenario.start.equilibrate
     found = []

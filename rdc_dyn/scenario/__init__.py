@@ -1,4 +1,4 @@
-"""Scenarios: what a run is to do, read from YAML with every mistake reported at once; imports no numerical library."""
+"""Read scenarios from YAML and report every mistake at once; importing this loads no numerical library."""
 
 from rdc_dyn.scenario.absolute import absolute, data_root
 from rdc_dyn.scenario.catalogue import catalogue

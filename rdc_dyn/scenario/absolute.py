@@ -1,4 +1,4 @@
-"""Relative paths of a scenario, written out."""
+"""Make the relative paths of a scenario absolute."""
 
 from __future__ import annotations
 
@@ -8,23 +8,15 @@ from typing import Any
 
 from rdc_dyn.scenario.schema import Cifar10, Data, Digits, FashionMnist, ImageFolder, Mnist, Npz, Scenario
 
-#: Environment variable that names the folder of data sets where a scenario does not.
+#: Environment variable that names the folder of data sets if the scenario does not.
 ROOT_VARIABLE = "RDC_DYN_DATA"
 _Part = Digits | Mnist | FashionMnist | Cifar10 | ImageFolder | Npz
-#: Sets that lie in the root folder.
+#: Data sets that lie in the root folder.
 _IN_ROOT = (Mnist, FashionMnist, Cifar10, ImageFolder)
 
 
 def data_root(section: Data, folder: Path) -> Path | None:
-    """The folder of data sets: `data.root`, or what RDC_DYN_DATA names.
-
-    Args:
-        section: The section data.
-        folder: Folder that relative paths of the scenario start from.
-
-    Returns:
-        The folder; None where neither is given.
-    """
+    """The folder of data sets, from `data.root` (relative to `folder`) or else RDC_DYN_DATA; None if neither is set."""
     if section.root is not None:
         return folder / section.root
     named = os.environ.get(ROOT_VARIABLE)
@@ -32,15 +24,7 @@ def data_root(section: Data, folder: Path) -> Path | None:
 
 
 def absolute(scenario: Scenario, folder: Path) -> Scenario:
-    """Write the paths of a scenario out, so that its copy in a run directory means the same files.
-
-    Args:
-        scenario: Any.
-        folder: Folder that relative paths of the scenario start from.
-
-    Returns:
-        The same scenario without relative paths.
-    """
+    """Make paths relative to `folder` absolute, so that a copy of the scenario elsewhere names the same files."""
     data = None if scenario.data is None else _absolute_data(scenario.data, folder)
     return scenario.model_copy(update={"data": data, "start": _located(scenario.start, folder, "from_")})
 

@@ -1,8 +1,8 @@
-"""Builds a tree with places from the events of a YAML parser.
+"""Build a tree with places from the events of a YAML parser.
 
-The events are taken one by one, with a stack of our own, rather than the parser's composed nodes: depth and size are
-then bounded while reading (alias bombs and deep nesting cannot cost time or memory), and a mistake such as a duplicate
-key is one problem among all others instead of the first and only exception.
+The builder takes events one by one, with a stack of its own, rather than the parser's composed nodes. Depth and size
+are then bounded while reading (alias bombs and deep nesting cannot cost time or memory), and a mistake such as a
+duplicate key is one problem among others instead of the first and only exception.
 """
 
 from __future__ import annotations
@@ -39,13 +39,7 @@ MAX_NODES = 10_000
 
 
 class UnreadableError(Exception):
-    """Reading cannot go on.
-
-    Args:
-        line: Where, from 1.
-        column: Where, from 1.
-        message: Why.
-    """
+    """The text cannot be read any further than a line and column, both counted from 1."""
 
     def __init__(self, line: int, column: int, message: str) -> None:
         super().__init__(message)
@@ -54,7 +48,7 @@ class UnreadableError(Exception):
 
 @dataclass
 class _Frame:
-    """A collection that is being read; without a path it is thrown away."""
+    """A collection that is being read, to be discarded if it has no path."""
 
     value: dict[str, Any] | list[Any]
     path: Path | None
@@ -79,11 +73,7 @@ class Builder:
         self._nodes = 0
 
     def feed(self, event: Event) -> None:
-        """Take one event of the parser.
-
-        Args:
-            event: The next one.
-        """
+        """Process the next event of the parser."""
         if isinstance(event, DocumentStartEvent):
             self._start_document(event)
         elif isinstance(event, MappingEndEvent | SequenceEndEvent):
@@ -97,11 +87,7 @@ class Builder:
                 self._take_value(frame, event)
 
     def check_complete(self) -> None:
-        """Call when all events have been fed.
-
-        Raises:
-            UnreadableError: There was nothing in them.
-        """
+        """Raise an UnreadableError if nothing was read; call it after the last event."""
         if not self.documents or self.only_null_without_text:
             raise UnreadableError(1, 1, "empty; a scenario is a mapping of sections")
 
@@ -139,14 +125,7 @@ class Builder:
         frame.key = key
 
     def _key(self, event: NodeEvent) -> str:
-        """Read a key.
-
-        Returns:
-            The key.
-
-        Raises:
-            ValueError: It is not a plain word.
-        """
+        """Read a key; a ValueError reports one that is not a plain word."""
         if not isinstance(event, ScalarEvent):
             raise ValueError("a key must be a word, not a section, a list or an alias")
         if event.value == "<<" and not event.style:
@@ -178,7 +157,7 @@ class Builder:
             frame.value[frame.key] = value
         if path is not None:
             if isinstance(event, ScalarEvent) and not event.value and not event.style:
-                position = key_position  # nothing was written; the parser's mark is behind the line
+                position = key_position  # nothing was written, and the parser's mark lies after the line
             flow = not isinstance(event, MappingStartEvent | SequenceStartEvent) or bool(event.flow_style)
             self.places[path] = Place(key_position, position, flow)
         if isinstance(event, MappingStartEvent | SequenceStartEvent):
@@ -186,11 +165,7 @@ class Builder:
             self._stack.append(_Frame(container, None if path in self.spoiled else path))
 
     def _destination(self, frame: _Frame | None, position: Position) -> tuple[Path | None, Position]:
-        """Find where the next value goes.
-
-        Returns:
-            Its path, None if it is thrown away, and the position of its key.
-        """
+        """Path of the next value, None if it is discarded, and the position of its key."""
         if frame is None:
             return (), position
         if isinstance(frame.value, list):
@@ -218,14 +193,7 @@ def _empty(event: NodeEvent) -> dict[str, Any] | list[Any]:
 
 
 def _empty_or_scalar(event: NodeEvent) -> Any:
-    """Make the value that an event begins.
-
-    Returns:
-        An empty collection, to be filled, or a scalar.
-
-    Raises:
-        ValueError: It is an alias or has a tag that could mean anything but a plain value.
-    """
+    """Make the scalar or the empty collection that an event begins; a ValueError refuses aliases and other tags."""
     if isinstance(event, AliasEvent):
         raise ValueError(f"aliases (*{shorten(event.anchor)}) are not allowed; write the value out")
     if isinstance(event, ScalarEvent):

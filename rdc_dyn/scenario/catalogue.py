@@ -1,4 +1,4 @@
-"""What a scenario can choose from: the words of the schema with a line on each."""
+"""What a scenario can choose from: the words of the schema, each with a line of description."""
 
 from __future__ import annotations
 
@@ -34,11 +34,7 @@ _METHODS = {
 
 
 def catalogue() -> dict[str, list[tuple[str, str]]]:
-    """List what can be chosen.
-
-    Returns:
-        For each kind of choice the words and a line on each.
-    """
+    """List the words that can be chosen, each with a line of description, by kind of choice."""
     decoder_likelihoods = schema.MlpDecoder.model_fields["likelihood"].annotation
     clocks = schema.IsoClassification.model_fields["clock"].annotation
     methods = [word for word, _ in _members(schema.Integrator, "method")]
@@ -60,11 +56,7 @@ def catalogue() -> dict[str, list[tuple[str, str]]]:
 
 
 def _members(union: Any, key: str) -> list[tuple[str, str]]:
-    """List the sections of a tagged union.
-
-    Returns:
-        Each tag with the first line of its section's docstring.
-    """
+    """The tags of a tagged union, each with the first line of its section's docstring."""
     members = get_args(union)
     if not (isinstance(members[0], type) and issubclass(members[0], BaseModel)):
         members = get_args(members[0])  # Annotated[A | B, Field(discriminator=...)]
@@ -72,7 +64,7 @@ def _members(union: Any, key: str) -> list[tuple[str, str]]:
 
 
 def _words(section: type[BaseModel], key: str) -> list[tuple[str, str]]:
-    """The tags of one section of a tagged union with the first line of its docstring."""
+    """The tags of one section of a tagged union, each with the first line of the section's docstring."""
     literal = section.model_fields[key].annotation
     assert get_origin(literal) is Literal and section.__doc__ is not None
     return [(tag, section.__doc__.strip().splitlines()[0]) for tag in get_args(literal)]

@@ -1,7 +1,7 @@
-"""What no single section can know: checks between sections.
+"""Checks between sections, which no single section can make.
 
-They read the raw tree, so that they also run on a scenario whose sections have errors of their own; each is silent
-about values that are missing or of the wrong type, which the schema reports.
+They read the raw tree, so that they also run on a scenario whose sections have errors of their own; each ignores
+values that are missing or of the wrong type, which the schema reports.
 """
 
 from __future__ import annotations
@@ -22,14 +22,7 @@ _SEMIDEFINITE = 1e-10  # relative to the largest eigenvalue: rounding of a singu
 
 
 def cross_check(tree: Tree) -> list[Finding]:
-    """Run all checks.
-
-    Args:
-        tree: The scenario as written.
-
-    Returns:
-        What does not fit together.
-    """
+    """Run all checks on a scenario as written."""
     return [finding for check in _CHECKS for finding in check(tree)]
 
 
@@ -94,7 +87,7 @@ def _something_held(tree: Tree) -> Iterator[Finding]:
 
 
 def _transfer(tree: Tree) -> Iterator[Finding]:
-    """What a process that moves the data needs."""
+    """Check that a process that moves the data has a target, and that the clock of a transfer stays in [0, 1]."""
     process = section(tree, "process")
     kind, span = process.get("kind"), process.get("span", [0.0, 1.0])
     moves = _path_end(tree, "data_position") not in (None, [0, 0]) if kind == "prescribed" else kind in _TRANSFERS
@@ -109,7 +102,7 @@ def _transfer(tree: Tree) -> Iterator[Finding]:
 
 
 def _geodesic(tree: Tree) -> Iterator[Finding]:
-    """A geodesic has a slope or a goal, and does not run along the iso-classification curve."""
+    """Check that a geodesic has either a slope or a goal and does not run along the iso-classification curve."""
     process = section(tree, "process")
     if process.get("kind") != "geodesic_transfer":
         return
@@ -145,11 +138,7 @@ def _second_moments(tree: Tree) -> Iterator[Finding]:
 
 
 def _moment_mistake(matrix: Any, size: int) -> str:
-    """Say what is wrong with a second moment.
-
-    Returns:
-        A message, or an empty text.
-    """
+    """Describe what is wrong with a second moment; empty if nothing is."""
     if not isinstance(matrix, list) or not all(isinstance(row, list) for row in matrix):
         return ""
     lengths = {len(row) for row in matrix}
@@ -163,7 +152,7 @@ def _moment_mistake(matrix: Any, size: int) -> str:
         for j in range(i):
             if abs(matrix[i][j] - matrix[j][i]) > _SYMMETRY * largest:
                 return f"must be symmetric, but the numbers at ({i}, {j}) and ({j}, {i}) differ"
-    import numpy as np  # only here: validating other scenarios stays fast
+    import numpy as np  # imported here to keep the validation of other scenarios fast
 
     eigenvalues = np.linalg.eigvalsh(np.array(matrix, dtype=float) / (float(largest) or 1.0)) * float(largest)
     if eigenvalues[0] < -_SEMIDEFINITE * max(abs(eigenvalues[-1]), abs(eigenvalues[0])):

@@ -1,4 +1,4 @@
-"""What the section `data` alone cannot know: what the objective needs of it, and what its sets must have in common."""
+"""Checks of the section `data` against the objective, and of its data sets against each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rdc_dyn.scenario.tree import Tree, number, section
 _WITH_DATA = ("amortised", "importance_weighted", "finite_latent")
 _KEYS = ("source", "target", "coupling", "label_cost", "root", "download", "validation_fraction", "validation")
 
-#: What tells two sets of one kind apart; digits are all the same, the others have a split.
+#: The key that tells two data sets of one kind apart; sets not listed have a split, and digits has only one set.
 _PLACES = {"digits": "name", "image_folder": "folder", "npz": "file"}
 
 
@@ -34,7 +34,7 @@ def _unused(tree: Tree) -> Iterator[Finding]:
     if section(tree, "objective").get("kind") != "linear_gaussian":
         return
     for key in _KEYS:
-        # A resolved scenario writes the defaults out; they say nothing.
+        # A resolved scenario writes out its defaults, which are no mistake.
         if section(tree, "data").get(key) not in (None, False, 0):
             message = "not used: the objective 'linear_gaussian' takes its second moments in place of data"
             yield Finding(("data", key), message, at_key=True)
@@ -62,11 +62,11 @@ def _coupling(tree: Tree) -> Iterator[Finding]:
 
 
 def _classes(tree: Tree) -> Iterator[Finding]:
-    """Names that a set does not have, and classes that are given twice."""
+    """Find class names that a data set does not have, and classes that are given twice."""
     for path, part in _sets(tree):
         names = CLASS_NAMES.get(part["name"], ())
         given: list[Any] = part["classes"] if isinstance(part.get("classes"), list) else []
-        # A name and its label are the same class.
+        # A name and its label denote the same class.
         labels = [names.index(one) if one in names else one for one in given]
         for place, one in enumerate(given):
             if names and isinstance(one, str) and one not in names:
@@ -82,7 +82,7 @@ def _quoted(one: Any) -> str:
 
 
 def _validation(tree: Tree) -> Iterator[Finding]:
-    """Held-out data are given one way, for both ends, and are other data than those of the training."""
+    """Check that held-out data are given in one way, for both ends, and differ from the training data."""
     data = section(tree, "data")
     validation = data.get("validation")
     if not isinstance(validation, dict):
@@ -100,7 +100,7 @@ def _validation(tree: Tree) -> Iterator[Finding]:
 
 
 def _beside(end: str, training: Tree, held_out: Tree) -> Iterator[Finding]:
-    """Held-out data of the same kind of set are another part of it, with the same classes."""
+    """Check that held-out data of the same kind of set are another part of it, with the same classes."""
     name = held_out.get("name")
     if not isinstance(name, str) or name != training.get("name"):
         return
@@ -115,7 +115,7 @@ def _beside(end: str, training: Tree, held_out: Tree) -> Iterator[Finding]:
 
 
 def _sets(tree: Tree) -> Iterator[tuple[Path, Tree]]:
-    """The data sets that are named, and where."""
+    """Yield the path and the section of each data set that is named."""
     for above in (("data",), ("data", "validation")):
         for end in ("source", "target"):
             part = section(tree, *above, end)

@@ -1,4 +1,4 @@
-"""YAML text as a plain tree in which every key and value has a line and a column."""
+"""Parse YAML text into a plain tree in which every key and value has a line and a column."""
 
 from __future__ import annotations
 
@@ -20,18 +20,7 @@ _UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U0001000
 
 
 def decode(data: bytes, name: str) -> str:
-    """Decode the bytes of a scenario.
-
-    Args:
-        data: Content of the file.
-        name: What messages call it.
-
-    Returns:
-        The text, without a byte order mark.
-
-    Raises:
-        ScenarioError: The bytes are too many or not UTF-8.
-    """
+    """Decode UTF-8, dropping a byte order mark; a ScenarioError reports other bytes and more than MAX_BYTES."""
     if len(data) > MAX_BYTES:
         raise ScenarioError([Problem(f"{name}:1:1", "", f"larger than {MAX_BYTES // 1024} kB")])
     try:
@@ -44,17 +33,10 @@ def decode(data: bytes, name: str) -> str:
 
 
 def parse(text: str, name: str) -> Document:
-    """Read YAML text, whatever stands at its top.
+    """Parse one YAML document, whatever its top level is.
 
-    Args:
-        text: One YAML document.
-        name: What positions call it.
-
-    Returns:
-        The tree, the places of its parts, and what is wrong with the text.
-
-    Raises:
-        ScenarioError: The text cannot be read to its end: syntax, size, depth, or nothing in it.
+    Mistakes that leave the rest readable become problems of the document. A ScenarioError reports text that cannot be
+    read to its end: bad syntax, too much size or depth, or nothing at all.
     """
     builder = Builder(name)
     try:
@@ -69,18 +51,7 @@ def parse(text: str, name: str) -> Document:
 
 
 def parse_scenario(text: str, name: str) -> Document:
-    """Read the YAML text of a scenario, which must be a mapping.
-
-    Args:
-        text: One YAML document.
-        name: What positions call it.
-
-    Returns:
-        The tree, the places of its parts, and what is wrong with the text.
-
-    Raises:
-        ScenarioError: As for `parse`, or the top level is not a mapping.
-    """
+    """Parse a scenario as `parse` does; a ScenarioError also reports a top level that is not a mapping."""
     document = parse(text, name)
     if isinstance(document.tree, dict):
         return replace(document, places={**document.places, (): _start_of(name)})
@@ -96,20 +67,12 @@ def _start_of(name: str) -> Place:
 
 
 def _line_column(before: str) -> tuple[int, int]:
-    """Count lines and columns from 1.
-
-    Returns:
-        The position just behind the text.
-    """
+    """Line and column, both from 1, of the position right after the text `before`."""
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 def _check_characters(text: str) -> None:
-    """Look for what YAML does not allow anywhere, such as NUL.
-
-    Raises:
-        UnreadableError: With the first such character, or the text is too long.
-    """
+    """Raise an UnreadableError if the text is too long or has a character that YAML forbids, such as NUL."""
     if len(text) > MAX_BYTES or len(text.encode("utf-8", errors="replace")) > MAX_BYTES:
         raise UnreadableError(1, 1, f"larger than {MAX_BYTES // 1024} kB")
     found = _UNREADABLE.search(text)
@@ -119,14 +82,7 @@ def _check_characters(text: str) -> None:
 
 
 def _events(text: str) -> Iterator[Event]:
-    """Run the parser.
-
-    Yields:
-        Its events.
-
-    Raises:
-        UnreadableError: The text is not YAML.
-    """
+    """Yield the parser's events; an UnreadableError reports text that is not YAML."""
     try:
         yield from YAML(typ="safe", pure=True).parse(text)
     except MarkedYAMLError as error:

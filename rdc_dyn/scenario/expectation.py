@@ -1,4 +1,4 @@
-"""What the schema expects at a place, read from its JSON schema."""
+"""What the schema expects at a place in a scenario, read from its JSON schema."""
 
 from __future__ import annotations
 
@@ -15,23 +15,12 @@ _BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "m
 
 @cache
 def root() -> Node:
-    """Give the JSON schema.
-
-    Returns:
-        That of a whole scenario; not to be changed.
-    """
+    """The JSON schema of a whole scenario; cached, so callers must not change it."""
     return Scenario.model_json_schema(by_alias=True)
 
 
 def resolve(node: Node) -> Node:
-    """Follow references and drop the alternative `null`.
-
-    Args:
-        node: A node of the JSON schema.
-
-    Returns:
-        The node that describes the value when it is given.
-    """
+    """Follow references and drop the alternative `null`."""
     while True:
         others = [branch for branch in node.get("anyOf", ()) if branch.get("type") != "null"]
         if "$ref" in node:
@@ -43,14 +32,7 @@ def resolve(node: Node) -> Node:
 
 
 def variants(node: Node) -> dict[str, Node]:
-    """List what a tagged union can be.
-
-    Args:
-        node: A resolved node with a discriminator.
-
-    Returns:
-        The section for each tag, in the order of the schema (pydantic sorts the mapping of the discriminator).
-    """
+    """Map each tag of a tagged union to its section, in schema order (pydantic sorts the discriminator's mapping)."""
     key = node["discriminator"]["propertyName"]
     sections = [resolve(branch) for branch in node["oneOf"]]
     return {tag: section for section in sections for tag in choices(section["properties"][key])}
@@ -60,10 +42,10 @@ def variants(node: Node) -> dict[str, Node]:
 class Target:
     """Where the location of a pydantic error points.
 
-    Args:
-        path: Keys and indices that the user wrote, or should have written.
+    Attributes:
+        path: Keys and indices that the user wrote or should have written.
         node: What the schema expects there.
-        parent: The section around it.
+        parent: The node of the section or list around it.
         union: Path and node of the untagged union that was entered on the way, if any.
         tagged: The tagged union whose section was entered last, its key and tag.
     """
@@ -76,14 +58,7 @@ class Target:
 
 
 def locate(location: tuple[str | int, ...]) -> Target:
-    """Drop from pydantic's location what is no key: tags of tagged unions and names of branches.
-
-    Args:
-        location: `loc` of an error.
-
-    Returns:
-        The place in the tree and what is expected there.
-    """
+    """Find the target of pydantic's location, dropping elements that are not keys: tags and names of union branches."""
     node, parent = resolve(root()), root()
     path: Path = ()
     union: tuple[Path, Node] | None = None
@@ -107,26 +82,12 @@ def locate(location: tuple[str | int, ...]) -> Target:
 
 
 def choices(node: Node) -> tuple[str, ...]:
-    """List the words that are allowed.
-
-    Args:
-        node: A resolved node.
-
-    Returns:
-        The words of a choice; nothing for other nodes.
-    """
+    """The words that a resolved node allows; empty if it is not a choice of words."""
     return tuple(node.get("enum", (node["const"],) if "const" in node else ()))
 
 
 def describe(node: Node) -> str:
-    """Say what is expected.
-
-    Args:
-        node: A node of the JSON schema.
-
-    Returns:
-        A noun phrase, such as `a number > 0`.
-    """
+    """Describe what a node expects as a noun phrase, such as `a number > 0`."""
     optional = " or null" if any(branch.get("type") == "null" for branch in node.get("anyOf", ())) else ""
     node = resolve(node)
     if "discriminator" in node:
@@ -147,14 +108,7 @@ def describe(node: Node) -> str:
 
 
 def bounds(node: Node) -> str:
-    """Write the range of a number.
-
-    Args:
-        node: A resolved node.
-
-    Returns:
-        Such as `>= 0 and < 1`; empty without bounds.
-    """
+    """Write the range of a number, such as `>= 0 and < 1`; empty without bounds."""
     return " and ".join(f"{sign} {node[name]}" for name, sign in _BOUNDS.items() if name in node)
 
 

@@ -1,4 +1,4 @@
-"""Pydantic's errors as findings in plain words, one for each key."""
+"""Translate pydantic's errors into findings in plain words, one for each key."""
 
 from __future__ import annotations
 
@@ -13,45 +13,29 @@ from rdc_dyn.scenario.problems import Finding, Path, show
 from rdc_dyn.scenario.schema import REFUSED_METHODS
 
 _OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
-_LONGEST_WORD = 40  # longer ones resemble nothing and cost time
+_LONGEST_WORD = 40  # longer words resemble no option and cost time
 
 
 def explain(errors: Iterable[ErrorDetails], tree: Any) -> list[Finding]:
-    """Translate errors.
-
-    Args:
-        errors: Of one validation.
-        tree: What was validated.
-
-    Returns:
-        One finding for each key that is wrong.
-    """
+    """Translate the errors of validating `tree` into one finding for each wrong key."""
     findings: dict[Path, Finding] = {}
     unions: dict[Path, Node] = {}
     for error in errors:
         target = locate(error["loc"])
         if target.union is not None and (target.path == target.union[0] or error["type"] == "missing"):
-            unions.setdefault(*target.union)  # one branch of several did not fit: nothing to say yet
+            unions.setdefault(*target.union)  # one branch did not fit, but another may
             continue
         finding = _finding(error, target, tree)
         findings.setdefault(finding.path, finding)
     for path, node in sorted(unions.items(), key=lambda union: -len(union[0])):
-        # A wrong item of a list says more than that neither branch fits.
+        # A finding about an item of a list says more than that no branch of the union fits.
         if not any(other[: len(path)] == path for other in findings):
             findings[path] = _mismatch(path, node, tree)
     return list(findings.values())
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
-    """Look for a word that may have been meant.
-
-    Args:
-        word: What was written.
-        options: What could have been written.
-
-    Returns:
-        `did you mean 'x'?`, or an empty text.
-    """
+    """The question `did you mean 'x'?` for the closest option, or an empty string if none is close."""
     if len(word) > _LONGEST_WORD:
         return ""
     near = difflib.get_close_matches(word.lower(), list(options), n=1)

@@ -1,4 +1,4 @@
-"""From a file, a text or a mapping to a `Scenario`, or to all of its mistakes at once."""
+"""Turn a file, a text or a mapping into a `Scenario`, or report all of its mistakes at once."""
 
 from __future__ import annotations
 
@@ -23,86 +23,35 @@ from rdc_dyn.status import UserError
 
 
 def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Scenario:
-    """Read a scenario file.
+    """Read and validate a scenario file after applying overrides, `key=value` each.
 
-    Args:
-        path: A YAML file; its paths must not leave its folder, those of overrides may.
-        overrides: `key=value` each, applied in turn before validation.
-
-    Returns:
-        The validated scenario.
-
-    Raises:
-        UserError: The file cannot be read.
-        ScenarioError: It has mistakes; all of them are listed.
+    Paths in the file must not leave its folder; those in overrides may. A UserError reports a file that cannot be read,
+    a ScenarioError every mistake in the scenario.
     """
     return resolve(_read_file(path), overrides)
 
 
 def loads(text: str, name: str = "<text>", overrides: Sequence[str] = ()) -> Scenario:
-    """Read a scenario from YAML text.
-
-    Args:
-        text: One YAML document.
-        name: What positions in messages call it.
-        overrides: `key=value` each, applied in turn before validation.
-
-    Returns:
-        The validated scenario.
-
-    Raises:
-        ScenarioError: It has mistakes; all of them are listed.
-    """
+    """Read and validate a scenario from YAML text, as `load` does; messages call the text `name`."""
     return resolve(parse_scenario(text, name), overrides)
 
 
 def from_mapping(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
-    """Make a scenario of plain Python values; positions in messages are dotted keys.
-
-    Args:
-        tree: The sections, as in the YAML file.
-        overrides: `key=value` each, applied in turn before validation.
-
-    Returns:
-        The validated scenario.
-
-    Raises:
-        ScenarioError: It has mistakes; all of them are listed.
-    """
+    """Validate a scenario of plain Python values, as `load` does; positions in messages are dotted keys."""
     return resolve(_from_mapping(tree), overrides)
 
 
 def read(source: Scenario | Mapping[str, Any] | str | os.PathLike[str]) -> Document:
-    """Read a scenario without validating it: a sweep may give what it lacks.
-
-    Args:
-        source: The path of a YAML file, a mapping with its keys, or a scenario.
-
-    Returns:
-        What is written there, for `resolve`.
-
-    Raises:
-        UserError: The file cannot be read.
-        ScenarioError: It cannot be parsed.
-    """
+    """Read a scenario for `resolve` without validating it, since a sweep may supply what it lacks."""
     if isinstance(source, Scenario):
         return _from_mapping(source.model_dump(by_alias=True))
     return _from_mapping(source) if isinstance(source, Mapping) else _read_file(source)
 
 
 def resolve(document: Document, overrides: Sequence[str] = (), origin: str = "--set") -> Scenario:
-    """Apply overrides, then run the schema and the checks between sections.
+    """Apply overrides, then validate against the schema and the checks between sections.
 
-    Args:
-        document: What is written.
-        overrides: `key=value` each, applied in turn before validation.
-        origin: What messages call the overrides.
-
-    Returns:
-        The validated scenario.
-
-    Raises:
-        ScenarioError: With every mistake, in the order of the file.
+    Messages call the overrides `origin`. A ScenarioError lists every mistake, in the order of the file.
     """
     document = apply_overrides(document, overrides, origin)
     scenario, findings = _schema_findings(document.tree)

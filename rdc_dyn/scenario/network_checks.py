@@ -1,4 +1,4 @@
-"""What the sections of networks alone cannot know."""
+"""Checks of the network sections that no single field can make."""
 
 from __future__ import annotations
 

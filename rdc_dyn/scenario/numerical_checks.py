@@ -1,4 +1,4 @@
-"""Checks between the sections that say how a path is followed: response, integrator, corrector, start.equilibrate."""
+"""Checks between sections that control how a path is followed: response, integrator, corrector, start.equilibrate."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _matrix_of_preconditioner(tree: Tree) -> Iterator[Finding]:
 
 
 def _response_without_curvature(tree: Tree) -> Iterator[Finding]:
-    """What looks at A needs a response that is made of it, and what equilibrates anew a corrector that does."""
+    """Without a response that uses A, refuse options that need A and a corrector that leaves theta in place."""
     kind, process, corrector = section(tree, "response").get("kind"), section(tree, "process"), tree.get("corrector")
     if kind not in _WITHOUT_CURVATURE:
         return
@@ -70,7 +70,7 @@ def _response_for_process(tree: Tree) -> Iterator[Finding]:
 
 
 def _pull(tree: Tree) -> Iterator[Finding]:
-    """A pull towards the held values is stable, and not on top of a corrector that holds them."""
+    """Check that the pull towards the held values is stable and does not duplicate a corrector that restores them."""
     corrector, integrator = section(tree, "corrector"), section(tree, "integrator")
     rate, step = number(corrector.get("baumgarte")), number(integrator.get("step_size"))
     if not rate:
@@ -84,7 +84,7 @@ def _pull(tree: Tree) -> Iterator[Finding]:
 
 
 def _minibatches(tree: Tree) -> Iterator[Finding]:
-    """Minibatches need data."""
+    """Refuse minibatches for an objective without data."""
     if section(tree, "objective").get("kind") != "linear_gaussian":
         return
     method = section(tree, "corrector").get("method")
@@ -103,7 +103,7 @@ def _minibatches(tree: Tree) -> Iterator[Finding]:
 
 
 def _means_of_epochs(tree: Tree) -> Iterator[Finding]:
-    """A corrector on minibatches goes with a response that its means allow, and with a descent that is its own."""
+    """Check the response and the process that go with a corrector that averages over epochs of minibatches."""
     corrector, response = section(tree, "corrector"), section(tree, "response").get("kind")
     method, process = corrector.get("method"), section(tree, "process")
     if method not in _STOCHASTIC:
@@ -124,7 +124,7 @@ def _means_of_epochs(tree: Tree) -> Iterator[Finding]:
 
 
 def _fresh_noise(tree: Tree) -> Iterator[Finding]:
-    """Fresh noise is drawn for minibatches; what takes all data has nothing to draw it for."""
+    """Refuse fresh noise, which is drawn for each minibatch, where the corrector or the start needs frozen noise."""
     objective, corrector = section(tree, "objective"), section(tree, "corrector")
     if objective.get("noise") != "fresh":
         return
@@ -138,7 +138,7 @@ def _fresh_noise(tree: Tree) -> Iterator[Finding]:
 
 
 def _relaxing(tree: Tree) -> Iterator[Finding]:
-    """Relaxing onto another branch takes the minimiser of the start."""
+    """Check that on_fold: relax, which descends by the minimiser of the start, has Newton steps for it."""
     steps = section(tree, "start", "equilibrate").get("newton_steps")
     if type(steps) is int and steps == 0 and section(tree, "process").get("on_fold") == "relax":
         yield Finding(("process", "on_fold"), "relax descends by start.equilibrate.newton_steps, which is 0; use stop")

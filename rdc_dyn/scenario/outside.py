@@ -1,4 +1,4 @@
-"""A path that a scenario file names must lie in the folder of that file; what the command line names may lie anywhere.
+"""Keep the paths in a scenario file inside the folder of that file; those on the command line may lie anywhere.
 
 A scenario may come from a stranger, and whoever runs it has not chosen what it reads.
 """
@@ -18,14 +18,7 @@ _PATHS = {"data": {"root", "file", "folder", "coupling"}, "start": {"from"}}
 
 
 def outside(document: Document) -> list[Finding]:
-    """Find the paths that leave the folder.
-
-    Args:
-        document: Of a scenario, its overrides applied.
-
-    Returns:
-        A finding for each; none for a document that is no file.
-    """
+    """Find paths that leave the folder of the scenario file; overrides and documents without a file may name any."""
     folder = document.folder
     if folder is None or not isinstance(document.tree, dict):
         return []
@@ -42,7 +35,7 @@ def outside(document: Document) -> list[Finding]:
 
 
 def _named(tree: Any, path: Path, names: set[str]) -> Iterator[tuple[Path, str]]:
-    """Values of keys with such names, wherever they are in a section."""
+    """Yield the path and value of each string whose key is in `names`, at any depth of a section."""
     if isinstance(tree, dict):
         for key, value in tree.items():
             if key in names and isinstance(value, str):
@@ -52,7 +45,7 @@ def _named(tree: Any, path: Path, names: set[str]) -> Iterator[tuple[Path, str]]
 
 
 def _leaves(folder: FilePath, value: str) -> bool:
-    """Whether a path leads out of a folder: from the root, upwards, from a home, or by a link."""
+    """Whether a path leads out of a folder: from the root, upwards, from a home directory or by a link."""
     if PureWindowsPath(value).drive or value.startswith("~"):
         return True
     try:

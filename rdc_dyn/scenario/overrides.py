@@ -1,4 +1,4 @@
-"""Overrides of single keys, `--set integrator.step_size=0.05`, applied to the tree before it is validated."""
+"""Overrides of single keys, such as `--set integrator.step_size=0.05`, applied to the tree before validation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rdc_dyn.scenario.problems import Path, Problem, ScenarioError, dotted, shor
 
 @dataclass
 class _Edit:
-    """A document that is being changed."""
+    """A copy of a document's parts that overrides change."""
 
     tree: Any
     places: dict[Path, Place]
@@ -25,15 +25,10 @@ class _Edit:
 
 
 def apply_overrides(document: Document, overrides: Sequence[str], origin: str = "--set") -> Document:
-    """Change a document as told on the command line; later overrides win.
+    """Return a copy of a document with overrides applied; later ones win.
 
-    Args:
-        document: Of a scenario; left as it is.
-        overrides: Each `key=value`, the key dotted, the value a YAML scalar or in brackets.
-        origin: What messages call an override.
-
-    Returns:
-        The changed document; overrides that cannot be applied are among its problems.
+    Each is `key=value`, with a dotted key and a YAML scalar or a value in brackets. Overrides that cannot be applied
+    become problems of the copy, whose messages call them `origin`.
     """
     edit = _Edit(copy.deepcopy(document.tree), dict(document.places), list(document.problems), set(document.spoiled))
     for number, override in enumerate(overrides):
@@ -55,11 +50,7 @@ def apply_overrides(document: Document, overrides: Sequence[str], origin: str = 
 
 
 def _apply(edit: _Edit, override: str, position: Position) -> None:
-    """Apply one override.
-
-    Raises:
-        ValueError: It is not of the form key=value or does not fit the tree.
-    """
+    """Apply one override; a ValueError reports one that is not of the form key=value or does not fit the tree."""
     parts, text = _parts(override), override.partition("=")[2]
     if not parts:
         raise ValueError("expected key=value with a dotted key, such as integrator.step_size=0.05")
@@ -81,24 +72,16 @@ def _apply(edit: _Edit, override: str, position: Position) -> None:
 
 
 def _parts(override: str) -> list[str]:
-    """Split the key.
-
-    Returns:
-        Its parts; none if the override is not of the form key=value.
-    """
+    """Split the key into its parts; none if the override is not of the form key=value."""
     key, equals, _ = override.partition("=")
     parts = key.strip().split(".")
     return parts if equals and all(parts) else []
 
 
 def _descend(edit: _Edit, parts: Sequence[str], position: Position) -> tuple[Any, Path]:
-    """Go to the section or list that holds the last part of a key, making sections that are missing.
+    """Find the section or list that holds the last part of a key, and its path; create sections that are missing.
 
-    Returns:
-        The section or list, and its path.
-
-    Raises:
-        ValueError: Something on the way is a plain value.
+    A ValueError reports a plain value on the way.
     """
     here: Any = edit.tree
     path: Path = ()
@@ -115,11 +98,7 @@ def _descend(edit: _Edit, parts: Sequence[str], position: Position) -> tuple[Any
 
 
 def _assign(container: Any, path: Path, part: str, value: Any) -> Path:
-    """Put a value into a section or list; the index behind the last item of a list appends.
-
-    Returns:
-        The path of the value.
-    """
+    """Put a value into a section or list and return its path; the index after a list's last item appends."""
     if isinstance(container, list) and part == str(len(container)):
         container.append(value)
         return (*path, len(container) - 1)
@@ -129,14 +108,7 @@ def _assign(container: Any, path: Path, part: str, value: Any) -> Path:
 
 
 def _step(container: Any, path: Path, part: str) -> Path:
-    """Read one part of a key: a word in a section, an index in a list.
-
-    Returns:
-        The longer path.
-
-    Raises:
-        ValueError: The list has no such item.
-    """
+    """Extend a path by a word in a section or an index in a list; a ValueError reports a missing item."""
     if isinstance(container, dict):
         return (*path, part)
     if part.isascii() and part.isdigit() and len(part) < 6 and int(part) < len(container):

@@ -1,4 +1,4 @@
-"""A mapping made by a program as a `Document`: only plain values, and dotted keys for positions."""
+"""Turn a mapping made by a program into a `Document` of plain values, with dotted keys as positions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rdc_dyn.scenario.places import Document, Place, Position
 from rdc_dyn.scenario.problems import Path, Problem, dotted, show
 from rdc_dyn.scenario.scalars import check_text
 
-_MOST_BITS = 1300  # as many as the 400 digits that a file may have
+_MOST_BITS = 1300  # roughly the 400 digits that a file may have
 
 
 class _Copier:
@@ -22,16 +22,8 @@ class _Copier:
         self.spoiled: set[Path] = set()
 
     def copy(self, value: Any, path: Path) -> Any:
-        """Copy a value and note its place.
-
-        Args:
-            value: Anything.
-            path: Where it is.
-
-        Returns:
-            The value in plain types; None where that is not possible, with a problem noted.
-        """
-        # All positions are alike in line and column: they sort by their text, the dotted key.
+        """Copy a value into plain types and record its place; None, with a problem noted, if this is impossible."""
+        # All positions have the same line and column, so that they sort by their text, the dotted key.
         position = Position(1, 1, dotted(path) or "scenario")
         self.places[path] = Place(position, position)
         try:
@@ -84,14 +76,7 @@ def _word(key: Any) -> str:
 
 
 def from_tree(tree: Any) -> Document:
-    """Take a tree of plain Python values, such as one read from JSON, for a document.
-
-    Args:
-        tree: A mapping of sections.
-
-    Returns:
-        A copy whose positions are dotted keys.
-    """
+    """Copy a tree of plain Python values, such as one read from JSON, into a document with dotted keys as positions."""
     copier = _Copier()
     copied = copier.copy(tree, ())
     return Document(copied, copier.places, tuple(copier.problems), frozenset(copier.spoiled), by_key=True)

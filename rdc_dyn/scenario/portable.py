@@ -1,4 +1,4 @@
-"""The scenario of a run as a file to run again: its paths as a file in some folder may name them."""
+"""Turn the scenario of a run into a file to run again, with paths that this file may contain."""
 
 from __future__ import annotations
 
@@ -11,17 +11,11 @@ from rdc_dyn.scenario.schema import ImageFolder, Scenario
 
 
 def portable(scenario: Scenario, folder: Path) -> tuple[Scenario, list[str]]:
-    """Write the absolute paths of a scenario for a file in a folder, the inverse of `absolute`.
+    """Rewrite the absolute paths of a scenario for a file in `folder`; the inverse of `absolute`.
 
-    What lies below the folder is named from there. A root of data sets elsewhere is left to RDC_DYN_DATA. Other paths
-    stay as they are: a file may not name them, and whoever runs it gives them with `--set`.
-
-    Args:
-        scenario: Of a run, its paths written out.
-        folder: Where the file is to lie.
-
-    Returns:
-        The scenario, and what has to be said on the command line or in the environment to run it.
+    Paths below the folder become relative to it. A root of data sets elsewhere is left to RDC_DYN_DATA. All other paths
+    stay as they are: a file may not contain them, so whoever runs it passes them with `--set`. The second return value
+    lists these options and variables.
     """
     folder, needed = folder.resolve(), list[str]()
 
@@ -56,7 +50,7 @@ def portable(scenario: Scenario, folder: Path) -> tuple[Scenario, list[str]]:
 
 
 def _root(root: str | None, folder: Path, needed: list[str]) -> str | None:
-    """The key data.root: null where the environment variable says it, or is to say it."""
+    """The key data.root; None where the environment variable names the folder or has to."""
     named = os.environ.get(ROOT_VARIABLE)
     if root is None or (named and Path(named).absolute() == Path(root)):
         return None
@@ -67,7 +61,7 @@ def _root(root: str | None, folder: Path, needed: list[str]) -> str | None:
 
 
 def _below(path: str, folder: Path) -> str | None:
-    """A path from a folder that it lies in, links followed; None where it lies elsewhere."""
+    """The path relative to `folder`, with links resolved; None if it lies elsewhere."""
     try:
         found = Path(path).resolve()
     except (OSError, RuntimeError, ValueError):

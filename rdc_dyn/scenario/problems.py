@@ -1,4 +1,4 @@
-"""What is wrong with a scenario: one `Problem` for each mistake, all of them together in one `ScenarioError`."""
+"""Mistakes in a scenario: one `Problem` for each, and one `ScenarioError` for all of them together."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _LONGEST = 60
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake.
+    """One mistake in a scenario.
 
-    Args:
+    Attributes:
         where: File, line and column (`scen.yaml:6:3`), or the override (`--set seed=x`), or the dotted key.
         key: Dotted key, such as `integrator.step_size`; empty for the scenario as a whole.
         message: What is wrong and what was expected, in one line.
@@ -38,10 +38,10 @@ class Problem:
 
 
 class ScenarioError(UserError):
-    """A scenario that cannot be run; exit code 2.
+    """A scenario that cannot be run; the command line exits with code 2.
 
     Args:
-        problems: Every mistake found, in the order of the file.
+        problems: Every mistake found, in the order of the file; kept as a tuple in the attribute `problems`.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -49,18 +49,16 @@ class ScenarioError(UserError):
         super().__init__("\n".join(str(problem) for problem in self.problems), exit_code=2)
 
     def __reduce__(self) -> tuple[type[ScenarioError], tuple[tuple[Problem, ...]]]:
-        # The default would hand the joined text to __init__ when a worker process sends the error back.
+        # By default, an error that a worker process sends back would be rebuilt from the joined text.
         return type(self), (self.problems,)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A mistake at a place of the tree, before its position in the file is looked up.
+    """A mistake at a place in the tree, before its position in the file is looked up.
 
-    Args:
-        path: Keys and indices from the root.
-        message: What is wrong.
-        at_key: Point at the key, not at its value.
+    Attributes:
+        at_key: Whether to point at the key rather than at its value.
     """
 
     path: Path
@@ -69,26 +67,12 @@ class Finding:
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """Write a path as a user does.
-
-    Args:
-        path: Keys and indices from the root.
-
-    Returns:
-        The path joined by dots; keys that are not plain words are quoted, so that it is always one line.
-    """
+    """Join a path with dots; keys that are not plain words are quoted, so that the result is always one line."""
     return ".".join(part if _PLAIN_KEY.fullmatch(part) else _quoted(part) for part in map(str, path))
 
 
 def show(value: Any) -> str:
-    """Name a value in a message.
-
-    Args:
-        value: A value of the tree.
-
-    Returns:
-        One short line.
-    """
+    """Describe a value in a message, in one short line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
@@ -105,24 +89,13 @@ def show(value: Any) -> str:
 
 
 def shorten(text: str) -> str:
-    """Keep a text to one short line.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        The text without characters that would break the line, cut where it is long.
-    """
+    """Reduce text to one short line: replace characters that are not printable and cut what is too long."""
     line = "".join(char if char.isprintable() else "?" for char in text)
     return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
 
 
 def _quoted(text: str) -> str:
-    """Quote with single quotes where that is unambiguous.
-
-    Returns:
-        A printable, short form of the text.
-    """
+    """A short, printable form of the text, in single quotes where these are unambiguous."""
     if text.isprintable() and "'" not in text and "\\" not in text:
         return f"'{shorten(text)}'"
     return shorten(json.dumps(text[: 2 * _LONGEST]))

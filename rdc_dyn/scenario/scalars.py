@@ -1,4 +1,4 @@
-"""Scalars of YAML 1.2 by its core schema: `1e-3` is a float, `no` and `1_000` are strings, `0o17` is an integer."""
+"""Scalars of YAML 1.2's core schema: `1e-3` is a float, `no` and `1_000` are strings, `0o17` is an integer."""
 
 from __future__ import annotations
 
@@ -23,17 +23,7 @@ _MOST_DIGITS = 400  # beyond every float; Python itself refuses integers of more
 
 
 def plain_scalar(text: str) -> Scalar:
-    """Resolve a scalar that is written without quotes.
-
-    Args:
-        text: The scalar as written.
-
-    Returns:
-        Null, a truth value, a number, or the text itself.
-
-    Raises:
-        ValueError: The number has too many digits.
-    """
+    """Resolve a scalar without quotes; a ValueError reports an integer with too many digits."""
     if _NULL.fullmatch(text):
         return None
     if _TRUE.fullmatch(text):
@@ -52,18 +42,7 @@ def plain_scalar(text: str) -> Scalar:
 
 
 def tagged_scalar(tag: str, text: str) -> Scalar:
-    """Resolve a scalar that carries one of the core tags, such as `!!float 1`.
-
-    Args:
-        tag: One of CORE_SCALAR_TAGS.
-        text: The scalar as written.
-
-    Returns:
-        The value.
-
-    Raises:
-        ValueError: The text is not of that kind.
-    """
+    """Resolve a scalar with a tag in CORE_SCALAR_TAGS, such as `!!float 1`; a ValueError reports a mismatch."""
     kind = tag.removeprefix(_TAG)
     if kind == "str":
         return text
@@ -79,14 +58,7 @@ def tagged_scalar(tag: str, text: str) -> Scalar:
 
 
 def check_text(value: str) -> None:
-    """Refuse control characters and lone surrogates, which no name or file path can have.
-
-    Args:
-        value: A string of the tree.
-
-    Raises:
-        ValueError: It has one.
-    """
+    """Raise a ValueError for control characters and lone surrogates, which no name or file path can have."""
     found = _NOT_TEXT.search(value)
     if found:
         raise ValueError(f"contains the control character U+{ord(found[0]):04X}")

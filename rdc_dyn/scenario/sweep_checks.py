@@ -1,4 +1,4 @@
-"""The section `sweep`: its form; what its values are worth shows when each point is validated."""
+"""Check of the form of the section `sweep`; its values are checked when each point is validated."""
 
 from __future__ import annotations
 
@@ -8,19 +8,12 @@ from typing import Any
 from rdc_dyn.scenario.problems import Finding, Path, show
 from rdc_dyn.scenario.tree import Tree
 
-#: What makes no sense as a swept key, and why.
+#: Keys that cannot be swept, and why.
 _NOT_SWEPT = {"sweep": "a sweep has no sweeps", "name": "points are named by a hash; sweep what makes them differ"}
 
 
 def sweep_form(tree: Tree) -> Iterator[Finding]:
-    """Check that `sweep` is a grid or a list of grids.
-
-    Args:
-        tree: The scenario as written.
-
-    Yields:
-        What is not.
-    """
+    """Check that `sweep` is a grid or a list of grids."""
     grids = tree.get("sweep")
     if isinstance(grids, list) and grids:
         for index, grid in enumerate(grids):

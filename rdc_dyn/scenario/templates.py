@@ -199,26 +199,12 @@ _TEMPLATES = {
 
 
 def templates() -> dict[str, str]:
-    """List the scenarios to start from.
-
-    Returns:
-        A line of description for each name.
-    """
+    """The name of each template with a line of description."""
     return {name: description for name, (description, _) in _TEMPLATES.items()}
 
 
 def template(name: str = "digits") -> str:
-    """Give a commented scenario.
-
-    Args:
-        name: One of `templates()`.
-
-    Returns:
-        YAML text.
-
-    Raises:
-        UserError: There is no such template.
-    """
+    """The YAML text of a template; a UserError reports an unknown name."""
     if name not in _TEMPLATES:
         raise UserError(f"no template '{name}'; choose one of: {', '.join(_TEMPLATES)}")
     return _TEMPLATES[name][1]

@@ -1,4 +1,4 @@
-"""Values of a scenario as it is written, of which nothing is known yet."""
+"""Read values of a scenario as written, before anything is known about their types."""
 
 from __future__ import annotations
 
@@ -9,29 +9,14 @@ Tree = dict[str, Any]
 
 
 def section(tree: Any, *keys: str) -> Tree:
-    """Read a section.
-
-    Args:
-        tree: The scenario, or what stands in its place.
-        keys: Where in it.
-
-    Returns:
-        The section; an empty one where there is none.
-    """
+    """The section under the given keys; empty if there is none."""
     for key in keys:
         tree = tree.get(key) if isinstance(tree, dict) else None
     return tree if isinstance(tree, dict) else {}
 
 
 def number(value: Any) -> float | None:
-    """Read a number.
-
-    Args:
-        value: Anything.
-
-    Returns:
-        The number; None for anything else and for what does not fit into a finite float.
-    """
+    """The value as a finite float; None if it is not a number or does not fit."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

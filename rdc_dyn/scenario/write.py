@@ -1,4 +1,4 @@
-"""A scenario as YAML with every default written out, and its JSON schema."""
+"""Write a scenario as YAML with every default, and export the JSON schema."""
 
 from __future__ import annotations
 
@@ -12,44 +12,23 @@ from rdc_dyn.scenario.schema import Scenario
 
 
 class _Representer(SafeRepresenter):
-    """Writes equal parts out each time; scenarios have no aliases."""
+    """Writes equal parts out each time, because scenarios have no aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Tell ruamel.yaml never to write an alias.
-
-        Args:
-            data: Any value.
-
-        Returns:
-            True.
-        """
+        """Tell ruamel.yaml never to write an alias."""
         return True
 
 
 def dump(scenario: Scenario) -> str:
-    """Write a scenario.
-
-    Args:
-        scenario: Any.
-
-    Returns:
-        YAML that `loads` reads back as an equal scenario.
-    """
+    """Write a scenario as YAML that `loads` reads back as an equal scenario."""
     tree = scenario.model_dump(by_alias=True)
     if scenario.sweep is None:
-        del tree["sweep"]  # of one run, which is what most scenarios are
+        del tree["sweep"]  # most scenarios describe a single run
     return dump_tree(tree)
 
 
 def dump_tree(tree: Any) -> str:
-    """Write plain values, such as those of a scenario that is not complete.
-
-    Args:
-        tree: Mappings, lists and scalars.
-
-    Returns:
-        YAML text.
-    """
+    """Write plain values, such as those of an incomplete scenario, as YAML."""
     yaml = YAML(typ="safe", pure=True)
     yaml.Representer = _Representer
     yaml.default_flow_style = None  # innermost sections and lists in brackets
@@ -61,21 +40,13 @@ def dump_tree(tree: Any) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """Describe scenarios for editors and other programs.
-
-    Returns:
-        A JSON schema (draft 2020-12).
-    """
+    """The JSON schema (draft 2020-12) of scenarios, for editors and other programs."""
     schema = Scenario.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def _lists(value: Any) -> Any:
-    """Turn tuples into lists, which YAML has a form for.
-
-    Returns:
-        The same tree of dicts and lists.
-    """
+    """Turn tuples into lists, which YAML can represent."""
     if isinstance(value, dict):
         return {key: _lists(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

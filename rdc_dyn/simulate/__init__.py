@@ -1,4 +1,4 @@
-"""The run: first equilibrium, then segments that are integrated, corrected, and accepted or halved."""
+"""Runs a process: finds the first equilibrium, then integrates and corrects segments, each accepted or halved."""
 
 from rdc_dyn.simulate.aim import aimed
 from rdc_dyn.simulate.frozen import Frozen, freeze, thaw

@@ -10,26 +10,18 @@ from rdc_dyn.output.record import Event
 from rdc_dyn.simulate.problem import Point, Problem, Watch
 from rdc_dyn.status import NumericalFailure, Status, UserError
 
-#: Relative difference of the two classification losses that counts as none.
+#: Largest relative difference at which two classification losses count as the same.
 _SAME = 1e-4
 
 
 def aim(
     problem: Problem, watch: Watch | None, simulate: Callable[[Problem, Watch | None], Iterator[Point | Event]]
 ) -> tuple[Problem, Event]:
-    """Go to the goal once, as the problem's process says, and turn round: the geodesic has the chord's slope.
+    """Follow the problem's straight path in (λ, γ, t) to the goal once, and aim the geodesic along the chord.
 
-    Args:
-        problem: With the straight path in (λ, γ, t) to the goal as its process; where a branch ends, that path relaxes.
-        watch: Told about the equilibration of the start.
-        simulate: Runs a problem.
-
-    Returns:
-        The problem of the geodesic, starting from the equilibrium that was found, and an event that tells its slope.
-
-    Raises:
-        NumericalFailure: If the path does not reach the goal.
-        UserError: If C at the goal is not C at the start, or R is the same at both.
+    Where a branch ends, that path relaxes. The returned problem is that of the geodesic, starting from the equilibrium
+    that was found; the event reports its slope. Raises NumericalFailure if the path does not reach the goal, and
+    UserError if C at the goal differs from C at the start or R does not.
     """
     points: list[Point] = []
     for item in simulate(replace(problem, aims=False, on_fold="relax"), watch):
@@ -42,7 +34,7 @@ def aim(
     (rate, distortion, classification), end = start.at.functionals.tolist(), goal.at.functionals.tolist()
     excess = end[2] - classification
     if abs(excess) > _SAME * abs(classification):
-        gamma = goal.state.gamma  # C falls about as 1/gamma: Newton's step in 1/gamma
+        gamma = goal.state.gamma  # C falls roughly as 1/gamma, hence a Newton step in 1/gamma
         closer = gamma / max(1 + excess / (gamma * float(goal.response.matrix[2, 1])), 0.1)
         raise UserError(
             f"process.toward: at lam = {goal.state.lam:g}, gamma = {gamma:g} the classification loss is "
@@ -58,13 +50,5 @@ def aim(
 
 
 def aimed(problem: Problem, slope: float) -> Problem:
-    """The problem of a geodesic whose slope is known.
-
-    Args:
-        problem: One that aims.
-        slope: dD/dR.
-
-    Returns:
-        The problem.
-    """
+    """The same problem with the geodesic of slope dD/dR as its process."""
     return replace(problem, process=GeodesicTransfer(problem.process.span, slope), aims=False)

@@ -13,19 +13,11 @@ from rdc_dyn.simulate.problem import Point, Problem
 
 
 def with_dissipation(problem: Problem, before: Point, after: Point) -> Point:
-    """The point with what has been dissipated on the way to it, and how well that is known.
+    """The point with the free energy dissipated on the way to it, and the error of that.
 
-    The work of a step is that of the trapezium, corrected by Hess F (Hermite's rule, of fifth order) where that is
-    solved for, or estimated with an error. Else the correction that it would make is the error. Rounding and the noise
-    of (D, C) are added in squares.
-
-    Args:
-        problem: What is run.
-        before: The point before.
-        after: The point.
-
-    Returns:
-        The point.
+    The work of a step follows the trapezoidal rule. Where Hess F is solved for, or estimated with an error, it corrects
+    the work (Hermite's rule, of fifth order). The error is that of the estimate, or else the size of the correction;
+    rounding and the noise of (D, C) are added in quadrature.
     """
     move = after.at.controls - before.at.controls
     work = float(0.5 * (before.at.forces + after.at.forces) @ move)
@@ -43,7 +35,7 @@ def with_dissipation(problem: Problem, before: Point, after: Point) -> Point:
 
 
 def _bend(before: Response, after: Response, move: Controls) -> tuple[float, float]:
-    """Δc·(Hess F(before) − Hess F(after)) Δc and how far it is in doubt, at most by itself where it is solved for."""
+    """Δc·(Hess F(before) − Hess F(after)) Δc and its error, which is the value itself unless Hess F is estimated."""
     if before.estimate is not None and after.estimate is not None:
         return after.estimate.bend(before.estimate, move)
     value = float((torch.outer(move, move) * (free_energy_hessian(before) - free_energy_hessian(after))).sum())
@@ -51,7 +43,7 @@ def _bend(before: Response, after: Response, move: Controls) -> tuple[float, flo
 
 
 def _noise(before: Point, after: Point) -> float:
-    """Of the work, by the standard errors of D and C at both ends."""
+    """Error of the work from the standard errors of (D, C, ∂_tF) at both ends."""
     move, found = after.at.controls - before.at.controls, 0.0
     for estimate in (before.response.estimate, after.response.estimate):
         if estimate is not None:

@@ -1,4 +1,4 @@
-"""The path beyond a fold, by pseudo-arclength: time goes on to run forward while the multipliers turn round."""
+"""The path beyond a fold, by pseudo-arclength: time keeps running forward while the multipliers turn round."""
 
 from __future__ import annotations
 
@@ -15,20 +15,16 @@ from rdc_dyn.simulate.dissipation import with_dissipation
 from rdc_dyn.simulate.problem import Point, Problem, Walk
 from rdc_dyn.status import NumericalFailure, Status
 
-#: Least cosine between the tangents of two points.
+#: Smallest cosine allowed between the tangents at the two ends of a step.
 _STRAIGHT = 0.9
 
 
 def follow(problem: Problem, point: Point) -> Iterator[Point | Event]:
-    """Go on along the branch from a point in front of a fold, in the unfolded clock ∫|ds|.
+    """Continue along the branch from a point in front of a fold, in the unfolded clock ∫|ds|.
 
-    Args:
-        problem: What is run.
-        point: The last point that was reached as a graph over the clock, or one that this has yielded.
-
-    Yields:
-        Points and events, the end last; where the multipliers turn round or the Morse index changes, an event says
-        between which times.
+    `point` is the last one that was reached as a graph over the clock, or one that this function has yielded. Points
+    and events are yielded, the end last; where the multipliers turn round or the Morse index changes, an event brackets
+    the time.
     """
     end = problem.process.span[1]
     walk = point.walk
@@ -77,15 +73,7 @@ def _begin(problem: Problem, point: Point) -> Walk:
 
 
 def curve_of(problem: Problem, point: Point) -> Curve:
-    """The path as a curve.
-
-    Args:
-        problem: Whose process it is.
-        point: On it; its controls say what they keep besides.
-
-    Returns:
-        The curve.
-    """
+    """The path through `point` as a curve in (θ, λ, γ, t)."""
     tolerance = problem.corrector.tolerance or problem.minimiser.tolerance
     frame = problem.process.frame(point.at.controls)
     return Curve(problem.free_energy, problem.process, point.held_values, frame, tolerance)
@@ -97,14 +85,14 @@ def _direction(problem: Problem, point: Point) -> torch.Tensor:
 
 
 def _first_length(problem: Problem, point: Point) -> float:
-    """As far in (θ, λ, γ, t) as half of what is left to the fold in the clock."""
+    """Arclength in (θ, λ, γ, t) of half the process time left to the fold, at most of a nominal step."""
     reach = min(problem.step_size.nominal, 0.5 * max(point.stability.approach.distance, problem.step_size.smallest))
     return reach * float(_direction(problem, point).norm())
 
 
 @decomposing()
 def _step(problem: Problem, walk: Walk, point: Point) -> tuple[CurvePoint, Point]:
-    """One step, refused where the curve bends too much or the clock advances by more than a nominal step."""
+    """Take one step, refused if the curve bends too much or the clock advances by more than 1.5 nominal steps."""
     curve, there = walk.curve, walk.curve.step(walk.here, walk.length)
     cosine = float(torch.dot(walk.here.tangent, there.tangent))
     if cosine < _STRAIGHT:

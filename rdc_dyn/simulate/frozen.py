@@ -1,8 +1,8 @@
-"""A point of a path with all that the rest of the path depends on, as named tensors and plain values; and back.
+"""Turns a point of a path, with all that the rest of the path depends on, into tensors and plain values, and back.
 
-θ and controls determine ∇J and A, so these are evaluated anew; and a preconditioner is built anew where it was built
-(P products for a factor), so that what is kept stays small. On one machine with the same threads both give the same
-bits. What a point says of itself, J and ∇J and what its preconditioners make of ∇J, is kept to see whether they did.
+θ and the controls determine ∇J and A, so these are evaluated again; a preconditioner is rebuilt where it was built (P
+products for a factor). What is kept thus stays small. On one machine with the same number of threads, the result is the
+same to the last bit. To check that, a point's echo is kept: J, ∇J, and what its preconditioners make of ∇J.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _Part = TypeVar("_Part", Estimate, Memory)
 #: Fields of a response that are numbers, and those that are tensors.
 _NUMBERS = ("data_curvature", "iterations", "residual")
 _TENSORS = ("directions", "matrix", "forces", "functionals")
-#: Lengths of each tensor by the end of its name.
+#: Shapes of the tensors, by the last part of their names.
 _SHAPES: dict[str, tuple[int | str, ...]] = {
     **dict.fromkeys(("theta", "gradient", "vector", "preconditioner"), ("P",)),
     **dict.fromkeys(("controls", "forces", "functionals", "travel"), (3,)),
@@ -54,17 +54,17 @@ _SHAPES: dict[str, tuple[int | str, ...]] = {
     "tangent": ("P+3",),
     "value": (1,),
 }
-#: Relative difference of what a point says of itself from which it is taken for another one.
+#: Relative difference in J beyond which a point is taken for another one.
 _OTHER = 1e-3
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """A point at rest.
+    """A point of a path in a form that can be stored.
 
     Attributes:
-        tensors: By name; references that no later step changes.
-        values: Numbers, words, lists and mappings of them, by name.
+        tensors: By name; references to tensors that no later step changes.
+        values: Numbers, strings, lists and mappings of them, by name.
     """
 
     tensors: Mapping[str, Tensor]
@@ -72,14 +72,9 @@ class Frozen:
 
 
 def freeze(problem: Problem, point: Point) -> Frozen:
-    """Take a point that a simulation has just yielded; costs no evaluation.
+    """Freeze a point that a simulation has just yielded, without any evaluation.
 
-    Args:
-        problem: Of the path, its slope known where it aims.
-        point: The point.
-
-    Returns:
-        The point at rest.
+    For a path that aims, `problem` is the one whose slope is known.
     """
     response, process = point.response, problem.process
     tensors = {"theta": point.at.theta, "controls": point.at.controls, "held_values": point.held_values}
@@ -99,7 +94,7 @@ def freeze(problem: Problem, point: Point) -> Frozen:
         "response": {name: getattr(response, name) for name in _NUMBERS},
         "stability": _approach(point.stability.approach),
         "singularities": [_approach(each) for each in point.singularities],
-        # Evaluated on demand and counted when it is: a point that had it must have it again.
+        # Evaluated on demand and counted then, so a point that had it must have it again.
         "mixed": "_mixed" in vars(point.at),
         "notes": dict(point.notes),
         "growth": point.growth,
@@ -127,23 +122,15 @@ def freeze(problem: Problem, point: Point) -> Frozen:
 
 
 def thaw(problem: Problem, frozen: Frozen) -> tuple[Problem, Point, float]:
-    """Give a problem and its parts the knowledge that they had at a point.
+    """Give a freshly built problem and its parts the knowledge that they had at a frozen point.
 
-    Args:
-        problem: Freshly built.
-        frozen: The point.
-
-    Returns:
-        The problem; the point, for `simulate` to go on from; and how far what it says of itself now lies from what it
-        said then, relative: zero where it is the same to the last bit.
-
-    Raises:
-        DataError: If the point does not belong to this problem.
-        NumericalFailure: If a preconditioner cannot be built.
+    Returns the problem, the point for `simulate` to go on from, and the relative difference between the point's echoes
+    now and then, zero where they agree to the last bit. Raises DataError if the point does not belong to this problem,
+    and NumericalFailure if a preconditioner cannot be built.
     """
     values, like = frozen.values, problem.start.theta
     _require_shapes(problem, frozen.tensors)
-    # Memory of torch's own: where a tensor begins decides in which order a vectorised sum is taken.
+    # Copied into memory from torch: the address of a tensor decides the order in which a vectorised sum is taken.
     tensors = {name: tensor.to(like).clone() for name, tensor in frozen.tensors.items()}
     _require_same(problem, values)
     if problem.aims:
@@ -202,14 +189,14 @@ def _tensors(name: str, part: Estimate | Memory | None) -> dict[str, Tensor]:
 
 
 def _plain(part: Estimate | Memory | None) -> dict[str, float] | None:
-    """Its numbers."""
+    """The numbers of such a part, by field."""
     if part is None:
         return None
     return {f.name: getattr(part, f.name) for f in fields(part) if not isinstance(getattr(part, f.name), Tensor)}
 
 
 def _found(name: str, kind: type[_Part], tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> _Part | None:
-    """The part again."""
+    """The part, put together again."""
     if values[name] is None:
         return None
     mine: dict[str, Any] = {k.partition(".")[2]: t for k, t in tensors.items() if k.startswith(f"{name}.")}
@@ -225,7 +212,7 @@ def _approached(values: Mapping[str, Any]) -> Approach:
 
 
 def _require_shapes(problem: Problem, tensors: Mapping[str, Tensor]) -> None:
-    """Every tensor has the shape that its name says, and is finite: a file from elsewhere may hold anything."""
+    """Refuse a tensor that is not finite or lacks the shape its name implies: a file may hold anything."""
     size = problem.start.theta.numel()
     if (theta := tensors.get("theta")) is not None and theta.shape != (size,):
         raise DataError(f"the checkpoint has {theta.numel()} parameters, this objective has {size}")
@@ -265,7 +252,7 @@ def _restore(
 
 
 def _echo(problem: Problem, at: Linearisation) -> dict[str, Tensor]:
-    """What a point says of itself: J, ∇J, and M ∇J of each preconditioner that has been used."""
+    """What identifies a point: J, ∇J, and M ∇J of each preconditioner that has been used."""
     said = {"value": at.theta.new_tensor([at.value]), "gradient": at.gradient}
     for number, preconditioner in enumerate(problem.preconditioners):
         if preconditioner.ready:
@@ -274,7 +261,7 @@ def _echo(problem: Problem, at: Linearisation) -> dict[str, Tensor]:
 
 
 def _difference(now: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> float:
-    """The largest relative difference; refused where it is too large for rounding."""
+    """Largest relative difference between two echoes; refused where J differs by more than rounding explains."""
     worst = 0.0
     for name, tensor in now.items():
         then = tensors.get(f"echo.{name}")

@@ -1,4 +1,4 @@
-"""The loop: a segment at a time, accepted or halved, until the span or the branch ends."""
+"""The main loop: one segment at a time, accepted or halved, until the span or the branch ends."""
 
 from __future__ import annotations
 
@@ -16,36 +16,27 @@ from rdc_dyn.simulate.start import start
 from rdc_dyn.simulate.step import advance, relax
 from rdc_dyn.status import NumericalFailure, Status
 
-#: A branch is left, by relaxing or following, where its end is nearer than this share of a step, or where a step of
-#: this share fails.
+#: A branch is left, by relaxing or following, where its end is nearer than this share of a nominal step, or where a
+#: step of this share fails.
 _SHARE = 1 / 4
-#: The singular point is taken to be nearer than this multiple of its first-order distance.
+#: A singular point is assumed to be nearer than this multiple of its first-order distance.
 _MARGIN = 1.5
 #: Singular points of the surface, where a branch of minima ends.
 _FOLDS = (Status.FOLD, Status.BRANCH_POINT)
 
 
 class Singular(NumericalFailure):
-    """A singular point lies in front of the path."""
+    """A singular point lies ahead on the path."""
 
 
 def simulate(problem: Problem, watch: Watch | None = None, resumed: Point | None = None) -> Iterator[Point | Event]:
     """Run a process from its first equilibrium to the end of its span, or to a numerical stop.
 
-    A point that is yielded, with what the problem's preconditioners and counters know at that moment, is all that the
-    rest of the path depends on.
-
-    Args:
-        problem: What to run.
-        watch: Told about the equilibration of the start.
-        resumed: A point that an earlier call has yielded: go on from there, without a word of what is behind it.
-
-    Yields:
-        Points in the order of the clock, events between them; the last is an event of kind `end` whose value `status`
-        is the name of a `Status`.
-
-    Raises:
-        UserError: If a geodesic aims at a point that is not at the classification loss of the start.
+    Points are yielded in the order of the clock, with events between them; the last item is an event of kind `end`
+    whose value `status` is the name of a `Status`. A point, with what the problem's preconditioners and counters know
+    when it is yielded, determines the rest of the path. Given as `resumed`, it is where the run goes on, without
+    yielding what lies behind it. Raises UserError if a geodesic aims at a point with another classification loss than
+    the start, or the same rate.
     """
     s, end = span = problem.process.span
     if resumed is None:
@@ -99,7 +90,7 @@ def simulate(problem: Problem, watch: Watch | None = None, resumed: Point | None
 
 
 def _look_ahead(problem: Problem, point: Point) -> None:
-    """Stop in front of a singular point: at the smallest step from it, or earlier where the branch is to be left."""
+    """Raise `Singular` one smallest step before a singular point, or earlier if the branch is to be left."""
     near, ahead = problem.step_size.smallest, point.ahead
     if problem.on_fold != "stop" and ahead.ends_as in _FOLDS:
         near = max(near, _SHARE * problem.step_size.nominal)
@@ -113,7 +104,7 @@ def _short(size: StepSize) -> bool:
 
 
 def _beyond(problem: Problem, point: Point, target: float, singular: bool) -> float:
-    """A clock at which the branch has ended: beyond the singular point, or the end of the step that failed."""
+    """A clock value at which the branch has ended: beyond the singular point, or the end of the failed step."""
     if not singular:
         return target
     end = problem.process.span[1]

@@ -1,4 +1,4 @@
-"""A point as the numbers that are kept of it."""
+"""The numbers that are recorded of a point, and the warnings that they give rise to."""
 
 from __future__ import annotations
 
@@ -13,27 +13,19 @@ from rdc_dyn.output.record import CONTROLS, FUNCTIONALS, JUMPS, Event, Record
 from rdc_dyn.simulate.problem import Point, Problem
 from rdc_dyn.status import NumericalFailure, Status
 
-#: Relative difference between frozen and fresh noise from which a run warns.
+#: Relative difference between frozen and fresh noise beyond which a run warns.
 _NOISE_GAP = 0.05
 
 
 def to_record(problem: Problem, point: Point, *, stability: bool = False) -> Record:
     """The numbers of a point, with the diagnostics of its objective.
 
-    Args:
-        problem: The problem it belongs to.
-        point: The point.
-        stability: Whether to compute the smallest eigenvalue of A, and the Morse index where θ is small.
-
-    Returns:
-        The record.
-
-    Raises:
-        NumericalFailure: NON_FINITE where a loss of the diagnostics is not finite.
+    With `stability` these include the smallest eigenvalue of A, and the Morse index where θ is small. Raises NON_FINITE
+    where a loss of the diagnostics is not finite.
     """
     at, work = point.at, problem.free_energy.work
     values = dict(zip(CONTROLS, at.controls.tolist())) | dict(zip(FUNCTIONALS, at.functionals.tolist()))
-    if stability and problem.response.tangent:  # a run that does without A is not to pay for its spectrum
+    if stability and problem.response.tangent:  # a run that does without A should not pay for its spectrum
         values |= _stability(problem, point)
     if point.morse_index is not None:
         values["morse_index"] = float(point.morse_index)
@@ -92,7 +84,7 @@ def _diagnostics(problem: Problem, point: Point) -> dict[str, float]:
 
 
 def _deviation(problem: Problem, point: Point) -> float:
-    """The largest w·(R, D, C) − h⁰ by magnitude; NaN where nothing is held."""
+    """The deviation w·(R, D, C) − h⁰ of largest magnitude; NaN where nothing is held."""
     if not problem.process.held:
         return math.nan
     deviations = problem.weights(point.held_values) @ point.at.functionals - point.held_values
@@ -109,14 +101,9 @@ def _stability(problem: Problem, point: Point) -> dict[str, float]:
 
 
 def saddle(problem: Problem, record: Record) -> Event | None:
-    """A warning where λ_min(A) < 0 beyond rounding, on a path that is to stay on minima.
+    """A warning if λ_min(A) < 0 beyond rounding on a path that should stay on minima, else None.
 
-    Args:
-        problem: The problem the point belongs to.
-        record: The point as it was recorded.
-
-    Returns:
-        The warning, or None; None too where folds are followed to their other side, or no eigenvalue is known.
+    Nothing is warned of where folds are followed to their other side, or where no eigenvalue is known.
     """
     smallest = record.values.get("smallest_eigenvalue", math.nan)
     rounding = torch.finfo(problem.start.theta.dtype).eps ** 0.5
@@ -130,13 +117,9 @@ def saddle(problem: Problem, record: Record) -> Event | None:
 
 
 def noise_gap(record: Record) -> Event | None:
-    """A warning where D or C on fresh noise parts from that on the frozen noise by more than 5 %.
+    """A warning if D or C on fresh noise differs by more than 5 % from that on the frozen noise, else None.
 
-    Args:
-        record: A recorded point.
-
-    Returns:
-        The warning, or None. Then J has learnt its noise by heart and its equilibrium means little.
+    J has then learnt its noise by heart, and its equilibrium means little.
     """
     for name in ("distortion", "classification_loss"):
         fresh, frozen = record.values.get(f"fresh_{name}"), record.values[name]

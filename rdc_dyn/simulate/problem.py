@@ -31,7 +31,7 @@ from rdc_dyn.dynamics import (
 from rdc_dyn.linalg import Preconditioner
 from rdc_dyn.objective import FreeEnergy, Linearisation
 
-#: Called while the start is equilibrated: (phase, step, J, |∇J|).
+#: Called with (phase, step, J, |∇J|) while the start is equilibrated.
 Watch = Callable[[str, int, float, float], None]
 
 
@@ -40,24 +40,21 @@ class Problem:
     """Everything a run needs.
 
     Attributes:
-        free_energy: J.
-        process: Moves the controls.
         response: Gives θ_c and M.
-        integrator: Predictor.
-        corrector: Back to the surface.
-        minimiser: Finds the first equilibrium, and the one beyond a fold.
-        step_size: Length of the segments.
+        integrator: The predictor.
+        minimiser: Finds the first equilibrium, and the next one beyond a fold.
         start: θ and controls from which the first equilibrium is sought.
         adam_steps: Adam steps before the minimiser.
         learning_rate: Adam's largest learning rate.
-        drop_every: Steps after which Adam's learning rate is a tenth; None anneals it to zero instead.
         on_fold: Where a branch of minima ends: stop there, relax to the minimum that takes over, or follow the branch.
         monitor: Watches for singular points ahead; None leaves them to be found by steps that fail.
-        aims: Whether the process is only the way to the equilibrium that a geodesic is to aim at.
-        adam_batch: Data of each part in a minibatch of Adam's; None takes all of them.
-        seed: Of these minibatches.
-        preconditioners: Those that its parts use, each once, for the record of their builds.
+        aims: Whether the process is only the way to the equilibrium at which a geodesic is to aim.
+        adam_batch: Data of each part in an Adam minibatch; None takes all of them.
+        drop_every: Steps after which Adam's learning rate drops to a tenth; None anneals it to zero instead.
+        seed: Seed of Adam's minibatches.
         baumgarte: Rate κ at which the vector field pulls held functionals back, ḣ = −κ (h − h⁰).
+        preconditioners: Those that its parts use, each once.
+        began: `time.perf_counter()` when the run began.
     """
 
     free_energy: FreeEnergy
@@ -82,12 +79,12 @@ class Problem:
 
     @property
     def precision(self) -> float:
-        """ρ of the weight prior."""
+        """Precision ρ of the weight prior."""
         return self.free_energy.objective.weight_prior_precision
 
     @property
     def forward(self) -> float:
-        """1 where the clock runs upwards, −1 where it runs down."""
+        """1 where the clock runs up, −1 where it runs down."""
         return 1.0 if self.process.span[1] > self.process.span[0] else -1.0
 
     def weights(self, like: torch.Tensor) -> torch.Tensor:
@@ -100,8 +97,6 @@ class Walk:
     """Where a path stands that is followed by pseudo-arclength.
 
     Attributes:
-        curve: The path as a curve.
-        here: The point on it.
         travel: Change of (λ, γ, t) in the last step, by which a turn is noticed.
         index: Number of negative eigenvalues of A.
         length: Arclength of the next step.
@@ -116,7 +111,7 @@ class Walk:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of the path on (or, without corrector, near) the surface.
+    """A point of the path on (or, without a corrector, near) the surface.
 
     Attributes:
         time: Process clock.
@@ -125,19 +120,19 @@ class Point:
         step_size: Length of the step that led here; zero at the start.
         first_step: Step with which an adaptive method should go on.
         held_values: h⁰ of the functionals that the process holds.
-        index: Number of accepted steps so far.
-        stability: Distance to the next singular point of the surface, as far as it is watched.
-        singularities: Distance to the zeros of what the process divides by.
-        jump: What relaxing onto another branch changed in the step that led here, by name; empty elsewhere.
+        index: Number of steps accepted so far.
+        stability: Distance to the next singular point of the surface, where it is monitored.
+        singularities: Distances to the zeros of what the process divides by.
+        jump: Changes by name in the step that led here, if it relaxed onto another branch; otherwise empty.
         morse_index: Number of negative eigenvalues of A on a branch that is followed; None where it was not counted.
         trace: J in the course of the correction that led here, where the corrector reports it.
-        size: How long the next segment is to be; None for the problem's own first.
+        size: Length of the next segment; None for the problem's own first.
         walk: Where the path stands on the curve that it follows; None where it is a graph over the clock.
-        memory: What minibatches have taught the corrector by now; None where it keeps nothing.
-        notes: What the correction that led here says of itself, for the record, by name.
-        growth: How much longer the next step may be, where the corrector has judged that.
+        memory: What the corrector has learned from minibatches; None where it keeps nothing.
+        notes: What the correction that led here reports of itself, by name.
+        growth: Factor by which the next step may be longer, where the corrector has judged that.
         dissipation: ∫ D dλ + C dγ + ∂_tF dt − (F − F₀) from the start to here, in nats.
-        dissipation_error: What of that may be due to quadrature and noise, in nats.
+        dissipation_error: Error of that from quadrature and noise, in nats.
     """
 
     time: float
@@ -176,7 +171,7 @@ class Point:
         return min((self.stability.approach, *self.singularities), key=lambda a: a.reach)
 
     def towards(self, target: float) -> Known:
-        """The point as the beginning of a step that ends at a value of the clock."""
+        """The point as the beginning of a step to the clock `target`, with θ_c extrapolated linearly."""
         response, before = self.response, self.response.before
         directions = response.directions
         if before is None or self.step_size == 0.0:
@@ -186,6 +181,6 @@ class Point:
 
     @property
     def here(self) -> SurfacePoint:
-        """What the process may look at."""
+        """The part of the point that a process may look at."""
         rate = float(self.response.functionals[0])
         return SurfacePoint(self.at.controls, self.response.matrix, self.response.forces, rate)

@@ -18,19 +18,7 @@ from rdc_dyn.status import NumericalFailure, Status
 
 @decomposing()
 def start(problem: Problem, watch: Watch | None) -> Point:
-    """The first equilibrium.
-
-    Args:
-        problem: What is run.
-        watch: Told about its steps.
-
-    Returns:
-        The first point.
-
-    Raises:
-        NumericalFailure: NOT_AT_EQUILIBRIUM if it is not reached.
-        UserError: If J is no function of θ.
-    """
+    """Find the first equilibrium; NOT_AT_EQUILIBRIUM if it is not reached, UserError if J is no function of θ."""
     problem.free_energy.require_deterministic(problem.start.theta, problem.start.controls)
     theta, controls = adam(problem, watch), problem.start.controls
     at = _equilibrium(problem, State(theta, controls), watch)
@@ -46,7 +34,7 @@ def start(problem: Problem, watch: Watch | None) -> Point:
 
 
 def _averaged(problem: Problem, at: Linearisation) -> Correction | None:
-    """The start of a corrector that records means of epochs: such a mean at the first multipliers, with its memory."""
+    """The epoch mean at the first multipliers, with its memory, if the corrector records such means; else None."""
     if not isinstance(problem.corrector, PrimalDual):
         return None
     correction = problem.corrector.correct(problem.free_energy, State(at.theta, at.controls), None)
@@ -57,7 +45,7 @@ def _averaged(problem: Problem, at: Linearisation) -> Correction | None:
 
 
 def _equilibrium(problem: Problem, state: State, watch: Watch | None) -> Linearisation:
-    """The minimum that Newton finds; where Newton is not to be used, the state itself if |∇J| is small enough."""
+    """The minimum that Newton finds, or without Newton steps the state itself if |∇J| is small enough."""
     if problem.minimiser.max_steps == 0:
         at, tolerance = problem.free_energy.linearise(state.theta, state.controls), problem.minimiser.tolerance
         if not at.residual <= tolerance:
@@ -73,18 +61,7 @@ def _equilibrium(problem: Problem, state: State, watch: Watch | None) -> Lineari
 
 
 def adam(problem: Problem, watch: Watch | None) -> torch.Tensor:
-    """θ after the Adam steps of a problem.
-
-    Args:
-        problem: What is run.
-        watch: Told about the steps.
-
-    Returns:
-        θ.
-
-    Raises:
-        NumericalFailure: NON_FINITE if J or a gradient is not finite.
-    """
+    """θ after the Adam steps of a problem; NON_FINITE if J or a gradient is not finite."""
     theta, draws = problem.start.theta.clone(), stream(problem.seed, problem.start.theta)
     optimiser = torch.optim.Adam([theta], lr=problem.learning_rate)
     for step in range(problem.adam_steps):

@@ -1,4 +1,4 @@
-"""One segment: predict, correct, check that it is still the same branch, look ahead."""
+"""One segment: predict, correct, check that the branch is still the same, look ahead."""
 
 from __future__ import annotations
 
@@ -25,51 +25,30 @@ from rdc_dyn.simulate.events import jump
 from rdc_dyn.simulate.problem import Point, Problem
 from rdc_dyn.status import NumericalFailure, Status
 
-#: |∇J| at which the descent from the end of a branch may stop, where the corrector promises less.
+#: |∇J| at which the descent from the end of a branch may stop, where the corrector promises a smaller one.
 _LOOSE = 1e-5
-#: Slope of what is held by a free multiplier u, as a share of h/u, below which it counts as none.
+#: Share of h/u below which the slope dh/du of a held functional h in a free multiplier u counts as zero.
 _FLAT = 0.02
-#: Most times that the multipliers are moved by hand to restore what is held on another branch.
+#: Limit on the attempts to restore what is held on another branch by moving the multipliers.
 _RESTORATIONS = 6
 
 
 def respond(problem: Problem, at: Linearisation, before: Known | None) -> Response:
-    """θ_c and M at a point of the path.
-
-    Args:
-        problem: What is run.
-        at: The point.
-        before: The point before it as the beginning of the step that led here, or None.
-
-    Returns:
-        The response.
-
-    Raises:
-        NumericalFailure: That of what failed on the way, such as a solve.
-    """
+    """θ_c and M at a point; `before` is the previous point as the beginning of the step that led here."""
     return problem.response.at_point(problem.free_energy, at, before)
 
 
 def watched(problem: Problem, point: Point, before: Point | None) -> Point:
     """The point with its distance to the next singular point, where the problem watches for one.
 
-    Args:
-        problem: What is run.
-        point: Where to look from.
-        before: The point before it on the same branch, or None.
-
-    Returns:
-        The point.
-
-    Raises:
-        NumericalFailure: INDEFINITE if the point is no minimum.
+    `before` is the previous point on the same branch. Raises INDEFINITE if the point is not a minimum.
     """
     if problem.monitor is None:
         return point
     try:
         rates = problem.forward * problem.process.rates(point.time, point.here)
     except NumericalFailure:
-        return point  # the process has no direction here: its next step says so
+        return point  # the process has no direction here, as its next step will report
     stability = problem.monitor.look(
         point.at,
         rates @ point.response.directions,
@@ -82,19 +61,10 @@ def watched(problem: Problem, point: Point, before: Point | None) -> Point:
 
 @decomposing()
 def advance(problem: Problem, point: Point, target: float) -> Point:
-    """Predict to `target`, correct, and linearise there.
+    """Predict to the clock `target`, correct, and linearise there.
 
-    Args:
-        problem: What is run.
-        point: Where the segment begins.
-        target: Clock at its end.
-
-    Returns:
-        The point at its end.
-
-    Raises:
-        NumericalFailure: That of the prediction, the correction or the response; or of a check that the end is on the
-            same branch and on the same side of every singularity of the process.
+    Raises NumericalFailure if the prediction, the correction or the response fails, or if the end is not on the same
+    branch and on the same side of every singularity of the process.
     """
     held = point.held_values if problem.baumgarte else None
     vector_field = VectorField(
@@ -111,18 +81,10 @@ def advance(problem: Problem, point: Point, target: float) -> Point:
 
 @decomposing()
 def relax(problem: Problem, point: Point, target: float) -> Point:
-    """Descend to the minimum that takes over at the predicted controls, then restore the held functional.
+    """Descend to the minimum that takes over at the predicted controls, then restore what is held.
 
-    Args:
-        problem: What is run.
-        point: The last point of the branch.
-        target: Clock beyond its end.
-
-    Returns:
-        The first point of the next branch.
-
-    Raises:
-        NumericalFailure: If no minimum is found, or the held functional cannot be restored there.
+    `target` is a clock value beyond the end of the branch. Raises NumericalFailure if no minimum is found, or what is
+    held cannot be restored there.
     """
     h = target - point.time
     rates = problem.process.rates(point.time, point.here)
@@ -130,7 +92,7 @@ def relax(problem: Problem, point: Point, target: float) -> Point:
     controls = point.at.controls + h * rates if given is None else given
     predicted = State(point.at.theta + h * (rates @ point.response.directions), controls)
     predicted.require_bounds()
-    # The corrector promises the rest, and with it what is held.
+    # The corrector takes care of the rest, and of what is held.
     promised = problem.corrector.tolerance
     loose = None if promised is None else max(promised, min(_LOOSE, 1e3 * promised))
     minimum = problem.minimiser.minimise(problem.free_energy, predicted, tolerance=loose, accept="searched")
@@ -144,7 +106,7 @@ def relax(problem: Problem, point: Point, target: float) -> Point:
         except NumericalFailure as failure:
             if attempt == _RESTORATIONS or not problem.process.held:
                 raise
-            # Where this branch ends on the way too, half ways would never get past its end.
+            # Where this branch ends on the way too, going half the way would never get past its end.
             ends = failure.status is Status.INDEFINITE
         there = _nearer(problem, point, minimum, 1.0 if ends else 0.5)
         accept: Literal["searched", "stationary"] = "searched" if ends else "stationary"
@@ -153,7 +115,7 @@ def relax(problem: Problem, point: Point, target: float) -> Point:
 
 
 def _nearer(problem: Problem, point: Point, minimum: Minimum, share: float) -> State:
-    """A share of the way in the multipliers from a minimum towards what is held, along the response there."""
+    """Go a share of the way in the multipliers from a minimum towards what is held, along the response there."""
     response = respond(problem, minimum.at, None)
     weights, directions = problem.weights(point.held_values), problem.process.free_directions(point.here)
     missing = point.held_values - weights @ minimum.at.functionals
@@ -161,7 +123,7 @@ def _nearer(problem: Problem, point: Point, minimum: Minimum, share: float) -> S
     if int(info) or not bool(torch.isfinite(amount).all()):
         raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, "the free multipliers do not move what is held")
     shift = share * amount @ directions
-    # No more than half of a multiplier: the line may lead beyond zero, where there is no surface.
+    # No multiplier may lose more than half: the line may lead beyond zero, where there is no surface.
     loss = float((-shift / minimum.at.controls)[:2].nan_to_num().max())
     shift *= min(1.0, 0.5 / loss) if loss > 0 else 1.0
     return State(minimum.at.theta + shift @ response.directions, minimum.at.controls + shift)
@@ -170,7 +132,7 @@ def _nearer(problem: Problem, point: Point, minimum: Minimum, share: float) -> S
 def _correct(
     problem: Problem, point: Point, state: State, target: float, first_step: float | None, *, same_branch: bool = True
 ) -> Point:
-    if not isinstance(problem.corrector, PrimalDual):  # which bounds what M foresees for the free multipliers itself
+    if not isinstance(problem.corrector, PrimalDual):  # which itself bounds the predicted free multipliers
         state.require_bounds()
     known = point.towards(target) if same_branch else Known(point.state, point.response)
     constraint = _constraint(problem, point, known.expected if problem.response.tangent else None)
@@ -195,14 +157,14 @@ def _correct(
 
 
 def _constraint(problem: Problem, point: Point, expected: Rows | None) -> Constraint | None:
-    """What the process holds, and the controls that it leaves free to do so."""
+    """What the process holds, with the controls that it leaves free for that; None if nothing is held."""
     if not problem.process.held:
         return None
     weights = problem.weights(point.held_values)
     directions = problem.process.free_directions(point.here)
     responses = None if expected is None else directions @ expected
     slopes = weights @ point.response.matrix @ directions.T
-    # The first M is a guess, which the first step is to better; of two functionals no single slope decides.
+    # The first M is a guess, which the first step is to improve; for two functionals no single slope decides.
     if point.response.error is not None and point.index and len(slopes) == 1:
         errors = (weights.square() @ point.response.error.square() @ directions.square().T).sqrt()
         _require_slope(slopes, errors, point.held_values / (directions @ point.at.controls))
@@ -210,12 +172,10 @@ def _constraint(problem: Problem, point: Point, expected: Rows | None) -> Constr
 
 
 def _require_slope(slopes: Tensor, errors: Tensor, natural: Tensor) -> None:
-    """What the free multiplier does to what is held must not be known to be nothing.
+    """Raise DEGENERATE_CONSTRAINT where a slope dh/du is small beside h/u even within its error.
 
-    That it is not known is no reason to stop: F is concave, so the slope has its sign, and feedback does with it.
-
-    Raises:
-        NumericalFailure: DEGENERATE_CONSTRAINT where a slope is small beyond its error beside h/u.
+    A slope that is merely uncertain is no reason to stop: F is concave, so its sign is known, and feedback needs no
+    more.
     """
     if bool((slopes.abs() + errors < _FLAT * natural.abs()).any()):
         pairs = ", ".join(f"{value:.3g} +- {error:.2g}" for value, error in zip(slopes.flatten(), errors.flatten()))
@@ -223,12 +183,10 @@ def _require_slope(slopes: Tensor, errors: Tensor, natural: Tensor) -> None:
 
 
 def _same_branch(before: Point, predicted: State, after: Point) -> None:
-    """A corrector that moved θ about as far as the whole step did has gone to another branch, or the step is too long.
+    """Raise BRANCH_LOST if the corrector moved θ more than half as far as the whole step did.
 
-    The usual test of continuation codes: on a smooth branch the correction is of second order in the step.
-
-    Raises:
-        NumericalFailure: BRANCH_LOST.
+    It has then gone to another branch, or the step is too long. This is the usual test of continuation codes: on a
+    smooth branch the correction is of second order in the step.
     """
     moved = float((after.at.theta - before.at.theta).norm())
     corrected = float((after.at.theta - predicted.theta).norm())
@@ -239,9 +197,9 @@ def _same_branch(before: Point, predicted: State, after: Point) -> None:
 
 
 def _singularities(problem: Problem, before: Point, after: Point) -> tuple[Approach, ...]:
-    """How near the zeros are of what the process divides by, none of which may change its sign within a step."""
+    """Distances to the zeros of what the process divides by, none of which may change sign within a step."""
     if after.response.error is not None:
-        return ()  # differences of two estimates foresee nothing: their errors decide
+        return ()  # differences of two estimates predict nothing: their errors dominate
     old, new = problem.process.divisors(before.here), problem.process.divisors(after.here)
     elapsed = abs(after.time - before.time)
     last = {a.name: a for a in before.singularities}

@@ -1,4 +1,4 @@
-"""A sweep from beginning to end."""
+"""Plan a sweep, and run it from beginning to end."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from rdc_dyn.sweeps.worker import Task
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep has come to.
+    """The result of a sweep.
 
     Attributes:
         path: The sweep directory.
-        points: Those that were asked for, as they are on disk now.
-        ran: Names of those that this call has run.
+        points: The points that were asked for, as they are on disk now.
+        ran: Names of the points that this call ran.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class SweepResult:
 
     @property
     def failed(self) -> tuple[SweptRun, ...]:
-        """Points that stopped numerically, or left no trajectory."""
+        """Points that stopped numerically or left no trajectory."""
         return tuple(point for point in self.points if point.state == "failed")
 
     @property
@@ -49,13 +49,7 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be swept, validated.
-
-    Attributes:
-        document: The scenario, with its overrides.
-        keys: Swept keys.
-        points: All points.
-    """
+    """A validated sweep: the scenario with its overrides, the swept keys and all points."""
 
     document: Document
     keys: tuple[str, ...]
@@ -67,20 +61,7 @@ def plan(
     grid: Grid | Sequence[Grid] | Grids | None = None,
     overrides: Sequence[str] = (),
 ) -> Plan:
-    """Validate every point of a sweep, and run none.
-
-    Args:
-        scenario: As `sweep`.
-        grid: As `sweep`.
-        overrides: `key=value` each, of all points.
-
-    Returns:
-        The points.
-
-    Raises:
-        ScenarioError: With every mistake of any point.
-        UserError: If there is nothing to sweep, or the file cannot be read.
-    """
+    """Validate every point of a sweep without running any; `overrides` are `key=value` and apply to all points."""
     folder = Path(scenario).resolve().parent if isinstance(scenario, (str, os.PathLike)) else Path.cwd()
     document = scenarios.apply_overrides(scenarios.read(scenario), overrides)
     grids = choose_grids(document, grid)
@@ -100,29 +81,30 @@ def sweep(
     retry_failed: bool = False,
     progress: SweepProgress | None = None,
 ) -> SweepResult:
-    """Run a scenario at every point of a grid; what the directory already holds is not run again.
+    """Run a scenario at every point of a grid, except for points that the directory already holds.
 
     A script that calls this needs `if __name__ == "__main__":`, since workers are new processes.
 
     Args:
         scenario: A scenario, a mapping with its keys, or the path of a YAML file.
-        grid: Values by dotted key, every combination of which is a point; several such grids; or None for the section
-            `sweep` of the scenario.
-        output: Sweep directory, new or begun.
-        jobs: Worker processes on this machine.
-        executor: Workers elsewhere, in place of `jobs`; they see the directory under the same path.
-        threads: CPU threads of each run whose scenario does not say; None shares the cores among the jobs.
-        device: Overrides the scenario's device.
-        fail_fast: Begin nothing more after the first failure; what is running then still ends.
-        retry_failed: Run again what has failed.
-        progress: Told how the sweep goes on.
+        grid: Values by dotted key, every combination of which is a point, or a sequence of such grids. None takes the
+            section `sweep` of the scenario.
+        output: Sweep directory, new or from an earlier call.
+        jobs: Number of worker processes on this machine.
+        executor: Runs the points elsewhere, in place of `jobs`; its workers must see the directory under the same path.
+        threads: CPU threads of each run whose scenario does not set them; None divides the cores among the jobs.
+        device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
+        fail_fast: Start no further point after the first failure; points that are running still finish.
+        retry_failed: Run failed points again.
+        progress: Receives the progress of the sweep; None shows nothing.
 
     Returns:
-        The points as they are now.
+        The points as they are now, and the names of those that this call ran.
 
     Raises:
         ScenarioError: If any point has mistakes; all are listed, and nothing is run.
-        UserError: If the directory belongs to another sweep or program version, or another sweep is writing there.
+        UserError: If there is nothing to sweep, the directory belongs to another sweep or program version, or another
+            sweep is writing to it.
         DataError: If files cannot be written.
     """
     made = plan(scenario, grid)
@@ -151,25 +133,7 @@ def run_plan(
     retry_failed: bool,
     progress: SweepProgress,
 ) -> SweepResult:
-    """Run a validated sweep; see `sweep`.
-
-    Args:
-        made: What to run.
-        path: Sweep directory.
-        jobs: As `sweep`.
-        executor: As `sweep`.
-        threads: As `sweep`.
-        device: As `sweep`.
-        fail_fast: As `sweep`.
-        retry_failed: As `sweep`.
-        progress: As `sweep`.
-
-    Returns:
-        The points as they are now.
-
-    Raises:
-        UserError: As `sweep`.
-    """
+    """Run a validated sweep; see `sweep`."""
     if jobs < 1:
         raise UserError(f"jobs: {jobs} worker processes; expected at least 1")
     if os.environ.get("WORLD_SIZE", "1") != "1":
@@ -204,7 +168,7 @@ def _run(
     fail_fast: bool,
     progress: SweepProgress,
 ) -> tuple[str, ...]:
-    """Run the tasks, and keep what is left of those that failed."""
+    """Run the tasks, record those that fail, and return the names of those that ended."""
     ran: list[str] = []
     try:
         for outcome in drive(tasks, executor, progress, fail_fast=fail_fast):
@@ -214,7 +178,7 @@ def _run(
             progress.outcome(outcome)
     except BaseException:
         executor.shutdown(cancel_futures=True)
-        if ours:  # on a cluster a run that has begun may still end well
+        if ours:  # on a cluster, a run that has begun may still finish
             discard_unfinished(manifest, [task.name for task in tasks if task.name not in ran])
         raise
     if ours:

@@ -1,4 +1,4 @@
-"""Workers of dask.distributed."""
+"""The workers of a dask.distributed cluster."""
 
 from __future__ import annotations
 
@@ -14,17 +14,10 @@ _PATIENCE = "10 s"
 
 @contextmanager
 def cluster(address: str) -> Iterator[Executor]:
-    """Connect to a scheduler.
+    """Connect to a scheduler, at an address such as tcp://host:8786, and yield its cluster as an executor.
 
-    Args:
-        address: Such as tcp://host:8786. Its workers see the sweep directory under the same path.
-
-    Yields:
-        The cluster as an executor.
-
-    Raises:
-        UserError: If dask.distributed is missing, or the address is none.
-        DataError: If nothing answers there.
+    The workers must see the sweep directory under the same path. Raises UserError if dask.distributed is missing or the
+    address is malformed, and DataError if no scheduler answers.
     """
     try:
         from distributed import Client
@@ -32,11 +25,11 @@ def cluster(address: str) -> Iterator[Executor]:
         raise UserError("--dask needs dask.distributed: pip install 'rdc-dyn[dask]'") from None
     logging.getLogger("distributed").setLevel(logging.ERROR)
     try:
-        # As the default it would stay behind, closed or never connected, for whatever asks dask next (xarray does).
+        # A default client, closed or never connected, would remain for whatever uses dask next, such as xarray.
         client = Client(address, timeout=_PATIENCE, set_as_default=False)
     except ValueError as error:
         raise UserError(f"--dask {address}: not the address of a scheduler ({error})") from None
-    except OSError as error:  # a timeout is one too
+    except OSError as error:  # timeouts included
         reason = str(error).splitlines()[0] if str(error) else "no answer"
         raise DataError(f"--dask {address}: no scheduler answers ({reason})") from None
     with client:

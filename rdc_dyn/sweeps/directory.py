@@ -1,4 +1,4 @@
-"""What a sweep writes: its manifest, what is left of failed points, and a lock, so that there is one writer."""
+"""What a sweep writes besides its runs: a manifest, records of failed points, and a lock that admits one writer."""
 
 from __future__ import annotations
 
@@ -19,23 +19,16 @@ from rdc_dyn.sweeps.points import Point
 
 
 def program() -> str:
-    """Version and commit of this program, as the manifest has them."""
+    """Version and commit of this program, as the manifest records them."""
     return f"rdc_dyn {program_version()} {commit()}"
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the directory; the kernel lets go of it when the process dies, however it dies.
+    """Hold the lock of a sweep directory, created if missing; the kernel releases it however the process dies.
 
-    Args:
-        path: A sweep directory; it is made if it is not there.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        UserError: If another sweep holds it, or it is a directory of something else.
-        DataError: If it cannot be made.
+    Raises UserError if another sweep holds the lock or the directory is not that of a sweep, and DataError if it cannot
+    be created.
     """
     try:
         if path.exists() and not (path / MANIFEST).exists() and (not path.is_dir() or _foreign(path)):
@@ -55,15 +48,7 @@ def _foreign(path: Path) -> bool:
 
 
 def write_atomically(path: Path, content: Any) -> None:
-    """Write JSON under a temporary name, to the disk, and only then give it its name.
-
-    Args:
-        path: File to write; its folder is made.
-        content: What to write.
-
-    Raises:
-        DataError: If it cannot be written.
-    """
+    """Write JSON to a temporary file, flush it to disk, and then rename it; raises DataError if that fails."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,27 +62,16 @@ def write_atomically(path: Path, content: Any) -> None:
 
 
 def join_manifest(path: Path, scenario: str, keys: Sequence[str], points: Sequence[Point]) -> Manifest:
-    """Add points to the manifest of a directory, or begin one.
+    """Add points to the manifest of a locked directory, or create it, and return it as it is now on disk.
 
-    Args:
-        path: A sweep directory, locked.
-        scenario: The scenario that is swept, as YAML.
-        keys: Swept keys.
-        points: Points to add.
-
-    Returns:
-        The manifest as it is now on disk.
-
-    Raises:
-        UserError: If the directory has runs of another program version, of other keys, or of another scenario at the
-            same values.
-        DataError: If its manifest is damaged or cannot be written.
+    Raises UserError if the directory holds runs of another program version, of other keys, or of another scenario at
+    the same values, and DataError if its manifest is damaged or cannot be written.
     """
     found = read_manifest(path) if (path / MANIFEST).exists() else None
     if found is not None and all(read_point(found, name).state == "missing" for name in found.points):
         for name in found.points.keys() - {point.name for point in points}:
             shutil.rmtree(found.run(name), ignore_errors=True)
-        found = None  # nothing was done: whatever it was to be, it may become something else
+        found = None  # nothing has been run, so another sweep may take the directory
     kept: Mapping[str, Mapping[str, Any]] = {} if found is None else found.points
     if found is not None:
         _check(found, keys, points)
@@ -116,11 +90,7 @@ def join_manifest(path: Path, scenario: str, keys: Sequence[str], points: Sequen
 
 
 def _check(found: Manifest, keys: Sequence[str], points: Sequence[Point]) -> None:
-    """Refuse what would mix.
-
-    Raises:
-        UserError: With the difference.
-    """
+    """Raise UserError, naming the difference, if the points do not belong to the sweep that was found."""
     if found.program != program():
         raise UserError(
             f"{found.path}: its runs are by {found.program}, this is {program()}; versions are not mixed in a sweep, "
@@ -142,15 +112,7 @@ def _check(found: Manifest, keys: Sequence[str], points: Sequence[Point]) -> Non
 
 
 def clear(manifest: Manifest, name: str) -> None:
-    """Remove what an earlier try left of a point that is to be run, but for its run directory, which may go on.
-
-    Args:
-        manifest: Of its sweep.
-        name: Of the point.
-
-    Raises:
-        DataError: If it cannot be removed.
-    """
+    """Remove what an earlier attempt left of a point, except its run directory, from which the run may resume."""
     try:
         manifest.failure(name).unlink(missing_ok=True)
         (manifest.path / PACKED / name).unlink(missing_ok=True)
@@ -160,12 +122,7 @@ def clear(manifest: Manifest, name: str) -> None:
 
 
 def discard_unfinished(manifest: Manifest, names: Sequence[str]) -> None:
-    """Remove the folders of runs that were cut off before their first checkpoint; the others go on from it.
-
-    Args:
-        manifest: Of their sweep.
-        names: Points that had begun.
-    """
+    """Remove the folders of runs that were cut off before their first checkpoint; the others can resume."""
     for name in names:
         if read_point(manifest, name).state == "missing" and not checkpoints(manifest.run(name)):
             shutil.rmtree(manifest.run(name), ignore_errors=True)
@@ -174,15 +131,7 @@ def discard_unfinished(manifest: Manifest, names: Sequence[str]) -> None:
 
 
 def write_failure(manifest: Manifest, name: str, exit_code: int, message: str, traceback: str) -> None:
-    """Keep what is known of a point that left no trajectory.
-
-    Args:
-        manifest: Of its sweep.
-        name: Of the point.
-        exit_code: That the run would have had.
-        message: One line.
-        traceback: Of an unexpected exception, else empty.
-    """
+    """Record a point that left no trajectory; `traceback` is empty unless the exception was unexpected."""
     content = {"name": name, "values": dict(manifest.points[name]), "exit_code": exit_code, "message": message}
     target = manifest.path / FAILED / f"{name}.json"
     write_atomically(target, content | ({"traceback": traceback} if traceback else {}))

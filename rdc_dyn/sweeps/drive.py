@@ -1,4 +1,4 @@
-"""Points through an executor, until all have ended."""
+"""Drive the points of a sweep through an executor until all have ended."""
 
 from __future__ import annotations
 
@@ -9,25 +9,17 @@ from rdc_dyn.sweeps.local import WorkerDied
 from rdc_dyn.sweeps.progress import SweepProgress
 from rdc_dyn.sweeps.worker import Outcome, Task, failure, run_point
 
-#: How often the display hears which points are running, in seconds.
+#: Seconds between updates of the running points on the display.
 _INTERVAL = 0.5
 
 
 def drive(
     tasks: Sequence[Task], executor: Executor, progress: SweepProgress, *, fail_fast: bool = False
 ) -> Iterator[Outcome]:
-    """Run all tasks.
+    """Run all tasks and yield each outcome as it comes; with `fail_fast`, start none after the first failure.
 
-    A point whose worker process died is tried once more when all others have ended, alone: it may have lacked memory.
-
-    Args:
-        tasks: What to run.
-        executor: Where.
-        progress: Told what is running.
-        fail_fast: Begin nothing more after a failure; what is running then still ends.
-
-    Yields:
-        Each outcome, as it comes; none for points that were not begun.
+    A point whose worker process died may have lacked memory. Unless `fail_fast` is set, it is tried once more, alone,
+    when all others have ended.
     """
     died: list[Task] = []
     for task, end in _ends(tasks, executor, progress, fail_fast):
@@ -47,7 +39,7 @@ def _final(task: Task, end: Outcome | WorkerDied) -> Outcome:
 def _ends(
     tasks: Sequence[Task], executor: Executor, progress: SweepProgress, fail_fast: bool
 ) -> Iterator[tuple[Task, Outcome | WorkerDied]]:
-    """Submit all tasks, and give each with its end; with fail_fast none is begun after the first failure."""
+    """Submit all tasks and yield each with its end; with `fail_fast`, start none after the first failure."""
     waiting: dict[Future[Outcome], Task] = {executor.submit(run_point, task): task for task in tasks}
     while waiting:
         progress.running([task.name for future, task in waiting.items() if future.running()])
@@ -59,7 +51,7 @@ def _ends(
             end = _end(future, task)
             if fail_fast and (isinstance(end, WorkerDied) or end.failed):
                 for other in waiting:
-                    other.cancel()  # without effect on one that is running
+                    other.cancel()  # has no effect on one that is running
             yield task, end
 
 
@@ -67,5 +59,5 @@ def _end(future: Future[Outcome], task: Task) -> Outcome | WorkerDied:
     error = future.exception()
     if error is None:
         return future.result()
-    # Of another executor: dask, for one, gives up on a point that has killed several of its workers.
+    # Other executors raise their own: dask, for one, gives up on a point that has killed several of its workers.
     return error if isinstance(error, WorkerDied) else failure(task.name, 1, f"{type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""Grids of scenario keys: from the command line, from the section `sweep`, or from Python."""
+"""Grids of scenario keys, from the command line, from the section `sweep`, or from Python."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from rdc_dyn.scenario.document import parse
 from rdc_dyn.scenario.sweep_checks import sweep_form
 from rdc_dyn.status import UserError
 
-#: Values of keys, every combination of which is a point; a list, a range, or a NumPy array for each.
+#: A list, range or NumPy array of values for each key; every combination is a point.
 Grid = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Grids:
-    """What is swept.
+    """What is swept: the union of `grids`.
 
     Attributes:
-        grids: Their union is the sweep.
         origin: What messages call an assignment: `--grid` or `sweep`.
     """
 
@@ -31,15 +30,11 @@ class Grids:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """All swept keys, in the order in which they first appear."""
+        """All swept keys, in order of first appearance."""
         return tuple(dict.fromkeys(key for grid in self.grids for key in grid))
 
     def assignments(self) -> list[dict[str, Any]]:
-        """List the combinations, the last key changing fastest.
-
-        Returns:
-            The values of each point, by key.
-        """
+        """The values of each point by key, with the last key changing fastest."""
         return [
             dict(zip(grid, values))
             for grid in self.grids
@@ -48,29 +43,15 @@ class Grids:
 
 
 def overrides(assignment: Mapping[str, Any]) -> list[str]:
-    """Write an assignment as overrides; a section goes before the keys inside it.
-
-    Args:
-        assignment: Values by dotted key.
-
-    Returns:
-        `key=value` each, the value in brackets where it is a list or section (JSON is YAML in brackets).
-    """
+    """Write an assignment as `key=value` overrides, a section before the keys inside it; the values are JSON."""
     ordered = sorted(assignment, key=lambda key: key.count("."))
     return [f"{key}={json.dumps(assignment[key])}" for key in ordered]
 
 
 def command_line_grid(arguments: Sequence[str]) -> Grids | None:
-    """Read `--grid key=v1,v2`, each value YAML in brackets or a scalar; together they are one grid.
+    """Read `--grid key=v1,v2` arguments, whose values are YAML scalars or flow collections, as one grid.
 
-    Args:
-        arguments: What stood behind each `--grid`.
-
-    Returns:
-        The grid, or None where there was no argument.
-
-    Raises:
-        ScenarioError: With every argument that is no list of values.
+    Returns None if there is no argument; raises ScenarioError with every argument that is not a list of values.
     """
     grid: dict[str, list[Any]] = {}
     problems: list[Problem] = []
@@ -91,11 +72,7 @@ def command_line_grid(arguments: Sequence[str]) -> Grids | None:
 
 
 def _values(text: str, where: str) -> tuple[list[Any], list[Problem]]:
-    """Read values between commas.
-
-    Returns:
-        The values, and what is wrong with them.
-    """
+    """Read comma-separated values, and list what is wrong with them."""
     try:
         read = parse(f"[{text}]", where)
     except ScenarioError as error:
@@ -108,18 +85,9 @@ def _form(grid: Grid) -> list[tuple[str, str]]:
 
 
 def choose_grids(document: Document, given: Grid | Sequence[Grid] | Grids | None) -> Grids:
-    """Take the grids that are given, else those of the scenario.
+    """Take the grids that are given, or else those of the scenario's section `sweep`.
 
-    Args:
-        document: The scenario; its section `sweep` may be missing.
-        given: A grid, several, or None.
-
-    Returns:
-        What to sweep.
-
-    Raises:
-        ScenarioError: Its section or what is given is not of that form.
-        UserError: There is nothing to sweep.
+    Raises ScenarioError if they are malformed, and UserError if there is nothing to sweep.
     """
     if isinstance(given, Grids):
         return given
@@ -136,11 +104,7 @@ def choose_grids(document: Document, given: Grid | Sequence[Grid] | Grids | None
 
 
 def _lists(grid: Any) -> Any:
-    """Take any sequence of values for a list.
-
-    Returns:
-        The same with lists, and Python's own numbers in place of NumPy's.
-    """
+    """Turn the sequences of a grid into lists, and NumPy's numbers into Python's; only a mapping is changed."""
     if not isinstance(grid, Mapping):
         return grid
     listed = {key: _plain(values) for key, values in grid.items()}

@@ -1,7 +1,7 @@
 """Worker processes on this machine, as a `concurrent.futures.Executor`.
 
-Not `ProcessPoolExecutor`: there a process that dies (of memory, say) takes the pool and all runs in flight with it.
-Here each process has a pipe of its own, so that its death is known by its exit code and concerns one run.
+Unlike with `ProcessPoolExecutor`, where a process that dies (out of memory, say) takes the pool and all runs in flight
+with it, each process has a pipe of its own, so that its death is known by its exit code and concerns one run.
 """
 
 from __future__ import annotations
@@ -20,17 +20,13 @@ from typing import Any, NamedTuple
 
 from rdc_dyn.sweeps.worker import THREAD_VARIABLES
 
-_CONTEXT = get_context("spawn")  # a fork would copy the threads of torch and HDF5 in any state
+_CONTEXT = get_context("spawn")  # a fork would copy torch and HDF5 in whatever state their threads are
 _GRACE = 5.0
 _ENVIRONMENT = threading.Lock()
 
 
-class WorkerDied(Exception):  # noqa: N818  # what happened, not an error of this program
-    """A worker process ended in the middle of a run.
-
-    Args:
-        exit_code: Negative: the number of the signal that killed it.
-    """
+class WorkerDied(Exception):  # noqa: N818  # an event, not an error of the program
+    """A worker process died during a run; a negative exit code is the number of the signal that killed it."""
 
     def __init__(self, exit_code: int | None) -> None:
         code = exit_code if exit_code is not None else 1
@@ -47,11 +43,9 @@ class _Call(NamedTuple):
 
 
 class LocalWorkers(Executor):
-    """So many worker processes, each begun when there is work for it and replaced when it dies.
+    """A fixed number of worker processes, each started when there is work for it and replaced when it dies.
 
-    Args:
-        jobs: Number of processes.
-        threads: CPU threads of each; set before anything is loaded there.
+    The number of CPU threads of each process is set before the process loads any library.
     """
 
     def __init__(self, jobs: int, threads: int) -> None:
@@ -63,18 +57,9 @@ class LocalWorkers(Executor):
             manager.start()
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        """Run `function(*arguments)` in a worker process.
+        """Run `function(*arguments)`, all of which can be pickled, in a worker process.
 
-        Args:
-            function: Importable there.
-            arguments: Can be pickled.
-            named: None are taken.
-
-        Returns:
-            Its future; a `WorkerDied` if its process did not survive.
-
-        Raises:
-            TypeError: If there are named arguments.
+        The future raises `WorkerDied` if the process does not survive. Named arguments are not accepted (TypeError).
         """
         if named:
             raise TypeError("LocalWorkers takes positional arguments only")
@@ -83,12 +68,7 @@ class LocalWorkers(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let the workers end: after their work, or at once.
-
-        Args:
-            wait: Whether to wait until they have ended.
-            cancel_futures: Whether to cut off what is running.
-        """
+        """Let the workers end after their work, or cut off running calls with `cancel_futures`."""
         self._stopped = self._stopped or cancel_futures
         for _ in self._managers:
             self._calls.put(None)
@@ -100,8 +80,8 @@ class LocalWorkers(Executor):
                 manager.join()
 
     def _manage(self) -> None:
-        """One worker process after another, from a thread of this process."""
-        # Ctrl-C reaches all processes of a terminal, but is for the first alone; its children inherit this mask.
+        """Feed calls to one worker process after another; each manager runs in a thread of this process."""
+        # Ctrl-C reaches all processes of a terminal but is meant for the first alone; its children inherit this mask.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         worker: tuple[BaseProcess, Connection] | None = None
         while (call := self._calls.get()) is not None:
@@ -117,7 +97,7 @@ class LocalWorkers(Executor):
                 worker = None
                 call.future.set_exception(WorkerDied(exit_code))
                 continue
-            except Exception as error:  # what was to be sent cannot be pickled
+            except Exception as error:  # the call cannot be pickled
                 call.future.set_exception(error)
                 continue
             call.future.set_exception(answer) if isinstance(answer, BaseException) else call.future.set_result(answer)
@@ -136,9 +116,9 @@ class LocalWorkers(Executor):
         return process, ours
 
     def _end(self, worker: tuple[BaseProcess, Connection]) -> int | None:
-        """Let a worker end, and make sure of it."""
+        """Let a worker end, kill it if it does not, and return its exit code."""
         process, connection = worker
-        connection.close()  # it waits for work, and so finds that there will be none
+        connection.close()  # the worker, waiting for work, reads the end of the pipe
         process.join(_GRACE)
         if process.is_alive():
             process.kill()
@@ -149,7 +129,7 @@ class LocalWorkers(Executor):
 
 @contextmanager
 def _threads_in_environment(threads: int) -> Iterator[None]:
-    """What a new process finds before its first import; the scripts of users import torch at their top."""
+    """Set the thread variables that a new process inherits; user scripts import torch at their top."""
     with _ENVIRONMENT:
         before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
@@ -176,7 +156,7 @@ def _work(connection: Connection) -> None:
 
 
 def _die_with_parent() -> None:
-    """A sweep that was killed must not go on writing: the next one may be at the same directory."""
+    """Exit when the parent process dies, for the next sweep may already be writing to the same directory."""
     parent = parent_process()
     if parent is not None:
         parent.join()

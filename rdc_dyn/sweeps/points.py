@@ -21,7 +21,7 @@ class Point:
 
     Attributes:
         name: The first digits of the SHA-256 of `text`.
-        values: What the resolved scenario has at each swept key; a key that it does not have is left out.
+        values: Values of the swept keys in the resolved scenario; keys that it lacks are left out.
         text: The resolved scenario as YAML, without relative paths.
     """
 
@@ -31,24 +31,16 @@ class Point:
 
 
 def resolve_points(document: Document, grids: Grids, folder: Path) -> list[Point]:
-    """Validate every point.
+    """Validate every point, and return each distinct one once.
 
-    Args:
-        document: The scenario that is swept; what it lacks the grids may give.
-        grids: What to sweep.
-        folder: Folder that relative paths of the scenario start from.
-
-    Returns:
-        The points, each once.
-
-    Raises:
-        ScenarioError: With every mistake of any point, each once.
+    The grids may supply what the scenario lacks, and its relative paths start from `folder`. Raises ScenarioError with
+    every mistake of any point.
     """
     points: dict[str, Point] = {}
     problems: dict[Problem, None] = {}
     for assignment in grids.assignments():
         try:
-            # The last override makes the point a scenario of one run.
+            # The last override makes the point a scenario of a single run.
             resolved = scenarios.resolve(document, [*overrides(assignment), "sweep=null"], grids.origin)
         except ScenarioError as error:
             problems.update(dict.fromkeys(error.problems))

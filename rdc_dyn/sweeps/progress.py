@@ -1,4 +1,4 @@
-"""What a user sees while a sweep goes on: a live table on a terminal, plain lines elsewhere."""
+"""Show the progress of a sweep: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _ROWS = 12
 
 
 class SweepProgress(Protocol):
-    """Receives what a sweep has to tell."""
+    """Receives the progress of a sweep."""
 
     def begin(self, values: Mapping[str, Mapping[str, Any]], already: int) -> None:
-        """These points are to be run, by name; so many others were done before."""
+        """These points, by name, are about to run; `already` others were done before."""
         ...
 
     def running(self, names: Sequence[str]) -> None:
-        """These points are being run."""
+        """These points are running."""
         ...
 
     def outcome(self, outcome: Outcome) -> None:
@@ -38,14 +38,7 @@ class SweepProgress(Protocol):
 
 
 def describe(values: Mapping[str, Any]) -> str:
-    """Write the values of a point in one line.
-
-    Args:
-        values: By dotted key.
-
-    Returns:
-        `key=value` each, keys without their sections, sections by their method, kind or name.
-    """
+    """The values of a point in one line: keys without their sections, sections by their method, kind or name."""
 
     def short(value: Any) -> str:
         if isinstance(value, dict):
@@ -56,7 +49,7 @@ def describe(values: Mapping[str, Any]) -> str:
 
 
 class Count:
-    """Counts ends, and what time is left by the mean so far; says nothing."""
+    """Counts the points that have ended and estimates the time left; prints nothing."""
 
     def __init__(self) -> None:
         self.values: Mapping[str, Mapping[str, Any]] = {}
@@ -64,23 +57,23 @@ class Count:
         self._began = time.monotonic()
 
     def begin(self, values: Mapping[str, Mapping[str, Any]], already: int) -> None:
-        """Start to count."""
+        """Start counting."""
         self.values, self.already, self._began = values, already, time.monotonic()
 
     def running(self, names: Sequence[str]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def outcome(self, outcome: Outcome) -> None:
-        """Count."""
+        """Count the point."""
         self.failed += outcome.failed
         self.done += not outcome.failed
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     @property
     def summary(self) -> str:
-        """Done of all, failed, and the time left."""
+        """Points done out of all, points failed, and the time left."""
         ended = self.done + self.failed
         left = len(self.values) - ended
         eta = "-"
@@ -91,26 +84,22 @@ class Count:
 
 
 class Plain(Count):
-    """A line for each end, for logs and pipes."""
+    """Prints a line for each point that ends, for logs and pipes."""
 
     def begin(self, values: Mapping[str, Mapping[str, Any]], already: int) -> None:
-        """How much there is to do."""
+        """Print how much there is to do."""
         super().begin(values, already)
         print(f"{len(values)} points to run, {already} there already", flush=True)
 
     def outcome(self, outcome: Outcome) -> None:
-        """A line."""
+        """Count the point and print its line."""
         super().outcome(outcome)
         word = f"failed ({outcome.status})" if outcome.failed else "done"
         print(f"{outcome.name}  {describe(self.values[outcome.name])}: {word}; {self.summary}", flush=True)
 
 
 class Live(Count):
-    """A table of the running points above the counts; failed points scroll by above it.
-
-    Args:
-        console: Where to draw; None is the terminal.
-    """
+    """Shows a table of the running points above the counts; failed points scroll by above it."""
 
     def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
@@ -121,17 +110,17 @@ class Live(Count):
         self._display = Display(console=console or Console(), get_renderable=self._table, refresh_per_second=4)
 
     def begin(self, values: Mapping[str, Mapping[str, Any]], already: int) -> None:
-        """Draw."""
+        """Start drawing."""
         super().begin(values, already)
         self._display.start()
 
     def running(self, names: Sequence[str]) -> None:
-        """The rows of the table, each with the time since it was first seen."""
+        """Update the rows of the table, each with the time since its point was first seen."""
         now = time.monotonic()
         self._running = {name: self._running.get(name, now) for name in names}
 
     def outcome(self, outcome: Outcome) -> None:
-        """Take it out of the table."""
+        """Take the point out of the table, and print it above if it failed."""
         super().outcome(outcome)
         self._running.pop(outcome.name, None)
         if outcome.failed:
@@ -139,7 +128,7 @@ class Live(Count):
             self._display.console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Leave the counts on the screen."""
+        """Stop drawing, with the counts left on the screen."""
         self._running = {}
         self._display.stop()
 
@@ -162,14 +151,7 @@ class Live(Count):
 
 
 def choose_progress(quiet: bool) -> SweepProgress:
-    """Live on a terminal, plain lines elsewhere, nothing if quiet.
-
-    Args:
-        quiet: Whether to say nothing.
-
-    Returns:
-        The progress display.
-    """
+    """Live on a terminal, plain lines elsewhere, nothing if `quiet`."""
     if quiet:
         return Count()
     return Live() if sys.stdout.isatty() else Plain()

@@ -1,4 +1,4 @@
-"""One point in a worker process: the same function whoever calls it."""
+"""Run one point in a worker process; every executor calls the same function."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from rdc_dyn.sweeps.directory import program
 if TYPE_CHECKING:
     import xarray as xr
 
-#: What the libraries behind torch read, once, when they are loaded.
+#: Variables that the libraries behind torch read once, when they are loaded.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-#: A process has one set of threads and of warning filters, and a worker of dask may have several threads.
+#: Thread counts and warning filters belong to a whole process, but a dask worker may have several threads.
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -31,13 +31,12 @@ class Task:
     """A point to run.
 
     Attributes:
-        name: Of the point.
-        text: Its resolved scenario, without relative paths.
+        text: Its resolved scenario as YAML, without relative paths.
         path: Run directory to write.
         packed: Packed copy to write.
-        threads: CPU threads, where the scenario does not say.
+        threads: CPU threads, if the scenario does not set them.
         device: Overrides the scenario's device.
-        program: Version and commit of the sweep; a worker with another is no part of it.
+        program: Version and commit of the sweep, which the worker must share.
     """
 
     name: str
@@ -54,10 +53,8 @@ class Outcome:
     """How a point ended.
 
     Attributes:
-        name: Of the point.
-        status: Name of a `Status`, or FAILED where there is no trajectory.
-        exit_code: That `rdc-dyn run` would have had.
-        message: One line.
+        status: Name of a `Status`, or FAILED if there is no trajectory.
+        exit_code: The exit code that `rdc-dyn run` would have had.
         traceback: Of an unexpected exception, else empty.
     """
 
@@ -69,25 +66,18 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether it did not run to its end."""
+        """Whether the point did not run to its end."""
         return self.exit_code != 0
 
 
 def failure(name: str, exit_code: int, message: str, trace: str = "") -> Outcome:
-    """An end without a trajectory; of a message the first line."""
+    """The outcome of a point without a trajectory, with the first line of its message."""
     lines = message.strip().splitlines() or ["no message"]
     return Outcome(name, "FAILED", exit_code, lines[0] + (f" (and {len(lines) - 1} more)" * (len(lines) > 1)), trace)
 
 
 def run_point(task: Task) -> Outcome:
-    """Run a point into its run directory; whatever goes wrong is an outcome.
-
-    Args:
-        task: What to run.
-
-    Returns:
-        How it ended.
-    """
+    """Run a point into its run directory; whatever goes wrong becomes an outcome."""
     with _ONE_AT_A_TIME:
         if program() != task.program:
             return failure(task.name, 2, f"the worker has {program()}, the sweep {task.program}; give both the same")
@@ -109,10 +99,10 @@ def _run(task: Task) -> Outcome:
 
     torch.set_num_threads(task.threads)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RunWarning)  # the outcome says it
+        warnings.simplefilter("ignore", RunWarning)  # the outcome reports it
         trajectory = _gone_on(task)
         if trajectory is None:
-            if task.path.exists():  # an earlier try that cannot go on
+            if task.path.exists():  # an earlier attempt that cannot be resumed
                 shutil.rmtree(task.path)
             trajectory = run_scenario(scenarios.loads(task.text), Path("/"), task.path, device=task.device)
     source = stamp(task.path / TRAJECTORY)
@@ -123,10 +113,9 @@ def _run(task: Task) -> Outcome:
 
 
 def _gone_on(task: Task) -> xr.Dataset | None:
-    """The trajectory of an earlier try that was stopped, from its last checkpoint to its end.
+    """The trajectory of an interrupted attempt, resumed from its last checkpoint to its end.
 
-    Returns:
-        The trajectory; None where there is no checkpoint of this very scenario by this version, or the run had ended.
+    None if there is no checkpoint of this very scenario, or the run cannot be resumed, such as one that has failed.
     """
     from rdc_dyn.resumption import resume
 
@@ -137,5 +126,5 @@ def _gone_on(task: Task) -> xr.Dataset | None:
         if not checkpoints(task.path) or (task.path / SCENARIO).read_text(encoding="utf-8") != scenarios.dump(scenario):
             return None
         return resume(task.path, device=task.device)
-    except (UserError, OSError, UnicodeDecodeError):  # it says why it cannot go on; to begin anew is always right
+    except (UserError, OSError, UnicodeDecodeError):  # whatever prevents resuming, starting anew is always right
         return None

@@ -1,4 +1,4 @@
-"""What a run directory says of itself is checked: bytes by their digests, points by the identities of the theory."""
+"""Verify a run directory: files against their digests, points against the identities of the theory."""
 
 from rdc_dyn.verify.finding import Finding
 from rdc_dyn.verify.run import verify

@@ -1,4 +1,4 @@
-"""Digests of every file, and whether the trajectory, its pieces, the log and the scenario tell the same."""
+"""Check the digest of every file, and whether trajectory, segments, log and scenario agree."""
 
 from __future__ import annotations
 
@@ -20,15 +20,7 @@ from rdc_dyn.verify.finding import Finding
 
 
 def files(run: Path, trajectory: xr.Dataset | None) -> Iterator[Finding]:
-    """Look at the files of a run.
-
-    Args:
-        run: Run directory.
-        trajectory: What it opens to, or None where it does not.
-
-    Yields:
-        Findings.
-    """
+    """Check the files of a run; `trajectory` is None if it cannot be opened."""
     yield _digests(run)
     known = list[Checkpoint]()
     for file in checkpoints(run):
@@ -76,7 +68,7 @@ def _is(file: Path, digest: str) -> bool:
 
 
 def _segments(run: Path, known: list[Checkpoint]) -> list[Segment]:
-    """Those that the newest checkpoint knows, and the last one of a run that has ended."""
+    """Segments known to the newest checkpoint, and the last one of a run that has ended."""
     segments = list(known[0].segments) if known else []
     names = {segment.name for segment in segments}
     try:
@@ -88,7 +80,7 @@ def _segments(run: Path, known: list[Checkpoint]) -> list[Segment]:
 
 
 def _differs(trajectory: xr.Dataset, parts: list[xr.Dataset]) -> str:
-    """What is in the pieces and not in the trajectory; which may have more points, of a run that is to go on."""
+    """How the trajectory differs from its segments, empty if it does not; an unfinished one may have more points."""
     pieces = joined(parts, {})
     count = pieces.sizes["time"]
     if trajectory.sizes["time"] < count:

@@ -1,4 +1,4 @@
-"""One thing that was looked at, and whether it is as it should be."""
+"""The result of one check of a run."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found.
+    """The result of one check.
 
     Attributes:
-        name: What was looked at.
-        verdict: Whether it holds; `open` where the run does not promise it.
+        name: What was checked.
+        verdict: Whether it holds; `open` if the run does not promise it.
         detail: Numbers, or why it is open.
         kind: `files`, whose failure is damage, or `identities`, whose failure is a wrong result.
     """
@@ -26,17 +26,7 @@ class Finding:
 
     @classmethod
     def bounded(cls, name: str, values: np.ndarray, bound: float, judged: str = "") -> Finding:
-        """A residual against its bound.
-
-        Args:
-            name: What was looked at.
-            values: Residuals, those that are not numbers left out.
-            bound: Largest that is accepted.
-            judged: Why it is not to be judged; empty where it is.
-
-        Returns:
-            The finding.
-        """
+        """Compare the largest residual, NaN left out, with its bound; `judged`, if not empty, is why it stays open."""
         numbers = np.abs(values[~np.isnan(values)])
         if not numbers.size:
             return cls(name, "open", judged or "no values", "identities")
@@ -48,5 +38,5 @@ class Finding:
 
     @classmethod
     def of(cls, name: str, wrong: str, right: str) -> Finding:
-        """A fact about files: FAILED with what is wrong, else ok with what is right."""
+        """A fact about files: FAILED with what is wrong, or else ok with what is right."""
         return cls(name, "FAILED", wrong) if wrong else cls(name, "ok", right)

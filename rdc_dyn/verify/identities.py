@@ -1,4 +1,4 @@
-"""∂F/∂λ = D, ∂F/∂γ = C, dR = −λdD − γdC, D_γ = C_λ, Hess F ⪯ 0: what every point and step of a path must obey."""
+"""Check the identities of a path: ∂F/∂λ = D, ∂F/∂γ = C, dR = −λdD − γdC, D_γ = C_λ and Hess F ⪯ 0."""
 
 from __future__ import annotations
 
@@ -12,28 +12,21 @@ from rdc_dyn.output import identities
 from rdc_dyn.output.record import VARIABLES
 from rdc_dyn.verify.finding import Finding
 
-#: Share of |∫ D dλ + C dγ + ∂_tF dt| that a quadrature of fourth order may miss on a path of sensible steps.
+#: Share of ∫ |D dλ| + |C dγ| + |∂_tF dt| that fourth-order quadrature may miss on a path with sensible steps.
 _QUADRATURE = 1e-2
-#: Relative asymmetry of a response that was solved for, in float64 and float32.
+#: Relative asymmetry of a response from linear solves.
 _SOLVED = {"float64": 1e-5, "float32": 1e-2}
-#: Rounding of sums of losses, relative.
+#: Relative rounding error of sums of losses.
 _ROUNDING = {"float64": 1e-10, "float32": 1e-4}
-#: nat by which a corrector may leave what it holds, a little more than it promises.
+#: Deviation in nats from what a corrector holds, a little more than it promises.
 _HELD = {"float64": 1e-9, "float32": 1e-4}
-#: Correctors that return to the surface, or to its means.
+#: Correctors that return to the surface, at least in the mean.
 _CORRECTING = ("newton_krylov", "variance_reduced", "primal_dual")
 _NEVER_NAN = ("lam", "gamma", "rate", "distortion", "classification_loss", "free_energy", "weight_penalty")
 
 
 def points(trajectory: xr.Dataset) -> Iterator[Finding]:
-    """Look at the clock, the numbers and the counters.
-
-    Args:
-        trajectory: Of a run, with one point at least.
-
-    Yields:
-        Findings.
-    """
+    """Check the clock, the numbers and the counters of a trajectory with at least one point."""
     clock = np.diff(trajectory["time"].values)
     monotone = bool((clock > 0).all() or (clock < 0).all())
     yield Finding.of("clock", "" if monotone else "it stands still or turns round", f"monotone, {len(clock)} steps")
@@ -45,13 +38,9 @@ def points(trajectory: xr.Dataset) -> Iterator[Finding]:
 
 
 def laws(trajectory: xr.Dataset) -> Iterator[Finding]:
-    """Look at the identities of the theory.
+    """Check the identities of the theory on a trajectory with at least one point.
 
-    Args:
-        trajectory: Of a run, with one point at least.
-
-    Yields:
-        Findings; open where the run has approximated what an identity is about.
+    A finding is open if the run approximates what its identity is about.
     """
     plain, attributes = trajectory.reset_coords(), trajectory.attrs
     dtype = str(attributes.get("dtype", "float64"))
@@ -81,7 +70,7 @@ def laws(trajectory: xr.Dataset) -> Iterator[Finding]:
 
 
 def _dissipation(plain: xr.Dataset, scenario: str) -> Finding:
-    """θ may lose free energy on the way and never gain it, beyond three standard errors."""
+    """θ may lose free energy along the path but never gain it, beyond three standard errors."""
     error = plain["dissipation_error"].values if "dissipation_error" in plain else np.zeros(plain.sizes["time"])
     missing = np.maximum(-plain["dissipation"].values - 3 * error, 0.0)
     judged = "" if any(f"method: {name}" in scenario for name in _CORRECTING) else "no corrector returns to the surface"
@@ -89,7 +78,7 @@ def _dissipation(plain: xr.Dataset, scenario: str) -> Finding:
 
 
 def _concave(trajectory: xr.Dataset, bound: float, judged: str) -> Finding:
-    """Hess F ⪯ 0 where θ is a minimum; on a branch that is followed beyond a fold it is not."""
+    """Hess F ⪯ 0 where θ is a minimum, but not on a branch that is followed beyond a fold."""
     values = identities.hessian_eigenvalues(trajectory).values
     if "morse_index" in trajectory:
         values = values[~(trajectory["morse_index"].values > 0)]
@@ -99,7 +88,7 @@ def _concave(trajectory: xr.Dataset, bound: float, judged: str) -> Finding:
 
 
 def _work(plain: xr.Dataset) -> float:
-    """∫ |D dλ| + |C dγ| + |∂_tF dt|, and the size of F where nothing is done."""
+    """∫ |D dλ| + |C dγ| + |∂_tF dt|, or the size of F if no work is done."""
     done = 0.0
     pairs = (("lam", "distortion"), ("gamma", "classification_loss"), ("data_position", "free_energy_data_derivative"))
     for control, force in pairs:
@@ -114,7 +103,7 @@ def _jumps(trajectory: xr.Dataset) -> str:
 
 
 def _holds(attributes: dict[Any, Any]) -> str:
-    """Why what is held need not be held: only the bordered corrector promises it."""
+    """Why the held value may move, empty if it may not: only the bordered corrector promises to keep it."""
     text = str(attributes["scenario"])
     if "method: primal_dual" in text:
         return "means of epochs hold it to corrector.tolerance"

@@ -1,4 +1,4 @@
-"""A run directory, looked at from its bytes to its identities."""
+"""Verify a run directory, from its bytes to the identities of the theory."""
 
 from __future__ import annotations
 
@@ -16,17 +16,7 @@ from rdc_dyn.verify.identities import laws, points
 
 
 def verify(run: str | os.PathLike[str]) -> list[Finding]:
-    """Look at a run.
-
-    Args:
-        run: A run directory, finished or not, or a `trajectory.nc` alone.
-
-    Returns:
-        What was found.
-
-    Raises:
-        DataError: If there is nothing to look at.
-    """
+    """Check a run directory, finished or not, or a `trajectory.nc` alone; raises DataError if it does not exist."""
     path = Path(run)
     if not path.exists():
         raise DataError(f"{path}: no such run directory")
@@ -40,6 +30,6 @@ def verify(run: str | os.PathLike[str]) -> list[Finding]:
         found += files(path, trajectory)
     if trajectory is not None and trajectory.sizes["time"]:
         with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # numbers of any size: what overflows keeps no law
+            warnings.simplefilter("ignore", RuntimeWarning)  # numbers that overflow satisfy no identity
             found += [*points(trajectory), *laws(trajectory)]
     return found

@@ -14,20 +14,16 @@ from rdc_dyn.objective.architectures.base import ACTIVATIONS, Shape
 
 @dataclass(frozen=True)
 class Deconv:
-    """A code as an image of one pixel and d channels, which grows to 4 w, 2 w, w and C channels.
+    """A code as an image of one pixel and d channels, which grows to 4 w, 2 w, w and C channels with w = `width`.
 
-    The paper says "4-layer deconvolutional decoder" and no more; channels, kernels and activation are chosen here.
-
-    Attributes:
-        width: w.
-        activation: Between the layers, one of `ACTIVATIONS`.
+    The paper says only "4-layer deconvolutional decoder"; channels, kernels and activation are chosen here.
     """
 
     width: int = 64
     activation: str = "silu"
 
     def build(self, inputs: Shape, outputs: Shape) -> nn.Module:
-        """A decoder of codes to images (C, H, W)."""
+        """A decoder from codes to images (C, H, W)."""
         return _Deconvolution(self, math.prod(inputs), outputs)
 
 
@@ -43,12 +39,12 @@ class _Deconvolution(nn.Module):
                 if number == 0:
                     layers.append(nn.ConvTranspose2d(c, d, m))
                     continue
-                # With stride 2 and padding 1 a kernel of 4 makes 2 n of n pixels, a kernel of 3 makes 2 n − 1.
+                # With stride 2 and padding 1 a kernel of 4 turns n pixels into 2 n, a kernel of 3 into 2 n − 1.
                 kernel = (4 if m[0] == 2 * n[0] else 3, 4 if m[1] == 2 * n[1] else 3)
                 layers += [ACTIVATIONS[chosen.activation](), nn.ConvTranspose2d(c, d, kernel, stride=2, padding=1)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images of all codes, flattened; leading dimensions are kept."""
+        """The images of all codes, flattened; leading dimensions are kept."""
         images: Tensor = self.layers(z.flatten(0, -2)[:, :, None, None])
         return images.flatten(1).unflatten(0, z.shape[:-1])

@@ -13,31 +13,21 @@ from rdc_dyn.objective.architectures.base import ACTIVATIONS, Shape
 
 @dataclass(frozen=True)
 class Mlp:
-    """Linear layers with an activation between them; with one hidden layer of 500 tanh units Kingma & Welling's (2013).
+    """Linear layers with an activation φ between them; without hidden layers the map is linear.
 
-    Attributes:
-        hidden: Units of each hidden layer; none makes the map linear.
-        activation: φ, one of `ACTIVATIONS`.
+    One hidden layer of 500 tanh units gives the networks of Kingma & Welling (2013).
     """
 
     hidden: tuple[int, ...]
     activation: str = "tanh"
 
     def build(self, inputs: Shape, outputs: Shape) -> nn.Module:
-        """Images are taken, and made, as rows of numbers."""
+        """A perceptron whose inputs and outputs are flattened, images included."""
         return mlp((math.prod(inputs), *self.hidden, math.prod(outputs)), self.activation)
 
 
 def mlp(sizes: tuple[int, ...], activation: str) -> nn.Sequential:
-    """Linear layers of the given sizes with the activation between them.
-
-    Args:
-        sizes: Width of the input, of each hidden layer and of the output.
-        activation: One of `ACTIVATIONS`.
-
-    Returns:
-        The network, on the meta device.
-    """
+    """Linear layers on the meta device, of the given sizes from input to output, with an activation between them."""
     layers: list[nn.Module] = []
     for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         if i:

@@ -13,8 +13,8 @@ from torchvision.models.resnet import BasicBlock, ResNet, conv3x3
 
 from rdc_dyn.objective.architectures.base import ACTIVATIONS, Shape
 
-#: ReLU is torchvision's and the paper's. With it J is smooth only within a piece: A is the curvature of the piece that
-#: θ is in, and equilibria are lost where a path crosses into the next. So it is to be asked for.
+#: ReLU is the activation of torchvision and of the paper. With it J is only piecewise smooth: A is the curvature of the
+#: piece that contains θ, and equilibria are lost where a path crosses into the next. So it is never the default.
 ACTIVATIONS_OR_RELU = ACTIVATIONS | {"relu": nn.ReLU}
 #: Residual blocks at each of the four resolutions.
 _BLOCKS = (2, 2, 2, 2)
@@ -22,25 +22,26 @@ _BLOCKS = (2, 2, 2, 2)
 
 @dataclass(frozen=True)
 class ResNet18:
-    """torchvision's ResNet-18; width 64, stem 7x7 and ReLU give its layers, but for the norm.
+    """torchvision's ResNet-18 with GroupNorm; width 64, stem 7x7 and ReLU give its layers, except for the norms.
 
-    What differs from torchvision's:
-    * GroupNorm stands for BatchNorm, which mixes the data of a batch, so that J would be no sum over data.
-    * The first convolution takes any number of channels. With the stem 3x3 it is 3 x 3 with stride 1 and no pooling
-      follows, since 7 x 7 with stride 2 and max pooling leave 8 x 8 of a 32 x 32 image.
+    It differs from torchvision's as follows:
+    * GroupNorm replaces BatchNorm, which mixes the data of a batch, so that J would not be a sum over data.
+    * The first convolution takes any number of channels. With the stem 3x3 it is 3 x 3 with stride 1 and without
+      pooling, since 7 x 7 with stride 2 and max pooling leave 8 x 8 of a 32 x 32 image.
     * The four resolutions have w, 2 w, 4 w and 8 w channels.
-    * The activation is SiLU where nothing else is said, and nothing is overwritten in place, where graphs are kept.
-    * The max pooling of the stem 7x7 has kinks as ReLU has.
+    * The default activation is SiLU, and nothing is overwritten in place, because graphs are kept.
 
-    J hardly feels the scale of the weights before a norm, whose eps alone tells. So A is about the weight prior along
-    one direction for each of them, and a weight prior shrinks them until eps counts, which leaves A badly conditioned:
-    take a small one, and equilibrate to a loose tolerance.
+    The max pooling of the stem 7x7 has kinks, as ReLU has.
+
+    J depends on the scale of the weights before a norm only through the eps of the norm. Along the directions that
+    rescale them A is therefore about the weight prior, which shrinks these weights until eps matters and leaves A badly
+    conditioned: use a small weight prior, and equilibrate to a loose tolerance.
 
     Attributes:
         width: w, a multiple of `groups`.
-        groups: Groups of channels of each norm.
+        groups: Groups of channels in each norm.
         activation: One of `ACTIVATIONS_OR_RELU`.
-        stem: First convolution.
+        stem: The first convolution.
     """
 
     width: int = 64
@@ -55,13 +56,13 @@ class ResNet18:
 
 
 class _Residual(ResNet):
-    """torchvision's residual network; its constructor, which fixes the width, is replaced."""
+    """torchvision's residual network with a new constructor, since the original fixes the width."""
 
     def __init__(self, chosen: ResNet18, shape: Shape, outputs: int) -> None:
         super(ResNet, self).__init__()
         width, self.shape = chosen.width, shape
         self._norm_layer = partial(nn.GroupNorm, chosen.groups)
-        self.inplanes, self.dilation, self.groups, self.base_width = width, 1, 1, 64  # what _make_layer reads
+        self.inplanes, self.dilation, self.groups, self.base_width = width, 1, 1, 64  # read by _make_layer
         self.conv1, self.maxpool = conv3x3(shape[0], width), nn.Sequential()
         if chosen.stem == "7x7":
             self.conv1 = nn.Conv2d(shape[0], width, kernel_size=7, stride=2, padding=3, bias=False)
@@ -75,6 +76,6 @@ class _Residual(ResNet):
             module.relu = ACTIVATIONS_OR_RELU[chosen.activation]()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rows of numbers as images, and through."""
+        """The outputs for flattened images."""
         found: Tensor = self._forward_impl(x.unflatten(1, self.shape))
         return found

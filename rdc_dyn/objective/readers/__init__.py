@@ -1,4 +1,4 @@
-"""HOW named data sets are read: a member for each kind of files, all of them by labels first and inputs on demand."""
+"""Readers of named data sets, one for each kind of file: labels are read at once, inputs on demand."""
 
 from rdc_dyn.objective.readers.digits import read_digits
 from rdc_dyn.objective.readers.image_folder import read_image_folder
@@ -19,12 +19,5 @@ _READERS = {
 
 
 def read(selection: Selection) -> Labelled:
-    """Read a data set as far as its labels.
-
-    Args:
-        selection: Which, and where.
-
-    Returns:
-        All of its data; each member says what it refuses with a DataError.
-    """
+    """Read a data set as far as its labels; each reader raises a DataError for what it refuses."""
     return _READERS[selection.name](selection)

@@ -10,14 +10,7 @@ from rdc_dyn.objective.readers.labelled import Labelled, Rows, Selection
 
 
 def read_digits(selection: Selection) -> Labelled:
-    """Read the digits.
-
-    Args:
-        selection: Only its name matters.
-
-    Returns:
-        All of them.
-    """
+    """Read all digits; only the name of the selection matters."""
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)

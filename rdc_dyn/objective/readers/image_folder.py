@@ -1,4 +1,4 @@
-"""CLASS/NAME.ext: anyone's own images, brought to one size and one kind of colour, grey values divided by 255."""
+"""Reads a user's own images CLASS/NAME.ext, brought to one size and colour mode, with values divided by 255."""
 
 from __future__ import annotations
 
@@ -14,34 +14,26 @@ from torch import Tensor
 from rdc_dyn.objective.readers.labelled import Labelled, Rows, Selection
 from rdc_dyn.status import DataError
 
-#: Most pixels of an image file; a photograph has fewer, and decoding more takes memory without end.
+#: Most pixels in an image file: photographs have fewer, and without a limit decoding could exhaust the memory.
 _MOST_PIXELS = 2**26
-#: Largest array of all images that are chosen.
+#: Largest array of all chosen images, in bytes.
 _MAX_BYTES = 8 * 2**30
-#: The formats of torchvision's extensions; Pillow would try others by a file's content.
+#: The formats of torchvision's extensions; Pillow would try others too, whatever the extension.
 _FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
 _MODES = {"rgb": "RGB", "grey": "L"}
 
 
 def read_image_folder(selection: Selection) -> Labelled:
-    """Find the images; they are decoded when their inputs are asked for.
+    """Find the images in a folder with a subfolder for each class; they are decoded when their inputs are asked for.
 
-    Images of another size are resized (antialiased, without regard to their proportions), colours are converted,
-    and transparency is dropped.
-
-    Args:
-        selection: `path` is the folder that holds a folder for each class.
-
-    Returns:
-        The data, with the names of the folders, in the order of these.
-
-    Raises:
-        DataError: If there are no folders or no images, or links that lead elsewhere.
+    Images of another size are resized (antialiased, ignoring their proportions), colours are converted, and
+    transparency is dropped. Classes are named after the subfolders, in their order. Raises a DataError if there are no
+    subfolders or images, or if there are links to folders or out of the folder.
     """
     from torchvision import datasets
 
     folder = selection.path
-    assert folder is not None and selection.size is not None  # the scenario gives both
+    assert folder is not None and selection.size is not None  # the scenario sets both
     _refuse_links(folder)
     try:
         images = datasets.ImageFolder(str(folder), allow_empty=True)
@@ -62,11 +54,7 @@ def read_image_folder(selection: Selection) -> Labelled:
 
 
 def _refuse_links(folder: Path) -> None:
-    """Refuse links out of the folder, whose aims a stranger may have chosen, and links to folders, which may go round.
-
-    Raises:
-        DataError: With the first.
-    """
+    """Raise a DataError at a link out of the folder (a stranger may have set it) or to a folder (it may loop)."""
     home = folder.resolve()
     for place, folders, files in os.walk(home):
         for name in folders:
@@ -79,7 +67,7 @@ def _refuse_links(folder: Path) -> None:
 
 
 def _decoded(files: list[Path], shape: tuple[int, ...], mode: str, dtype: torch.dtype) -> Tensor:
-    """The pixels of files, one after the other, so that memory is that of the result and of one image."""
+    """Pixels of the files, decoded one by one, so that memory holds the result and a single image."""
     from PIL import Image
 
     length = int(np.prod(shape))
@@ -99,7 +87,7 @@ def _decoded(files: list[Path], shape: tuple[int, ...], mode: str, dtype: torch.
 
 
 def _pixels(file: Path, size: int, mode: str) -> np.ndarray:
-    """Grey values of one image, channel first, flattened."""
+    """Pixel values of one image, channel first, flattened; DataError if the file is not readable."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -110,7 +98,7 @@ def _pixels(file: Path, size: int, mode: str) -> np.ndarray:
         raise
     except UnidentifiedImageError:
         raise DataError(f"{file}: not a readable image; expected one of {', '.join(_FORMATS)}") from None
-    except Exception as error:  # whatever a decoder makes of a broken file
+    except Exception as error:  # decoders raise all kinds of errors on a broken file
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{file}: not a readable image ({reason})") from None
     if found.size != (size, size):
@@ -120,7 +108,7 @@ def _pixels(file: Path, size: int, mode: str) -> np.ndarray:
 
 
 def _refuse(file: Path, image: Any) -> None:
-    """Refuse what would take too much memory, or would be cut to 8 bits without a word."""
+    """Raise a DataError for an image that would take too much memory, or be cut to 8 bits silently."""
     width, height = image.size
     if width * height > _MOST_PIXELS:
         raise DataError(f"{file}: {width} x {height} pixels; expected at most {_MOST_PIXELS} in all")

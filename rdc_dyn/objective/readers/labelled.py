@@ -1,4 +1,4 @@
-"""(x_i, y_i), i < N: labels at hand, inputs on demand, so that what is not chosen is never decoded or converted."""
+"""Labelled data (x_i, y_i): labels at hand, inputs on demand, so that only chosen data are decoded or converted."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ Rows = Int[Tensor, "n"]
 
 @dataclass(frozen=True)
 class Selection:
-    """What to take of a data set.
+    """Which data to take from a data set.
 
     Attributes:
         name: digits, mnist, fashion_mnist, cifar10, image_folder or npz.
         classes: Classes to keep, by label or by name, renumbered 0, 1, … in the order given; None for all.
         limit: Most data to keep, drawn at random; None for all.
         path: torchvision's root folder, the folder of images, or the npz file.
-        download: Whether torchvision may download.
         split: Which part of mnist, fashion_mnist or cifar10.
-        size: Height and width that images of a folder are brought to.
-        channels: Colours of images of a folder.
+        size: Height and width that images of a folder are resized to.
+        channels: Colour mode that images of a folder are converted to.
     """
 
     name: str
@@ -44,15 +43,14 @@ class Selection:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A data set of which only the labels have been looked at.
+    """A data set of which only the labels have been read.
 
     Attributes:
-        where: How messages call it.
-        y: Labels, shape (N,).
-        shape: Shape of one x; of an image (channel, height, width).
-        inputs: x of some rows in a floating-point type, flattened, on the CPU.
-        names: Names of the classes, by label; empty where they have none.
-        numbered: Whether a class may be called by its label.
+        where: Its name in messages.
+        shape: Shape of one x; (channel, height, width) for an image.
+        inputs: Returns x of some rows in a floating-point type, flattened, on the CPU.
+        names: Names of the classes, by label; empty if they have none.
+        numbered: Whether a class may be given by its label.
     """
 
     where: str
@@ -63,17 +61,7 @@ class Labelled:
     numbered: bool = True
 
     def labels(self, classes: Sequence[int | str]) -> list[int]:
-        """The labels of classes.
-
-        Args:
-            classes: Labels or names.
-
-        Returns:
-            A label for each.
-
-        Raises:
-            DataError: If one is not there, or there twice.
-        """
+        """Labels of classes given by label or name; DataError if one is missing or given twice."""
         found = [self._label(one) for one in classes]
         for place, label in enumerate(found):
             if label in found[:place]:
@@ -95,10 +83,10 @@ class Labelled:
 
 
 def listed(words: Sequence[object]) -> str:
-    """The first twenty words, with commas."""
+    """The first twenty words, separated by commas."""
     return ", ".join(map(str, words[:20])) + (", ..." if len(words) > 20 else "")
 
 
 def unit_levels(levels: Int[Tensor, "n *s"], dtype: torch.dtype) -> Float[Tensor, "n d"]:
-    """Grey values 0 … 255 as numbers from 0 to 1, flattened."""
+    """Grey values 0 to 255 scaled to [0, 1], flattened."""
     return levels.flatten(1).to(dtype).div_(255)

@@ -1,4 +1,4 @@
-"""Arrays x (data, ...) and y (labels) of a NumPy file."""
+"""Reads arrays x (data, ...) and y (labels) from a NumPy npz file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,9 @@ _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 
 def read_npz(selection: Selection) -> Labelled:
-    """Read the arrays; an x of three dimensions is (channel, height, width), one of two a single channel.
-
-    Args:
-        selection: `path` is the file.
-
-    Returns:
-        The data.
-
-    Raises:
-        DataError: If the file is not readable or the arrays are of the wrong kind.
-    """
+    """Read x and y, or raise a DataError; one x is (channel, height, width), (height, width), or of any other shape."""
     path = selection.path
-    assert path is not None  # the scenario names a file
+    assert path is not None  # the scenario sets it
     x, y = read_arrays(path, "x", "y")
     if x.ndim < 2 or y.ndim != 1:
         raise DataError(f"{path}: x has shape {x.shape}, y has shape {y.shape}; expected (N, ...) and (N,)")
@@ -38,7 +28,7 @@ def read_npz(selection: Selection) -> Labelled:
     flat = x.reshape(len(x), int(np.prod(x.shape[1:])))
 
     def inputs(rows: Rows, dtype: torch.dtype) -> Tensor:
-        with np.errstate(over="ignore"):  # a number too large becomes infinite, which the check of the data names
+        with np.errstate(over="ignore"):  # too large a number becomes infinite, which the check of the data reports
             return torch.from_numpy(flat[rows.numpy()].astype(_DTYPES[dtype], copy=False))
 
     return Labelled(selection.name, torch.from_numpy(y.astype(np.int64)), _shape(x.shape[1:]), inputs)

@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST and CIFAR-10 as torchvision reads them from its root folder, grey values divided by 255."""
+"""Reads MNIST, Fashion-MNIST and CIFAR-10 from torchvision's root folder, with values divided by 255."""
 
 from __future__ import annotations
 
@@ -11,30 +11,21 @@ from torch import Tensor
 from rdc_dyn.objective.readers.labelled import Labelled, Rows, Selection, unit_levels
 from rdc_dyn.status import DataError
 
-#: torchvision's class for a set, and where that looks for its files below the root folder.
+#: torchvision's class for each set, and the folder below the root where it looks for files.
 _SETS = {
     "mnist": ("MNIST", "MNIST/raw"),
     "fashion_mnist": ("FashionMNIST", "FashionMNIST/raw"),
     "cifar10": ("CIFAR10", "cifar-10-batches-py"),
 }
-#: Each has ten.
+#: Number of classes in each set.
 _CLASSES = 10
 
 
 def read_torchvision(selection: Selection) -> Labelled:
-    """Read the training or the test images.
+    """Read the training or the test images from the root folder; DataError if files are missing or damaged.
 
-    CIFAR-10 comes as pickles, which could run any program: torchvision compares the md5 of each file with that of the
-    published one before it opens it.
-
-    Args:
-        selection: `path` is the root folder.
-
-    Returns:
-        The data; those of CIFAR-10 and Fashion-MNIST have names.
-
-    Raises:
-        DataError: If the files are not there or damaged.
+    CIFAR-10 comes as pickles, which could run any program: torchvision compares the md5 of each file with the published
+    one before opening it.
     """
     from torchvision import datasets
 
@@ -49,7 +40,7 @@ def read_torchvision(selection: Selection) -> Labelled:
         images = getattr(datasets, kind)(
             str(selection.path), train=selection.split == "train", download=selection.download
         )
-    except Exception as error:  # whatever torchvision makes of missing and of damaged files
+    except Exception as error:  # torchvision raises all kinds of errors on missing and damaged files
         raise DataError(_not_read(selection.path, name, folder, error)) from None
     pixels, y = _arrays(images)
     if len(pixels) != len(y):
@@ -63,19 +54,19 @@ def read_torchvision(selection: Selection) -> Labelled:
     def inputs(rows: Rows, dtype: torch.dtype) -> Tensor:
         return unit_levels(pixels[rows], dtype)
 
-    names = () if name == "mnist" else tuple(images.classes)  # torchvision calls a nought "0 - zero"
+    names = () if name == "mnist" else tuple(images.classes)  # torchvision calls the digit 0 "0 - zero"
     return Labelled(name, y, shape if len(shape) == 3 else (1, *shape), inputs, names)
 
 
 def _arrays(images: Any) -> tuple[Tensor, Tensor]:
-    """Pixels, channel first, and labels."""
+    """Pixels, with any channels first, and labels."""
     if isinstance(images.data, Tensor):
         return images.data, images.targets.long()
     return torch.from_numpy(images.data.transpose(0, 3, 1, 2)), torch.tensor(images.targets)
 
 
 def _not_read(root: Path, name: str, folder: str, error: Exception) -> str:
-    """Say what to do, and which file it is where the folder is there."""
+    """The error message: which folder lacks what, and what to do."""
     reason = " ".join(str(error).split()) or type(error).__name__
     if (root / folder).is_dir():
         return f"{root / folder}: a file of {name} is missing or damaged; put torchvision's files there anew ({reason})"

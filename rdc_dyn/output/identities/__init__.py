@@ -1,4 +1,4 @@
-"""What every equilibrium path obeys, evaluated on saved trajectories (xarray only)."""
+"""Identities that every equilibrium path obeys, evaluated on saved trajectories (xarray only)."""
 
 from rdc_dyn.output.identities.branches import jumped
 from rdc_dyn.output.identities.common_clock import to_common_clock

@@ -1,4 +1,4 @@
-"""Where a trajectory leaves one branch of equilibria for another, or turns round."""
+"""Where a trajectory leaves one branch of equilibria for another, or goes round a fold."""
 
 from __future__ import annotations
 
@@ -11,14 +11,7 @@ from rdc_dyn.output.record import CONTROLS
 
 
 def jumped(trajectory: xr.Dataset) -> xr.DataArray:
-    """|Δθ| ≠ 0 of a relaxed fold: the point is the first of another branch.
-
-    Args:
-        trajectory: A trajectory, or several with further dimensions.
-
-    Returns:
-        True at points that a jump led to.
-    """
+    """Mask of points that a jump led to (|Δθ| ≠ 0 of a relaxed fold): each is the first of another branch."""
     if "jump_theta" not in trajectory:
         like = trajectory["rate" if "rate" in trajectory else "time"]
         return xr.zeros_like(like, dtype=bool).rename("jumped")
@@ -27,14 +20,7 @@ def jumped(trajectory: xr.Dataset) -> xr.DataArray:
 
 
 def branch_slices(leads: np.ndarray) -> list[slice]:
-    """The points of each branch.
-
-    Args:
-        leads: True at the first point of a branch; the first of all counts as one anyhow.
-
-    Returns:
-        Slices that cover all points in their order; none of no points.
-    """
+    """Slices of the points of each branch, in order; `leads` marks their first points, and point 0 always is one."""
     if not len(leads):
         return []
     edges = [0, *(int(i) for i in np.flatnonzero(leads) if i > 0), len(leads)]
@@ -42,15 +28,10 @@ def branch_slices(leads: np.ndarray) -> list[slice]:
 
 
 def turned(trajectory: xr.Dataset) -> np.ndarray:
-    """Δ(λ, γ, t)·Δ(λ, γ, t) of the step before < 0, or another Morse index: a fold lies in the step that ends here.
+    """Mask of points whose step from the point before went round a fold.
 
-    There the clock ∫|ds| of a followed branch is no smooth parameter: λ has a kink and R a vertical tangent.
-
-    Args:
-        trajectory: A trajectory.
-
-    Returns:
-        True at points whose step from the point before went round a fold.
+    Such a step has Δₖ·Δₖ₋₁ < 0, where Δₖ is the change of (λ, γ, t) over step k, or changes the Morse index. There the
+    clock ∫|ds| of a followed branch is not a smooth parameter: λ has a kink and R a vertical tangent.
     """
     found = np.zeros(trajectory.sizes["time"], dtype=bool)
     moves = [np.diff(trajectory[name].values) for name in CONTROLS if name in trajectory]

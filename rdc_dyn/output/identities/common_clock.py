@@ -1,4 +1,4 @@
-"""Trajectories whose clocks differ, on one clock."""
+"""Interpolation of trajectories to a common process clock."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rdc_dyn.output.identities.branches import branch_slices, jumped, turned
 from rdc_dyn.output.record import CONTROLS, FUNCTIONALS
 from rdc_dyn.status import UserError
 
-#: Smooth functions of the clock along a branch.
 _LOSSES = (*FUNCTIONALS, "free_energy")
+#: Smooth functions of the clock along a branch.
 SMOOTH = frozenset(
     {
         *CONTROLS,
@@ -29,39 +29,32 @@ SMOOTH = frozenset(
         "response",
     }
 )
-#: Continuous at best, or recorded at some points only: linear between neighbours.
+#: Not smooth, or recorded at some points only: linear between neighbours.
 LINEAR = frozenset(
     {"accuracy", "validation_accuracy", "validation_target_accuracy", "smallest_eigenvalue", "singular_distance"}
 )
-#: What a bound is claimed by: never smaller than at the neighbours.
+#: Variables that support a claimed bound: never smaller than either neighbour.
 RESIDUALS = frozenset({"equilibrium_residual", "constraint_residual", "krylov_residual"})
 
-#: Clocks that differ by less than this many roundings are the same.
+#: Clock values that differ by less than this, relative to max(1, max |s|), are the same.
 _ROUNDING = 16 * np.finfo(np.float64).eps
 
 
 def to_common_clock(
     trajectory: xr.Dataset, clock: xr.Dataset | xr.DataArray | Sequence[float] | np.ndarray
 ) -> xr.Dataset:
-    """x(s) at other clocks s, by the trajectory's own interpolation: fourth order in the step for what is smooth.
+    """Interpolate a trajectory to another process clock, to fourth order in the step where variables are smooth.
 
-    λ, γ, t, the losses, F and M run on cubic splines through the recorded points of a branch, one spline per branch:
-    nothing is smoothed over a jump. Between the last point of one branch and the first of the next they are NaN, since
-    where in between the jump lies is not known, and so they are outside the recorded span. Round a fold that was
-    followed, where the clock is no smooth parameter, they are linear. Accuracy and eigenvalues are linear. Residuals
-    take the larger of their two neighbours by magnitude, so that no bound is lost. `jump_*` belong to the points that
-    a jump led to and are 0 at others. Everything else, such as counters, wall time and step size, keeps its last
-    recorded value. At recorded times all have their recorded values.
+    λ, γ, t, the losses, F and M run on cubic splines through the recorded points, one spline per branch, so that
+    nothing is smoothed over a jump. In the steps round a followed fold, where the clock is not a smooth parameter, they
+    are linear. Variables in `LINEAR`, such as accuracy and eigenvalues, are linear throughout. All of these are NaN
+    between the last point of one branch and the first of the next, since it is unknown where in between the jump lies.
+    Residuals take the larger of their two neighbours in magnitude, so that no bound is lost. `jump_*` belong to the
+    points that a jump led to and are 0 elsewhere. Everything else, such as counters, wall time and step size, keeps its
+    last recorded value. At recorded times every variable has its recorded value; outside the recorded span it is NaN.
 
-    Args:
-        trajectory: A trajectory with the dimension `time`.
-        clock: Values of the process clock; or another trajectory, whose clock is taken.
-
-    Returns:
-        The trajectory with `time` as asked, in that order, floating point throughout.
-
-    Raises:
-        UserError: If the clock is not one-dimensional and finite, or the trajectory's own is not monotone.
+    A trajectory as `clock` stands for its own clock. Variables along `time` become float64. UserError is raised unless
+    `clock` is one-dimensional and finite and the trajectory's own clock is monotone.
     """
     asked = np.asarray(clock["time"] if isinstance(clock, xr.Dataset) else clock, dtype=np.float64)
     if asked.ndim != 1 or not np.isfinite(asked).all():
@@ -83,7 +76,7 @@ def to_common_clock(
 
 
 class _Grid:
-    """The recorded clock, the asked one, and where the one lies in the other."""
+    """A recorded clock `own`, the clock values `asked`, and the recorded step in which each asked value lies."""
 
     def __init__(self, own: np.ndarray, asked: np.ndarray, leads: np.ndarray, folds: np.ndarray) -> None:
         self.own, self.asked, self.leads, self.folds = own, asked, leads, folds
@@ -96,14 +89,14 @@ class _Grid:
         else:
             self.exact = np.zeros(len(asked), dtype=bool)
         self.nearest = nearest
-        #: Index of the last recorded point before.
+        #: Index of the last recorded point at or before each asked value.
         self.left = np.searchsorted(own, asked, side="right") - 1
         inside = (self.left >= 0) & (self.left < len(own) - 1)
         self.between = inside & ~self.exact
 
     @classmethod
     def of(cls, trajectory: xr.Dataset, asked: np.ndarray) -> _Grid:
-        """Order both clocks upwards; a process may run down."""
+        """Orient both clocks upwards, since a process may run down; UserError if the trajectory's is not monotone."""
         own = np.asarray(trajectory["time"].values, dtype=np.float64)
         sign = -1.0 if len(own) > 1 and own[-1] < own[0] else 1.0
         if not (np.diff(sign * own) > 0).all():
@@ -111,7 +104,7 @@ class _Grid:
         return cls(sign * own, sign * asked, jumped(trajectory).values, turned(trajectory))
 
     def interpolate(self, rule: Rule, columns: np.ndarray) -> np.ndarray:
-        """Values at the asked clock; `columns` has one row per recorded point."""
+        """Interpolate `columns`, which has one row per recorded point, to the asked clock values."""
         out = np.full((len(self.asked), columns.shape[1]), np.nan)
         if len(self.own):
             rule(self, columns, out)
@@ -123,7 +116,7 @@ Rule = Callable[[_Grid, np.ndarray, np.ndarray], None]
 
 
 def _smooth(grid: _Grid, columns: np.ndarray, out: np.ndarray) -> None:
-    _linear(grid, columns, out)  # what is left so: the steps round folds, and columns with gaps
+    _linear(grid, columns, out)  # this stays in steps round folds and in columns with gaps
     for piece in branch_slices(grid.leads | grid.folds):
         where = grid.between & (grid.left >= piece.start) & (grid.left < piece.stop - 1)
         whole = np.isfinite(columns[piece]).all(axis=0)
@@ -132,7 +125,7 @@ def _smooth(grid: _Grid, columns: np.ndarray, out: np.ndarray) -> None:
 
 
 def _linear(grid: _Grid, columns: np.ndarray, out: np.ndarray) -> None:
-    """Linear on each branch, between the neighbours that have a value."""
+    """Interpolate linearly on each branch, between the neighbours that have a value."""
     for branch in branch_slices(grid.leads):
         where = grid.between & (grid.left >= branch.start) & (grid.left < branch.stop - 1)
         for k in range(columns.shape[1]):
@@ -168,5 +161,5 @@ def _rule(name: str) -> Rule:
 
 
 def _columns(variable: xr.Variable) -> int:
-    """Numbers per point, also where there is no point."""
+    """The number of values per point, defined even for a trajectory without points."""
     return int(np.prod(variable.shape[1:], dtype=int))

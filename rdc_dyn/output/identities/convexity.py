@@ -1,4 +1,4 @@
-"""The Hessian of F: symmetric (Maxwell), and negative, since F is concave in (λ, γ)."""
+"""The Hessian of F: symmetric (Maxwell), and negative semidefinite, since F is concave in (λ, γ)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import xarray as xr
 
 
 def _entries(trajectory: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray, xr.DataArray]:
-    """D_λ, D_γ, C_λ, C_γ."""
+    """D_λ, D_γ, C_λ and C_γ, from the response matrix."""
 
     def entry(functional: str, control: str) -> xr.DataArray:
         return trajectory.response.sel(functional=functional, control=control, drop=True)
@@ -17,15 +17,9 @@ def _entries(trajectory: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray, xr.Dat
 
 
 def maxwell_residual(trajectory: xr.Dataset) -> xr.DataArray:
-    """|D_γ − C_λ| / √(D_λ C_γ): the Hessian of F is symmetric.
+    """|D_γ − C_λ| / √(D_λ C_γ), which vanishes because the Hessian of F is symmetric.
 
     The scale is the largest value that D_γ can have where F is concave; D_γ itself may pass through zero.
-
-    Args:
-        trajectory: A trajectory, or several with further dimensions.
-
-    Returns:
-        The relative residual along `time`.
     """
     d_lam, d_gamma, c_lam, c_gamma = _entries(trajectory)
     return (abs(d_gamma - c_lam) / np.sqrt(abs(d_lam * c_gamma))).assign_attrs(
@@ -36,11 +30,7 @@ def maxwell_residual(trajectory: xr.Dataset) -> xr.DataArray:
 def hessian_eigenvalues(trajectory: xr.Dataset) -> xr.DataArray:
     """(D_λ + C_γ)/2 ± √(((D_λ − C_γ)/2)² + ((D_γ + C_λ)/2)²): none is positive, since F is concave.
 
-    Args:
-        trajectory: A trajectory, or several with further dimensions.
-
-    Returns:
-        Eigenvalues of ∂²F/∂(λ, γ)², ascending, with the dimension `eigenvalue` last, nat.
+    These are the eigenvalues of ∂²F/∂(λ, γ)² in nat, ascending along the last dimension `eigenvalue`.
     """
     d_lam, d_gamma, c_lam, c_gamma = (each.reset_coords(drop=True) for each in _entries(trajectory))
     middle, half = 0.5 * (d_lam + c_gamma), np.hypot(0.5 * (d_lam - c_gamma), 0.5 * (d_gamma + c_lam))

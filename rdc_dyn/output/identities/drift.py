@@ -1,4 +1,4 @@
-"""How far what a process holds has moved."""
+"""The drift of a functional from its value at the start."""
 
 from __future__ import annotations
 
@@ -13,15 +13,7 @@ from rdc_dyn.status import UserError
 def drift(trajectory: xr.Dataset, functional: str | Mapping[str, float] = "classification_loss") -> xr.DataArray:
     """h(s) − h(0) of a functional, in its own units: zero for the one that the process holds.
 
-    Args:
-        trajectory: A trajectory, or several with further dimensions.
-        functional: Name of a variable; or weights such as {"rate": 1, "distortion": 0.5} for h = R + D/2.
-
-    Returns:
-        The drift along `time`.
-
-    Raises:
-        UserError: If there is no such variable along `time`.
+    `functional` names a variable along `time`, or gives weights such as {"rate": 1, "distortion": 0.5} for h = R + D/2.
     """
     weights = {functional: 1.0} if isinstance(functional, str) else dict(functional)
     if not weights:
@@ -41,7 +33,7 @@ def drift(trajectory: xr.Dataset, functional: str | Mapping[str, float] = "class
 
 
 def _check(trajectory: xr.Dataset, name: str) -> None:
-    """Whether the variable is there, and along time."""
+    """Raise UserError, with the nearest names, unless `name` is a variable along `time`."""
     choices = [str(n) for n, v in trajectory.variables.items() if "time" in v.dims and n not in ("time", "response")]
     if name not in choices:
         near = get_close_matches(name, choices, n=3) or ["rate", "distortion", "classification_loss"]

@@ -1,4 +1,4 @@
-"""Which points are on the equilibrium surface."""
+"""Which points lie on the equilibrium surface."""
 
 from __future__ import annotations
 
@@ -11,25 +11,17 @@ from ruamel.yaml import YAML
 
 from rdc_dyn.status import UserError
 
-#: Tolerance on |∇J| of a scenario that names none.
+#: Tolerance on ‖∇J‖ where the scenario specifies none.
 _DEFAULTS = {"float64": 1e-8, "float32": 1e-4}
-#: Characters that a scenario has at most.
+#: Length in characters beyond which a scenario is ignored.
 _LONGEST = 256 * 1024
 
 
 def equilibrium_mask(trajectory: xr.Dataset, tolerance: float | None = None) -> xr.DataArray:
-    """‖∇_θJ‖ ≤ tolerance: the point is an equilibrium to the accuracy that was asked for.
+    """‖∇_θJ‖ ≤ tolerance (nat): the point is an equilibrium to that accuracy; a NaN residual is not.
 
-    Args:
-        trajectory: A trajectory, or several with further dimensions.
-        tolerance: In nat; None: that of the scenario's corrector, else of its start, else 1e-8 in float64 and 1e-4 in
-            float32.
-
-    Returns:
-        True along `time` where it is. A residual that is not a number is on no surface.
-
-    Raises:
-        UserError: If the tolerance is not positive.
+    By default the tolerance is that of the scenario's corrector, else of the equilibration at its start, else 1e-8 in
+    float64 and 1e-4 in float32. UserError is raised unless it is positive.
     """
     if tolerance is None:
         tolerance = _tolerance(trajectory.attrs)
@@ -40,11 +32,11 @@ def equilibrium_mask(trajectory: xr.Dataset, tolerance: float | None = None) -> 
 
 
 def _tolerance(attributes: dict[Any, Any]) -> float:
-    """What the scenario of the trajectory asked for."""
+    """The tolerance that the trajectory's scenario specifies, or the default of its dtype."""
     text = str(attributes.get("scenario", ""))
     try:
         scenario = YAML(typ="safe").load(io.StringIO(text)) if len(text) <= _LONGEST else {}
-    except Exception:  # the file may be a stranger's, and the parser fails in many ways
+    except Exception:  # the file may come from anywhere, and the parser fails in many ways
         scenario = {}
     for path in (("corrector", "tolerance"), ("start", "equilibrate", "tolerance")):
         found: Any = scenario

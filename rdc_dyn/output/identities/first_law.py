@@ -1,27 +1,22 @@
-"""The first law and the free energy as a potential: what a path must close."""
+"""The first law and the free energy as a potential: the balances that a path must close."""
 
 from __future__ import annotations
 
 import xarray as xr
 
-#: Controls and what they are conjugate to.
+#: Each control and its conjugate variable, ∂F/∂(control).
 _FORCES = {"lam": "distortion", "gamma": "classification_loss", "data_position": "free_energy_data_derivative"}
 
 
 def first_law_residual(trajectory: xr.Dataset) -> xr.DataArray:
     """ΔR + ΔΩ + ∫ λ dD + γ dC − ∂_tF dt over each step: the first law dR = −λ dD − γ dC − dΩ + ∂_tF dt (7).
 
-    Ω is the weight penalty, the paper's S term with a Gaussian prior. The integral is a Hermite quadrature, of fourth
-    order in the step, with the derivatives that the response matrix gives; at equilibrium what is left is its error.
-
-    Args:
-        trajectory: A trajectory, or several with further dimensions.
-
-    Returns:
-        The residual of the step that ends at each time, nat; zero at the first.
+    Ω is the weight penalty, the paper's S term with a Gaussian prior. The integral is a Hermite quadrature of fourth
+    order in the step, with derivatives from the response matrix; at equilibrium the residual is its error. Values are
+    in nat, at the time where each step ends, and zero at the first.
     """
     plain = trajectory.reset_coords()
-    # ∫ λ dD = [λD] − ∫ D dλ, and the Hermite rule for the last is exact to the same order.
+    # ∫ λ dD = [λD] − ∫ D dλ, and the Hermite rule for ∫ D dλ is of the same order.
     stored = plain.rate + plain.weight_penalty + plain.lam * plain.distortion + plain.gamma * plain.classification_loss
     return _from_the_start(stored.diff("time") - _work(plain), stored).assign_attrs(
         long_name="first-law residual of a step", units="nat"
@@ -29,14 +24,7 @@ def first_law_residual(trajectory: xr.Dataset) -> xr.DataArray:
 
 
 def free_energy_closure(trajectory: xr.Dataset) -> xr.DataArray:
-    """F(s) − F(0) − ∫ D dλ + C dγ + ∂_tF dt: the free energy against the work along the path.
-
-    Args:
-        trajectory: A trajectory, or several with further dimensions.
-
-    Returns:
-        The difference along `time`, nat.
-    """
+    """F(s) − F(0) − ∫ D dλ + C dγ + ∂_tF dt, in nat: the free energy against the work along the path."""
     plain = trajectory.reset_coords()
     value = plain.free_energy
     done = _from_the_start(_work(plain).cumsum("time", skipna=False), value)
@@ -47,23 +35,17 @@ def free_energy_closure(trajectory: xr.Dataset) -> xr.DataArray:
 
 
 def _from_the_start(steps: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
-    """One value per point from one per step: zero at the first point, where no step ends."""
+    """Extend one value per step to one per point: zero at the first point, where no step ends."""
     first = xr.zeros_like(like.isel(time=slice(0, 1)))
     joined = xr.concat([first, steps], dim="time") if steps.sizes["time"] else first
     return joined.transpose(*like.dims).rename(None)
 
 
 def _work(plain: xr.Dataset) -> xr.DataArray:
-    """∫ D dλ + C dγ + ∂_tF dt over each step, along the straight line in (λ, γ, t): as good as any, since F exists.
+    """∫ D dλ + C dγ + ∂_tF dt over each step, along a straight line in (λ, γ, t): F exists, so any path will do.
 
-    With f = ∇F·Δ and f' = Δᵀ Hess F Δ at both ends: ∫ f = (f₀ + f₁)/2 + (f₀' − f₁')/12, an error of fifth order in one
-    step.
-
-    Args:
-        plain: A trajectory whose coordinates but for `time` are variables.
-
-    Returns:
-        The work of each step, at the time of its end: one fewer than there are points.
+    With f = ∇F·Δ and f' = Δᵀ Hess F Δ at both ends, ∫ f = (f₀ + f₁)/2 + (f₀' − f₁')/12, an error of fifth order per
+    step. `plain` is a trajectory after `reset_coords`; the work of a step is at the time of its end.
     """
     controls = [name for name, force in _FORCES.items() if force in plain]
     move = {name: plain[name].diff("time") for name in controls}

@@ -1,4 +1,4 @@
-"""The curve in (R, D, C): its length, its curvature, how straight it is in (R, D)."""
+"""The geometry of the curve in (R, D, C): its arclength, its curvature and its straightness in (R, D)."""
 
 from __future__ import annotations
 
@@ -12,34 +12,23 @@ from scipy.interpolate import make_interp_spline
 from rdc_dyn.output.identities.branches import branch_slices, jumped
 from rdc_dyn.output.record import FUNCTIONALS
 
-#: Nodes and weights on [0, 1] of the quadrature within one step.
+#: Gauss–Legendre nodes and weights on [0, 1] for the quadrature within one step.
 _NODES, _WEIGHTS = (0.5 * (np.polynomial.legendre.leggauss(5)[0] + 1), 0.5 * np.polynomial.legendre.leggauss(5)[1])
 
 
 def arclength(trajectory: xr.Dataset) -> xr.DataArray:
-    """∫ |d(R, D, C)|: the length of the curve up to each point.
+    """∫ |d(R, D, C)| up to each point, in nat, along a spline through the points of each branch.
 
-    The curve is a spline through the points. A jump to another branch adds nothing, since it is no path on the surface.
-
-    Args:
-        trajectory: A trajectory, or several with further dimensions.
-
-    Returns:
-        The length along `time`, nat; zero at the first point.
+    A jump to another branch adds nothing, since it is not a path on the surface.
     """
     return _along(trajectory, _lengths).assign_attrs(long_name="arclength in (R, D, C)", units="nat")
 
 
 def curvature(trajectory: xr.Dataset) -> xr.DataArray:
-    """|P' × P''| / |P'|³ of P = (R, D, C), in any parameter: 0 on a straight line, 1/r on a circle.
+    """|P' × P''| / |P'|³ of P = (R, D, C), in 1/nat: 0 on a straight line and 1/r on a circle of radius r.
 
-    P is a spline of fifth degree, or less where a branch has fewer than six points, in the length of the chords.
-
-    Args:
-        trajectory: A trajectory, or several with further dimensions.
-
-    Returns:
-        The curvature along `time`, 1/nat; NaN on a branch of fewer than three points.
+    The formula holds in any parameter; here P is a spline in chord length, of fifth degree or less where a branch has
+    fewer than six distinct points. With fewer than three, the curvature is NaN.
     """
     return _along(trajectory, _curvatures).assign_attrs(long_name="curvature in (R, D, C)", units="nat-1")
 
@@ -47,11 +36,7 @@ def curvature(trajectory: xr.Dataset) -> xr.DataArray:
 def geodesic_straightness(trajectory: xr.Dataset) -> float:
     """Largest distance of (R, D) from the chord between its ends, over the chord's length; zero on a straight line.
 
-    Args:
-        trajectory: A trajectory.
-
-    Returns:
-        The ratio; NaN of fewer than two points, or where the ends coincide.
+    NaN for fewer than two points, or where the ends coincide.
     """
     points = np.stack([trajectory.rate.values, trajectory.distortion.values], axis=1)
     if len(points) < 2:
@@ -65,7 +50,7 @@ def geodesic_straightness(trajectory: xr.Dataset) -> float:
 
 
 def _along(trajectory: xr.Dataset, of_branches: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> xr.DataArray:
-    """Apply a function of the points (time, 3) and of the firsts of branches, whatever other dimensions there are."""
+    """Apply a function of points (time, 3) and branch starts (time,), over any further dimensions."""
     points = xr.concat([trajectory[name].reset_coords(drop=True) for name in FUNCTIONALS], dim="component")
     return xr.apply_ufunc(
         of_branches,
@@ -80,7 +65,10 @@ def _along(trajectory: xr.Dataset, of_branches: Callable[[np.ndarray, np.ndarray
 
 
 def _spline(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, Callable[..., np.ndarray] | None]:
-    """The chord length at each point, the points that differ from the one before, and the spline through those."""
+    """The chord length up to each point, the mask of points that moved, and the spline through those.
+
+    The spline is None for fewer than two distinct points, or where a point is not finite.
+    """
     chords = np.linalg.norm(np.diff(points, axis=0), axis=1)
     places = np.concatenate([[0.0], np.cumsum(chords)])
     moved = np.concatenate([[True], np.diff(places) > 0])

@@ -1,4 +1,4 @@
-"""Figures of trajectories, a module each; they need no display."""
+"""Figures of trajectories, one module each; none needs a display."""
 
 from rdc_dyn.output.plots.dissipation import plot_dissipation
 from rdc_dyn.output.plots.losses import plot_losses

@@ -1,4 +1,4 @@
-"""What a path loses: dissipation by motion and ageing, and the accuracies beside them."""
+"""What a path loses by dissipation and ageing, and the accuracies along it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rdc_dyn.output.plots.runs import Runs, add_legend, as_drawn, canvas, draw_branches, legend_entries
 from rdc_dyn.output.plots.style import LABELS, Style, figure_of
 
-#: Accuracies in one panel: solid where of one sampled code, the companion of C; dashed where of the mean of codes.
+#: Line styles of the accuracies: of one sampled code, the companion of C, and of the mean of codes.
 _ACCURACIES = {
     "code_accuracy": "-",
     "accuracy": "--",
@@ -23,16 +23,7 @@ _ACCURACIES = {
 def plot_dissipation(
     runs: Runs, *, axes: Axes | Sequence[Axes] | None = None, look: Mapping[str, Style] | None = None
 ) -> Figure:
-    """Dissipation with its error, the J that a last epoch loses, and accuracies of one code and of the mean of codes.
-
-    Args:
-        runs: A trajectory, or several by name.
-        axes: Three axes to draw in; None: a new figure.
-        look: Styles by name; None: those of the names given.
-
-    Returns:
-        The figure that was drawn in.
-    """
+    """Plot the dissipation with its error, the J lost in the last epoch of each point, and the accuracies."""
     drawn = as_drawn(runs, look)
     figure, (lost, ageing, accuracy) = canvas(axes, (1, 3), (12.6, 3.9))
     for one in drawn:

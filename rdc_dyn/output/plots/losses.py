@@ -12,23 +12,14 @@ from rdc_dyn.output.plots.runs import Runs, add_legend, as_drawn, canvas, draw_b
 from rdc_dyn.output.plots.style import LABELS, Style, figure_of
 from rdc_dyn.output.record import FUNCTIONALS
 
-#: An axis is not stretched until rounding fills it: it spans at least this share of what it shows.
+#: The least span of an axis, relative to the values that it shows.
 _LEAST_SPAN = 1e-4
 
 
 def plot_losses(
     runs: Runs, *, axes: Axes | Sequence[Axes] | None = None, look: Mapping[str, Style] | None = None
 ) -> Figure:
-    """R(s), D(s) and C(s), each in a panel of its own.
-
-    Args:
-        runs: A trajectory, or several by name.
-        axes: Three axes to draw in; None: a new figure.
-        look: Styles by name; None: those of the names given.
-
-    Returns:
-        The figure that was drawn in.
-    """
+    """Plot R(s), D(s) and C(s), each in its own panel."""
     drawn = as_drawn(runs, look)
     figure, three = canvas(axes, (1, 3), (11.0 if len(drawn) == 1 else 13.0, 3.6))
     for panel, name in zip(three, FUNCTIONALS):
@@ -41,11 +32,7 @@ def plot_losses(
 
 
 def widen(panel: Axes) -> None:
-    """Keep what is constant to rounding from filling its axis.
-
-    Args:
-        panel: Axes with their data.
-    """
+    """Widen the y axis where the data are constant to rounding, so that rounding does not fill it."""
     low, high = panel.dataLim.y0, panel.dataLim.y1
     least = _LEAST_SPAN * max(abs(low), abs(high))
     if np.isfinite(least) and high - low < least:

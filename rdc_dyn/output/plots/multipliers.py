@@ -23,16 +23,7 @@ from rdc_dyn.output.plots.style import LABELS, Style, figure_of
 def plot_multipliers(
     runs: Runs, *, axes: Axes | Sequence[Axes] | None = None, look: Mapping[str, Style] | None = None
 ) -> Figure:
-    """(λ, γ) along the process; a ring at the start, an arrow in its direction.
-
-    Args:
-        runs: A trajectory, or several by name.
-        axes: Where to draw; None: a new figure.
-        look: Styles by name; None: those of the names given.
-
-    Returns:
-        The figure that was drawn in.
-    """
+    """Plot (λ, γ) along the process, with a ring at the start and an arrow in its direction."""
     drawn = as_drawn(runs, look)
     figure, (panel,) = canvas(axes, (1, 1), (5.6, 4.4) if len(drawn) == 1 else (7.4, 4.6))
     for one in drawn:

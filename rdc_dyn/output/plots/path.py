@@ -24,17 +24,9 @@ from rdc_dyn.output.plots.style import LABELS, Style, figure_of
 def plot_path(
     runs: Runs, *, axes: Axes | Sequence[Axes] | None = None, look: Mapping[str, Style] | None = None
 ) -> Figure:
-    """(R, D) along the process, whose slope at constant C is −λ; a ring at the start, an arrow in its direction.
+    """Plot (R, D) along the process, with a ring at the start and an arrow in its direction.
 
-    One run is coloured by λ, several have a colour each.
-
-    Args:
-        runs: A trajectory, or several by name.
-        axes: Where to draw; None: a new figure.
-        look: Styles by name; None: those of the names given.
-
-    Returns:
-        The figure that was drawn in.
+    At constant C, data and weight penalty, dR = −λ dD. A single run is coloured by λ; several have a colour each.
     """
     drawn = as_drawn(runs, look)
     figure, (panel,) = canvas(axes, (1, 1), (6.2, 4.4) if len(drawn) == 1 else (7.4, 4.6))
@@ -52,7 +44,7 @@ def plot_path(
 
 
 def _colour(panel: Axes, one: Drawn) -> None:
-    """The points by λ, with a colour bar."""
+    """Colour the points by λ and add a colour bar."""
     for line in panel.lines:
         if line.get_marker() == one.style.marker and line.get_linestyle() == one.style.linestyle:
             line.set(color="0.6", marker="None", linewidth=1.0)

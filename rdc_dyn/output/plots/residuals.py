@@ -1,4 +1,4 @@
-"""How well each point obeys what it should."""
+"""How well each point obeys the identities of an equilibrium path."""
 
 from __future__ import annotations
 
@@ -24,14 +24,7 @@ from rdc_dyn.output.plots.style import LABELS, Style, figure_of
 
 
 def residuals_of(trajectory: xr.Dataset) -> dict[str, np.ndarray]:
-    """The residuals that a trajectory has, by the name of their label.
-
-    Args:
-        trajectory: A trajectory.
-
-    Returns:
-        Magnitudes along `time`; NaN throughout where a run has no such residual.
-    """
+    """Magnitudes along `time` of four residuals, by their names in `LABELS`; all NaN for one that a run lacks."""
     return {
         "equilibrium_residual": np.abs(trajectory.equilibrium_residual.values),
         "constraint_residual": np.abs(trajectory.constraint_residual.values),
@@ -43,17 +36,9 @@ def residuals_of(trajectory: xr.Dataset) -> dict[str, np.ndarray]:
 def plot_residuals(
     runs: Runs, *, axes: Axes | Sequence[Axes] | None = None, look: Mapping[str, Style] | None = None
 ) -> Figure:
-    """‖∇J‖, |h − h₀| of what is held, Maxwell's relation and the closure of F over the clock, each in its own panel.
+    """Plot ‖∇J‖, |h − h₀| of what is held, Maxwell's relation and the closure of F over the clock, in four panels.
 
     A residual of exactly zero is drawn at 1e-17. A panel stays empty, and says so, where no run has its residual.
-
-    Args:
-        runs: A trajectory, or several by name.
-        axes: Four axes to draw in; None: a new figure.
-        look: Styles by name; None: those of the names given.
-
-    Returns:
-        The figure that was drawn in.
     """
     drawn = as_drawn(runs, look)
     figure, four = canvas(axes, (2, 2), (9.6 if len(drawn) == 1 else 11.4, 6.4))

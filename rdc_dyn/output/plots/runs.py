@@ -1,4 +1,4 @@
-"""What all figures of runs share: one run or several, their branches, their jumps, their legend."""
+"""What all figures of runs share: styles, axes, branches with their jumps, and the legend."""
 
 from __future__ import annotations
 
@@ -19,21 +19,15 @@ from rdc_dyn.status import DataError, UserError
 
 #: One trajectory, or several by name.
 Runs = xr.Dataset | Mapping[str, xr.Dataset]
-#: Beyond so many runs a legend would hide the figure.
+#: With more runs than this, a legend would hide the figure.
 MOST_NAMES = 40
-#: What is zero is drawn at the foot of a logarithmic axis, and the foot is not lower than this.
+#: Zeros are drawn at this value on a logarithmic axis.
 FLOOR = 1e-17
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A run that is to be drawn.
-
-    Attributes:
-        name: Its name in the legend.
-        trajectory: Its trajectory, of at least one point.
-        style: How it looks.
-    """
+    """A run to be drawn: its name in the legend, its trajectory of at least one point, and its style."""
 
     name: str
     trajectory: xr.Dataset
@@ -41,18 +35,9 @@ class Drawn:
 
 
 def as_drawn(runs: Runs, look: Mapping[str, Style] | None = None) -> list[Drawn]:
-    """Runs with their styles; those without a point draw nothing.
+    """Pair the runs that have points with their styles, by default those of `styles`, in the order given.
 
-    Args:
-        runs: One trajectory, or several by name.
-        look: Styles by name; None: those of the names given.
-
-    Returns:
-        What to draw, in the order given.
-
-    Raises:
-        DataError: If no run has a point.
-        UserError: If `look` lacks a run.
+    DataError is raised if no run has a point, and UserError if `look` lacks a run.
     """
     named = {str(runs.attrs.get("title", "run")): runs} if isinstance(runs, xr.Dataset) else dict(runs)
     look = styles(list(named)) if look is None else look
@@ -68,18 +53,9 @@ def as_drawn(runs: Runs, look: Mapping[str, Style] | None = None) -> list[Drawn]
 def canvas(
     axes: Axes | Sequence[Axes] | np.ndarray | None, shape: tuple[int, int], size: tuple[float, float]
 ) -> tuple[Figure | None, list[Axes]]:
-    """Where to draw: the axes that a caller gave, or a new figure.
+    """A new figure with its axes, or None with the axes that the caller gave; UserError if their number is wrong.
 
-    Args:
-        axes: One or several, as many as the figure has, or None.
-        shape: Rows and columns of a new figure.
-        size: Its width and height in inches.
-
-    Returns:
-        The new figure, or None where there is none, and the axes in a list.
-
-    Raises:
-        UserError: If there are not as many.
+    A new figure has `shape` (rows, columns) and `size` (width, height) in inches.
     """
     if axes is None:
         figure, grid = new_figure(*shape, size)
@@ -93,16 +69,7 @@ def canvas(
 def draw_branches(
     axes: Axes, trajectory: xr.Dataset, x: np.ndarray, y: np.ndarray, style: Style, label: str | None = None
 ) -> None:
-    """A line per branch of equilibria; a thin dotted one and an empty diamond tell a jump to another branch.
-
-    Args:
-        axes: Where.
-        trajectory: The run that the values belong to.
-        x: Values on the first axis, one per point.
-        y: Values on the second axis.
-        style: How the run looks.
-        label: Its name in a legend, or None.
-    """
+    """Draw a line per branch of equilibria; a thin dotted line to an empty diamond is a jump to another branch."""
     leads = np.asarray(jumped(trajectory).values)
     every = max(1, math.ceil(len(x) / 25))
     for k, branch in enumerate(branch_slices(leads)):
@@ -135,25 +102,12 @@ _START: dict[str, Any] = {
 
 
 def mark_start(axes: Axes, x: float, y: float) -> None:
-    """A ring around the first point.
-
-    Args:
-        axes: Where.
-        x: Place on the first axis.
-        y: Place on the second axis.
-    """
+    """Draw a ring around the first point."""
     axes.plot(x, y, **_START, zorder=5)
 
 
 def mark_direction(axes: Axes, x: np.ndarray, y: np.ndarray, color: str) -> None:
-    """An arrow in the middle of a path, along the step there.
-
-    Args:
-        axes: Where.
-        x: Values on the first axis.
-        y: Values on the second axis.
-        color: Colour.
-    """
+    """Draw an arrow in the middle of a path, along the step there."""
     middle = len(x) // 2
     if len(x) < 2 or (x[middle] == x[middle - 1] and y[middle] == y[middle - 1]):
         return
@@ -164,15 +118,7 @@ def mark_direction(axes: Axes, x: np.ndarray, y: np.ndarray, color: str) -> None
 
 
 def legend_entries(drawn: Sequence[Drawn], *, start: bool = False) -> list[Line2D]:
-    """Handles of a legend: the runs where there are several, and what the marks mean.
-
-    Args:
-        drawn: The runs.
-        start: Whether starts are marked.
-
-    Returns:
-        The handles; none where there is nothing to explain.
-    """
+    """Legend handles: the runs, if there are 2 to `MOST_NAMES` of them, and what the marks mean."""
     names = drawn if 1 < len(drawn) <= MOST_NAMES else ()
     entries = [Line2D([], [], **d.style.line, markersize=4, label=d.name) for d in names]
     if start:
@@ -183,12 +129,7 @@ def legend_entries(drawn: Sequence[Drawn], *, start: bool = False) -> list[Line2
 
 
 def add_legend(where: Figure | Axes, entries: Sequence[Line2D]) -> None:
-    """A legend outside of the data: right of a figure, above single axes.
-
-    Args:
-        where: A figure that was made for these runs, or axes that a caller gave.
-        entries: Handles.
-    """
+    """Add a legend to the right of a whole figure, or inside single axes; do nothing without entries."""
     if not entries:
         return
     if isinstance(where, Figure):
@@ -199,23 +140,12 @@ def add_legend(where: Figure | Axes, entries: Sequence[Line2D]) -> None:
 
 
 def positive(values: np.ndarray) -> np.ndarray:
-    """Magnitudes for a logarithmic axis: zero is lifted to its foot.
-
-    Args:
-        values: Numbers; NaN stays.
-
-    Returns:
-        |values|, at least `FLOOR`.
-    """
+    """|values|, at least `FLOOR`, for a logarithmic axis; NaN stays NaN."""
     return np.maximum(np.abs(values), FLOOR)
 
 
 def log_axis(axes: Axes) -> None:
-    """A logarithmic second axis over at least two decades, from no lower than `FLOOR`.
-
-    Args:
-        axes: Where; what it shows has been drawn.
-    """
+    """Make the y axis logarithmic, over at least two decades around what has been drawn and from about `FLOOR` up."""
     axes.set_yscale("log")
     low, high = axes.dataLim.y0, axes.dataLim.y1
     if np.isfinite([low, high]).all() and 0 < low <= high:

@@ -1,4 +1,4 @@
-"""How figures look: colours that colour-blind readers tell apart, one look per run, symbols and units."""
+"""The look of figures: colours for colour-blind readers, one style per run, labels with symbols and units."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-# Okabe & Ito's colours; yellow, which is faint on white, comes last.
+# The palette of Okabe and Ito; yellow, which is faint on white, comes last.
 BLUE, RED, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY, BLACK, YELLOW = "#CC79A7", "#56B4E9", "#000000", "#F0E442"
 COLORS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
-#: One fewer than colours, so that the pairs repeat only after 56 names.
+#: One fewer than the colours, so that pairs of colour and marker repeat only after 56 names.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINESTYLES = ("-", "--", "-.", ":")
 
-#: A label with symbol and unit for every variable that is plotted.
+#: The label, with symbol and unit, of every plotted variable.
 LABELS: dict[str, str] = {
     "time": r"process clock $s$",
     "lam": r"multiplier $\lambda$",
@@ -71,13 +71,7 @@ LABELS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Style:
-    """How the lines of one run look.
-
-    Attributes:
-        color: Colour.
-        marker: Marker.
-        linestyle: Line style.
-    """
+    """The look of the lines of one run, in matplotlib's terms."""
 
     color: str
     marker: str
@@ -85,18 +79,14 @@ class Style:
 
     @property
     def line(self) -> dict[str, Any]:
-        """The same as keywords of a matplotlib line."""
+        """The style as keywords of a matplotlib line."""
         return {"color": self.color, "marker": self.marker, "linestyle": self.linestyle}
 
 
 def styles(names: Sequence[str]) -> dict[str, Style]:
-    """A look for each name: the k-th of the sorted names has the k-th colour, and repeats come with other line styles.
+    """A style for each distinct name, the same in whatever order the names come.
 
-    Args:
-        names: Names of runs or series; repeats count once.
-
-    Returns:
-        A style for each, the same in whatever order they are named.
+    The k-th of the sorted names has the k-th colour; where colours repeat, the line style changes.
     """
     return {
         name: Style(COLORS[k % len(COLORS)], MARKERS[k % len(MARKERS)], LINESTYLES[k // len(COLORS) % len(LINESTYLES)])
@@ -105,15 +95,9 @@ def styles(names: Sequence[str]) -> dict[str, Style]:
 
 
 def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None) -> tuple[Figure, np.ndarray]:
-    """A figure that needs no display, laid out so that nothing is cut off.
+    """A figure that needs no display, laid out so that nothing is cut off, and its axes (rows, columns).
 
-    Args:
-        rows: Rows of axes.
-        columns: Columns of axes.
-        size: Width and height in inches; None: 5 by 3.9 for each of the axes.
-
-    Returns:
-        The figure, and its axes in an array of shape (rows, columns).
+    `size` is the width and height in inches; None: 5 by 3.9 for each of the axes.
     """
     figure = Figure(figsize=size or (5.0 * columns, 3.9 * rows), layout="constrained")
     FigureCanvasAgg(figure)
@@ -124,11 +108,7 @@ def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] | None
 
 
 def dress(axes: Axes) -> None:
-    """Fewer lines around the data, a faint grid below them, and tick labels that are whole numbers of the axis' unit.
-
-    Args:
-        axes: Two-dimensional axes.
-    """
+    """Remove the top and right spines, and add a faint grid below the data and ticks without an offset."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -137,11 +117,7 @@ def dress(axes: Axes) -> None:
 
 
 def plain_ticks(axes: Axes) -> None:
-    """No offset such as "+1.2e1" at the end of a linear axis.
-
-    Args:
-        axes: Axes of two or three dimensions.
-    """
+    """Remove offsets such as "+1.2e1" from linear axes, in two or three dimensions."""
     for axis in (axes.xaxis, axes.yaxis, getattr(axes, "zaxis", None)):
         formatter = None if axis is None else axis.get_major_formatter()
         if isinstance(formatter, ScalarFormatter):
@@ -149,17 +125,7 @@ def plain_ticks(axes: Axes) -> None:
 
 
 def figure_of(axes: Axes) -> Figure:
-    """The figure that axes belong to, also where they lie in a part of it.
-
-    Args:
-        axes: Axes.
-
-    Returns:
-        The figure.
-
-    Raises:
-        TypeError: If the axes were removed from their figure.
-    """
+    """The figure that axes belong to, even if they lie in a subfigure; TypeError if they were removed from it."""
     figure = axes.figure
     while figure is not None and not isinstance(figure, Figure):
         figure = figure.figure
@@ -169,15 +135,7 @@ def figure_of(axes: Axes) -> Figure:
 
 
 def label(name: str, attributes: Mapping[str, object] | None = None) -> str:
-    """The label of an axis.
-
-    Args:
-        name: Name of a variable.
-        attributes: Its attributes, for a variable that has no label of its own here.
-
-    Returns:
-        Symbol and unit.
-    """
+    """The axis label of a variable, with its unit, from `LABELS` or else from the variable's attributes."""
     if name in LABELS or attributes is None:
         return LABELS.get(name, name)
     units = attributes.get("units", "1")
@@ -185,12 +143,7 @@ def label(name: str, attributes: Mapping[str, object] | None = None) -> str:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure; the ending of the name says in which format.
-
-    Args:
-        figure: What to write.
-        path: File name.
-    """
+    """Write a figure, in the format of the file's extension."""
     for axes in figure.axes:
         plain_ticks(axes)
     figure.savefig(Path(path), dpi=200)

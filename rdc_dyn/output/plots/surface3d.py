@@ -19,18 +19,10 @@ from rdc_dyn.status import UserError
 
 
 def plot_surface3d(runs: Runs, *, axes: Axes3D | None = None, look: Mapping[str, Style] | None = None) -> Figure:
-    """(R, D, C): the path of each run, or the surface itself where a sweep is a grid of equilibria.
+    """Plot the path of each run in (R, D, C), or the surface itself where a sweep is a grid of equilibria.
 
     A dataset whose losses have two dimensions, such as two swept keys at one time, or one swept key along `time`, is
-    drawn as a surface coloured by F; with three, the first time is taken.
-
-    Args:
-        runs: A trajectory, several by name, or a grid of equilibria.
-        axes: Three-dimensional axes; None: a new figure.
-        look: Styles by name; None: those of the names given.
-
-    Returns:
-        The figure that was drawn in.
+    drawn as a surface coloured by F; of three dimensions with `time`, the first time is taken.
     """
     panel = _axes3d() if axes is None else axes
     figure = figure_of(panel)
@@ -47,15 +39,7 @@ def plot_surface3d(runs: Runs, *, axes: Axes3D | None = None, look: Mapping[str,
 
 
 def plot_free_energy_surface(grid: xr.Dataset, *, axes: Axes3D | None = None) -> Figure:
-    """F(λ, γ) over a grid of equilibria: concave, with gradient (D, C); the colour is C.
-
-    Args:
-        grid: Equilibria whose variables have two dimensions, as a sweep over λ and γ gives.
-        axes: Three-dimensional axes; None: a new figure.
-
-    Returns:
-        The figure that was drawn in.
-    """
+    """Plot F(λ, γ), concave with gradient (D, C), over a grid of equilibria; the colour is C."""
     panel = _axes3d() if axes is None else axes
     x, y, z, c = _grid(grid, ("lam", "gamma", "free_energy", "classification_loss"))
     _draw_surface(panel, x, y, z, c, LABELS["classification_loss"])
@@ -64,7 +48,7 @@ def plot_free_energy_surface(grid: xr.Dataset, *, axes: Axes3D | None = None) ->
 
 
 def _axes3d() -> Axes3D:
-    # Constrained layout does not know how far labels of three-dimensional axes reach: leave room by hand.
+    # Constrained layout does not know how far the labels of three-dimensional axes reach, so leave room by hand.
     figure = Figure(figsize=(7.6, 6.0))
     FigureCanvasAgg(figure)
     return figure.add_axes((0.02, 0.06, 0.72, 0.9), projection="3d", computed_zorder=False)
@@ -76,7 +60,7 @@ def _label(panel: Axes3D, names: Sequence[str]) -> None:
     panel.set_zlabel(LABELS[names[2]], labelpad=14)
     panel.tick_params(labelsize=8)
     for axis in (panel.xaxis, panel.yaxis, panel.zaxis):
-        axis.set_major_locator(MaxNLocator(5))  # more of them run into each other in perspective
+        axis.set_major_locator(MaxNLocator(5))  # more would run into each other in perspective
     panel.zaxis.set_tick_params(pad=7)
     panel.set_box_aspect(None, zoom=0.86)
     plain_ticks(panel)
@@ -102,7 +86,7 @@ def _draw_path(panel: Axes3D, one: Drawn) -> None:
 
 
 def _grid(grid: xr.Dataset, names: Sequence[str]) -> list[np.ndarray]:
-    """Variables as matrices."""
+    """The named variables as matrices over a grid; UserError unless it has two dimensions of at least two points."""
     if grid[names[-1]].ndim == 3 and "time" in grid.dims:
         grid = grid.isel(time=0)
     dims = grid[names[-1]].dims

@@ -1,4 +1,4 @@
-"""The four-panel figure: path, multipliers, losses, residuals."""
+"""The four-panel figure of a trajectory: path, multipliers, losses and residuals."""
 
 from __future__ import annotations
 
@@ -41,17 +41,9 @@ _RESIDUALS = {
 def plot_trajectory(
     runs: Runs, *, axes: Axes | Sequence[Axes] | None = None, look: Mapping[str, Style] | None = None
 ) -> Figure:
-    """The path in (R, D), the path in (λ, γ), the losses and the residuals.
+    """Plot the path in (R, D), the path in (λ, γ), the losses and the residuals, in four panels.
 
-    The lower panels show what changed since the start, and all residuals, of one run; of several C and ‖∇J‖.
-
-    Args:
-        runs: A trajectory, or several by name.
-        axes: Four axes to draw in; None: a new figure.
-        look: Styles by name; None: those of the names given.
-
-    Returns:
-        The figure that was drawn in.
+    The lower two show the changes of the losses since the start and all residuals of one run, or C and ‖∇J‖ of several.
     """
     drawn = as_drawn(runs, look)
     figure, four = canvas(axes, (2, 2), (10.4, 7.8) if len(drawn) == 1 else (12.4, 7.8))
@@ -89,12 +81,12 @@ def _title(drawn: Sequence[Drawn]) -> str:
 
 
 def _above(panel: Axes) -> None:
-    """A legend above the axes, where no line runs."""
+    """Put the legend above the axes, where no line runs."""
     panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=8)
 
 
 def _changes(panel: Axes, one: Drawn) -> None:
-    """Change since the start, so that three losses of different size share an axis."""
+    """Plot changes since the start, so that three losses of different size share an axis."""
     for name, (symbol, style) in _CHANGES.items():
         values = one.trajectory[name].values
         text = f"${symbol} - {symbol}_0$, ${symbol}_0 = ${values[0]:.4g}"
@@ -116,7 +108,7 @@ def _all_residuals(panel: Axes, one: Drawn) -> None:
 
 
 def _one_each(panel: Axes, drawn: Sequence[Drawn], name: str) -> None:
-    """One variable of several runs."""
+    """Plot one variable of several runs."""
     for one in drawn:
         values = one.trajectory[name].values
         shown = positive(values) if name.endswith("residual") else values

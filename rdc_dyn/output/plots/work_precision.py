@@ -1,4 +1,4 @@
-"""Error against cost, wall time and step size: which run to trust and which is cheap."""
+"""Work–precision diagrams: error against cost, wall time and step size, to see which runs are accurate and cheap."""
 
 from __future__ import annotations
 
@@ -14,17 +14,10 @@ from rdc_dyn.output.plots.style import Style, label, new_figure, styles
 
 
 def plot_work_precision(comparison: xr.Dataset, quantity: str = "error_losses") -> Figure:
-    """Error against gradient-equivalents, against wall time, and against the step size or tolerance.
+    """Plot an error of `rdc_dyn.compare` against gradient-equivalents, wall time, and step size or tolerance.
 
-    Points at their floor are hollow, runs that did not complete are left out and counted. The legend has the observed
-    order of each series, of tolerances the power of rtol, as the points off the floor give it.
-
-    Args:
-        comparison: Of `rdc_dyn.compare`.
-        quantity: The error to draw.
-
-    Returns:
-        The figure, drawn without a display.
+    Points at their floor are hollow; runs that did not complete are left out and counted. The legend gives the observed
+    order of each series from the points off the floor, which is the power of rtol where the tolerance is varied.
     """
     kinds = [
         k
@@ -55,7 +48,7 @@ def plot_work_precision(comparison: xr.Dataset, quantity: str = "error_losses") 
 
 
 def _ticks(axes: Axes) -> None:
-    """Labels at decades, and at 2 and 5 between them where there are few: those of minor ticks run into each other."""
+    """Label decades, and 2 and 5 where decades are few; labels of minor ticks would run into each other."""
     low, high = axes.get_xlim()
     few = math.log10(high / low) < 2.5
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
@@ -64,13 +57,13 @@ def _ticks(axes: Axes) -> None:
 
 
 def _usable(comparison: xr.Dataset, quantity: str) -> np.ndarray:
-    """Completed runs with an error that a logarithmic axis can show."""
+    """Mask of completed runs with an error that a logarithmic axis can show."""
     error = comparison[quantity].values
     return (comparison.status.values == "COMPLETED") & np.isfinite(error) & (error > 0)
 
 
 def _line(axes: Axes, series: xr.Dataset, what: str, quantity: str, look: Style) -> bool:
-    """Draw a series in the order of its resolution; whether there was a point."""
+    """Draw a series in the order of its resolution and return whether it has a point."""
     if not series.sizes["run"]:
         return False
     series = series.isel(run=np.argsort(-series.resolution.values))
@@ -104,13 +97,13 @@ def _legend(
 
 
 def _columns(names: list[str], width: float) -> int:
-    """How many columns of the legend fit into so many inches: 13 letters to the inch, and an order behind each name."""
+    """How many legend columns fit into `width` inches, at 13 letters per inch and 30 for the order behind a name."""
     longest = max((len(name) for name in names), default=0) + 30
     return max(1, min(3, int(13 * width / longest)))
 
 
 def _order(comparison: xr.Dataset, quantity: str, name: str) -> str:
-    """The observed order in words."""
+    """The observed order of a series, in words."""
     one = comparison.sel(series_name=name, quantity=quantity)
     value, low, high = float(one.order), float(one.order_low), float(one.order_high)
     if not math.isfinite(value):

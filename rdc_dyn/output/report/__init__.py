@@ -1,4 +1,4 @@
-"""Reports: one self-contained page of a run or a sweep."""
+"""Reports: one self-contained HTML page on a run or a sweep."""
 
 from rdc_dyn.output.report.page import write_page
 from rdc_dyn.output.report.run import run_report

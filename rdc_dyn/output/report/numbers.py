@@ -1,4 +1,4 @@
-"""What a report tells of a trajectory in numbers."""
+"""The numbers that a report gives about a trajectory."""
 
 from __future__ import annotations
 
@@ -12,44 +12,22 @@ from rdc_dyn.output.identities import first_law_residual, free_energy_closure, m
 
 #: Attributes that a report shows elsewhere, or not at all.
 _ELSEWHERE = {"scenario", "events", "title", "Conventions", "references", "status", "status_message", "status_detail"}
-#: A Hessian-vector product costs this share of a gradient.
+#: The cost of a Hessian-vector product, in gradients.
 PRODUCT = 0.8
 
 
 def gradient_equivalents(trajectory: xr.Dataset) -> float:
-    """Gradients + 0.8 products.
-
-    Args:
-        trajectory: A trajectory.
-
-    Returns:
-        The cost up to its last point; NaN without a point.
-    """
+    """The total cost in gradients, with 0.8 for each Hessian-vector product; NaN without a point."""
     return last(trajectory, "gradient_evaluations") + PRODUCT * last(trajectory, "hessian_vector_products")
 
 
 def last(trajectory: xr.Dataset, name: str) -> float:
-    """The last value of a variable; NaN without a point.
-
-    Args:
-        trajectory: A trajectory.
-        name: Name of the variable.
-
-    Returns:
-        The value.
-    """
+    """The last value of a variable; NaN without a point."""
     return float(trajectory[name].values[-1]) if trajectory.sizes["time"] else math.nan
 
 
 def residuals(trajectory: xr.Dataset) -> dict[str, tuple[xr.DataArray, str]]:
-    """Every residual, by its name in words, with its unit.
-
-    Args:
-        trajectory: A trajectory.
-
-    Returns:
-        Magnitudes along `time`.
-    """
+    """Every residual by its name in words: its magnitudes along `time`, and its unit."""
     return {
         "equilibrium |∇J|": (abs(trajectory.equilibrium_residual), "nat"),
         "held functional |h − h₀|": (abs(trajectory.constraint_residual), "nat"),
@@ -61,14 +39,7 @@ def residuals(trajectory: xr.Dataset) -> dict[str, tuple[xr.DataArray, str]]:
 
 
 def worst(trajectory: xr.Dataset) -> list[tuple[str, float, float, str]]:
-    """The largest value of each residual that the run has.
-
-    Args:
-        trajectory: A trajectory.
-
-    Returns:
-        Name, largest value, the clock at which it is, unit.
-    """
+    """Name, largest value, time of that value and unit of each residual that the run has."""
     rows = []
     for name, (residual, unit) in residuals(trajectory).items():
         values = residual.values
@@ -79,25 +50,11 @@ def worst(trajectory: xr.Dataset) -> list[tuple[str, float, float, str]]:
 
 
 def largest(residual: xr.DataArray) -> float:
-    """The largest value; NaN where there is none.
-
-    Args:
-        residual: Magnitudes.
-
-    Returns:
-        The value.
-    """
+    """The largest value; NaN where none is finite."""
     values = residual.values
     return float(np.nanmax(values)) if np.isfinite(values).any() else math.nan
 
 
 def provenance_rows(attributes: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Names and values of the attributes that tell where a trajectory comes from.
-
-    Args:
-        attributes: Those of a trajectory.
-
-    Returns:
-        Rows of a table, all text.
-    """
+    """Names and values of the attributes that say where a trajectory comes from."""
     return [(str(name), str(value)) for name, value in attributes.items() if name not in _ELSEWHERE]

@@ -1,4 +1,4 @@
-"""The pieces of a page: sections, tables and figures, as text with everything escaped."""
+"""The pieces of an HTML page: sections, tables and figures, with all text escaped."""
 
 from __future__ import annotations
 
@@ -51,62 +51,31 @@ $sections
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page.
-
-    Attributes:
-        title: Heading, plain text.
-        body: HTML.
-    """
+    """A part of a page: a heading in plain text and a body in HTML."""
 
     title: str
     body: str
 
     @property
     def anchor(self) -> str:
-        """What links to it."""
+        """The fragment identifier by which links reach the section."""
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
 
 def page(title: str, lead: str, sections: Sequence[Section]) -> str:
-    """A whole page.
-
-    Args:
-        title: Plain text.
-        lead: HTML below the title.
-        sections: In their order; no two of the same title.
-
-    Returns:
-        HTML that needs no other file, no network and no script.
-    """
+    """A whole page that needs no other file, network or script; `lead` is HTML, section titles are distinct."""
     links = "\n".join(f'<a href="#{s.anchor}">{escape(s.title)}</a>' for s in sections)
     bodies = "\n".join(f'<section id="{s.anchor}">\n<h2>{escape(s.title)}</h2>\n{s.body}\n</section>' for s in sections)
     return _PAGE.substitute(title=escape(title), lead=lead, links=links, sections=bodies)
 
 
 def paragraph(text: str, *, bad: bool = False) -> str:
-    """A paragraph.
-
-    Args:
-        text: Plain text.
-        bad: Whether it tells of a failure.
-
-    Returns:
-        HTML.
-    """
+    """Plain text as a paragraph; `bad` marks a failure."""
     return f'<p class="bad">{escape(text)}</p>' if bad else f"<p>{escape(text)}</p>"
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str | float | int]], caption: str = "") -> str:
-    """A table; columns of numbers are flush right.
-
-    Args:
-        headers: Plain text.
-        rows: Cells: text as it is, numbers with six digits, NaN empty.
-        caption: Plain text, or nothing.
-
-    Returns:
-        HTML.
-    """
+    """A table of plain text; columns with numbers are flush right, with six digits and NaN left empty."""
     right = [any(not isinstance(row[k], str) for row in rows) for k in range(len(headers))]
     marks = [' class="n"' if r else "" for r in right]
     head = "".join(f'<th scope="col"{mark}>{escape(h)}</th>' for h, mark in zip(headers, marks))
@@ -127,19 +96,11 @@ def _cell(value: str | float | int) -> str:
 
 
 def figure(drawn: Figure, caption: str) -> str:
-    """A figure, drawn into the page as scalable graphics.
-
-    Args:
-        drawn: The figure.
-        caption: Plain text, which is also what a reader hears who does not see the figure.
-
-    Returns:
-        HTML.
-    """
+    """A figure, embedded in the page as SVG; the plain-text caption is also its alternative text."""
     for axes in drawn.axes:
         plain_ticks(axes)
     buffer = io.BytesIO()
-    # The same salt and no date: the same run gives the same page.
+    # A fixed salt and no date, so that the same run gives the same page.
     with matplotlib.rc_context({"svg.hashsalt": "rdc_dyn"}):
         drawn.savefig(buffer, format="svg", metadata={"Date": None})
     content = base64.b64encode(buffer.getvalue()).decode()
@@ -151,27 +112,12 @@ def figure(drawn: Figure, caption: str) -> str:
 
 
 def verbatim(text: str) -> str:
-    """Text with its line breaks.
-
-    Args:
-        text: Plain text.
-
-    Returns:
-        HTML.
-    """
+    """Plain text with its line breaks."""
     return f"<pre>{escape(text)}</pre>"
 
 
 def write_page(text: str, path: str | os.PathLike[str]) -> None:
-    """Write a page under a temporary name and rename it when it is whole.
-
-    Args:
-        text: HTML.
-        path: File to write.
-
-    Raises:
-        DataError: If it cannot be written.
-    """
+    """Write a page under a temporary name and rename it when complete; DataError if it cannot be written."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:

@@ -19,22 +19,12 @@ _SUMMARY = ("time", "lam", "gamma", "data_position", "rate", "distortion", "clas
             "smallest_eigenvalue", "dissipation", "dissipation_error", "ageing", "gradient_noise")  # fmt: skip
 _COST = ("gradient_evaluations", "hessian_vector_products", "vector_field_evaluations", "krylov_iterations",
          "corrector_iterations", "wall_time")  # fmt: skip
-#: A table of events stops after so many; the trajectory has them all.
+#: The table of events stops after this many; the trajectory has them all.
 MOST_EVENTS = 200
 
 
 def run_report(trajectory: xr.Dataset) -> str:
-    """One page on a run: summary, residuals, cost, figures, events, provenance, scenario.
-
-    Args:
-        trajectory: A trajectory of at least one point.
-
-    Returns:
-        HTML that needs no other file.
-
-    Raises:
-        DataError: If the trajectory has no points.
-    """
+    """An HTML page on a run, from its summary to its scenario; DataError if the trajectory has no points."""
     attributes = trajectory.attrs
     if not trajectory.sizes["time"]:
         raise DataError(f"the trajectory has no points ({attributes.get('status_message', 'no status')})")

@@ -13,23 +13,14 @@ from rdc_dyn.output.report.page import Section, figure, page, paragraph, table, 
 from rdc_dyn.output.sweep_directory import Sweep, SweptRun, labels, text_of, value_list
 from rdc_dyn.status import DataError
 
-#: Lines of more runs than these cannot be told apart.
+#: The lines of more runs than this cannot be told apart.
 MOST_DRAWN = 12
 
 
 def sweep_report(sweep: Sweep, comparison: xr.Dataset | None = None, no_comparison: str = "") -> str:
-    """One page on a sweep: its runs, what failed and why, figures, the comparison, provenance.
+    """An HTML page on a sweep: runs, failures, figures, comparison and provenance; DataError if no run has a point.
 
-    Args:
-        sweep: The sweep.
-        comparison: Errors, orders and costs of its runs, or None.
-        no_comparison: Why there is none.
-
-    Returns:
-        HTML that needs no other file.
-
-    Raises:
-        DataError: If no run has a point.
+    `comparison` is that of `rdc_dyn.compare`; where it is None, the page gives `no_comparison` as the reason.
     """
     runs = {p.name: p.packed.dataset() for p in sweep.points if p.packed is not None}
     whole = {name: run for name, run in runs.items() if run.sizes["time"]}
@@ -50,7 +41,7 @@ def sweep_report(sweep: Sweep, comparison: xr.Dataset | None = None, no_comparis
 
 
 def _named(sweep: Sweep) -> dict[str, dict[str, str]]:
-    """The swept values of each run in words."""
+    """The swept values of each run, in words."""
     words = {key: labels(value_list(sweep.points, key)) for key in sweep.keys}
     return {
         point.name: {key: words[key][text_of(point.values[key])] if key in point.values else "" for key in sweep.keys}
@@ -99,7 +90,7 @@ def _figures(sweep: Sweep, whole: dict[str, xr.Dataset]) -> str:
     named = _named(sweep)
     chosen = [list(whole)[k] for k in np.unique(np.linspace(0, len(whole) - 1, MOST_DRAWN).round().astype(int))]
     titles = {name: _title(named[name]) or name for name in whole}
-    # The same run has the same look here, and in a report of more runs as long as the titles are the same.
+    # Each run has the same look in all figures; where titles repeat, all runs go by name.
     look = styles([titles[name] for name in chosen])
     drawn = {titles[name]: whole[name] for name in chosen}
     if len(drawn) < len(chosen):
@@ -126,7 +117,7 @@ def _comparison(comparison: xr.Dataset | None, why: str) -> str:
 
 
 def _orders(comparison: xr.Dataset) -> str:
-    """Observed orders with their confidence."""
+    """A table of observed orders with their confidence intervals, or nothing without orders."""
     if "order" not in comparison:
         return ""
     quantities = [str(name) for name in comparison["quantity"].values]
@@ -143,7 +134,7 @@ def _orders(comparison: xr.Dataset) -> str:
 
 
 def _errors(comparison: xr.Dataset) -> str:
-    """Errors and cost of each run; a star where the error is that of the solver."""
+    """A table of the errors and cost of each run; a star marks an error at the solver's floor."""
     names = [str(name) for name in comparison.data_vars if str(name).startswith("error_")]
     rows = []
     for k in range(comparison.sizes["run"]):
@@ -164,7 +155,7 @@ def _errors(comparison: xr.Dataset) -> str:
 
 
 def _provenance(sweep: Sweep, whole: dict[str, xr.Dataset]) -> str:
-    """What all runs have in common, and in how many ways the rest differs."""
+    """A table of the attributes that all runs share, and of how many values each other attribute takes."""
     found: dict[str, set[str]] = {}
     for run in whole.values():
         for name, value in provenance_rows(run.attrs):

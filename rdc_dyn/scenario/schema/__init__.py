@@ -1,4 +1,4 @@
-"""The scenario as a tree of frozen models: one section per part of the program, unknown keys are errors."""
+"""Schema of a scenario: a tree of frozen models, one section per part of the program; unknown keys are errors."""
 
 from rdc_dyn.scenario.schema.base import Matrix, Section
 from rdc_dyn.scenario.schema.data import (

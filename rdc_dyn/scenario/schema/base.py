@@ -1,4 +1,4 @@
-"""The base of all sections, and the kinds of numbers they hold."""
+"""Base class of all sections, and constrained types for their fields."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def list_to_tuple(value: Any) -> Any:
-    """YAML has lists, a frozen model tuples."""
+    """Convert a list, as YAML gives it, to a tuple, as frozen models hold it; leave other values alone."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -28,6 +28,6 @@ Activation = Literal["tanh", "softplus", "silu", "gelu", "sigmoid"]
 
 
 class Section(BaseModel):
-    """Base of all sections: no unknown keys, no silent conversions, no change after validation."""
+    """Base class of all sections: no unknown keys, no silent conversions, no change after validation."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)

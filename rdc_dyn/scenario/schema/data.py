@@ -1,4 +1,4 @@
-"""The section `data`."""
+"""Schema of the section `data`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from rdc_dyn.scenario.schema.base import ClassNames, Count, Labels, NonNegative, Section
 
-#: Names of the classes where they are known before any file is read, by label.
+#: Class names, in the order of their labels, of the data sets whose names are known before any file is read.
 CLASS_NAMES = {
     "fashion_mnist": (
         "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -61,7 +61,7 @@ class Cifar10(_Named):
 
 
 class ImageFolder(_Named):
-    """Anyone's own images: a folder that holds a folder of image files for each class, numbered in their order."""
+    """Your own images: a folder with one subfolder of image files per class; classes are numbered alphabetically."""
 
     name: Literal["image_folder"]
     folder: str = Field(description="path of the folder, relative to data.root where that is set, else to the scenario")
@@ -70,7 +70,7 @@ class ImageFolder(_Named):
 
 
 class Npz(_Numbered):
-    """A NumPy file with arrays `x` (data, ...) and `y` (integer labels)."""
+    """A NumPy .npz file with arrays `x` of shape (N, ...) and `y` of N integer labels."""
 
     name: Literal["npz"]
     file: str = Field(description="path of the file, relative to the scenario")
@@ -83,14 +83,14 @@ DataSet = Annotated[
 
 
 class Validation(Section):
-    """Data sets that are held out in place of a share of source and target."""
+    """Data sets held out for validation, in place of a share of source and target."""
 
     source: DataSet
     target: DataSet | None = Field(default=None, description="needed where there is a data.target")
 
 
 class Data(Section):
-    """Where x and y come from; `target` moves the data along data_position; linear_gaussian takes only `path`."""
+    """Samples of (x, y); with a `target` they move along data_position; linear_gaussian uses only `path`."""
 
     source: DataSet | None = Field(default=None, description="needed by every objective but linear_gaussian")
     target: DataSet | None = None

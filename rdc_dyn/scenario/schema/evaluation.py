@@ -1,4 +1,4 @@
-"""The section `linearisation`."""
+"""Schema of the section `linearisation`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rdc_dyn.scenario.schema.base import Count, Positive, Section
 
 
 class Linearisation(Section):
-    """How products with A are made; the choice is recorded."""
+    """How products with the Hessian A are computed; the run records the choice."""
 
     graph: Literal["auto", "kept", "recomputed"] = Field(
         default="auto",

@@ -1,4 +1,4 @@
-"""The sections `encoder`, `decoder` and `classifier` of an objective with networks."""
+"""Schema of the sections `encoder`, `decoder` and `classifier` of an objective with networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Variance = Annotated[Positive, Field(description="of a gaussian likelihood, per 
 
 
 class MlpEncoder(Section):
-    """Multilayer perceptron giving the mean and log-variance of e(z|x)."""
+    """Multilayer perceptron that gives the mean and log-variance of e(z|x)."""
 
     kind: Literal["mlp"]
     hidden: Widths
@@ -22,7 +22,7 @@ class MlpEncoder(Section):
 
 
 class ResNet18Encoder(Section):
-    """ResNet-18 of torchvision with GroupNorm, for images."""
+    """ResNet-18 of torchvision, with GroupNorm, for images."""
 
     kind: Literal["resnet18"]
     latent_dim: Count
@@ -41,9 +41,9 @@ class ResNet18Encoder(Section):
 
 
 class ModuleEncoder(Section):
-    """Your own torch.nn.Module, by rdc_dyn.run(networks=...): data (N, n) to (N, 2 latent_dim), mean and log-variance.
+    """Your own torch.nn.Module, from rdc_dyn.run(networks=...): data (N, n) to mean and log-variance (N, 2 latent_dim).
 
-    Its parameters are part of theta and begin with the values that they have.
+    Its parameters become part of theta; their current values are the initial ones.
     """
 
     kind: Literal["module"]
@@ -51,7 +51,7 @@ class ModuleEncoder(Section):
 
 
 class MlpDecoder(Section):
-    """Multilayer perceptron giving d(x|z)."""
+    """Multilayer perceptron that gives d(x|z)."""
 
     kind: Literal["mlp"]
     hidden: Widths
@@ -71,7 +71,7 @@ class DeconvDecoder(Section):
 
 
 class ModuleDecoder(Section):
-    """Your own torch.nn.Module, by rdc_dyn.run(networks=...): codes (M, latent_dim) to means or logits of x, (M, n)."""
+    """Your own torch.nn.Module, from rdc_dyn.run(networks=...): codes (M, latent_dim) to means or logits (M, n)."""
 
     kind: Literal["module"]
     likelihood: LikelihoodName
@@ -93,13 +93,13 @@ class MlpClassifier(Section):
 
 
 class ModuleClassifier(Section):
-    """Your own torch.nn.Module, by rdc_dyn.run(networks=...): codes (M, latent_dim) to logits of y, (M, classes)."""
+    """Your own torch.nn.Module, from rdc_dyn.run(networks=...): codes (M, latent_dim) to logits (M, classes)."""
 
     kind: Literal["module"]
 
 
 def _named(value: Any) -> Any:
-    """A classifier without `kind` is linear."""
+    """Make a classifier without `kind` linear."""
     return {"kind": "linear", **value} if isinstance(value, dict) else value
 
 

@@ -1,4 +1,4 @@
-"""The sections `response.solver`, `integrator` and `corrector`."""
+"""Schema of the sections `response.solver`, `integrator` and `corrector`."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Minres(_Krylov):
 
 
 class Dense(Section):
-    """A formed by products and factorised at every state; for small theta."""
+    """A is formed by Hessian-vector products and factorised at every state; for small theta."""
 
     method: Literal["dense"]
     damping: NonNegative = Field(default=0.0, description="added to A; the response is then that of the damped system")
@@ -80,7 +80,7 @@ _SMALLEST = (
 
 
 class FixedStep(Section):
-    """Runge-Kutta with a given step."""
+    """Runge-Kutta method with fixed steps."""
 
     method: Literal["euler", "midpoint", "heun2", "heun3", "rk4"]
     step_size: Positive
@@ -88,7 +88,7 @@ class FixedStep(Section):
 
 
 class AdaptiveStep(Section):
-    """Embedded Runge-Kutta: with rtol, error control inside segments of length step_size; without, fixed steps."""
+    """Embedded Runge-Kutta method: error control in segments of length step_size or, with rtol null, fixed steps."""
 
     method: Literal["adaptive_heun", "fehlberg2", "bosh3", "dopri5", "dopri8"]
     step_size: Positive | None = Field(
@@ -111,7 +111,7 @@ _TOLERANCE = "on |grad J|; null: 1e-8 in float64, 1e-4 in float32"
 
 
 class NoCorrector(Section):
-    """The trajectory is what the integrator gives."""
+    """No corrections: the trajectory is what the integrator gives."""
 
     method: Literal["none"]
     baumgarte: NonNegative | None = Field(default=None, description=_BAUMGARTE)
@@ -146,7 +146,7 @@ class VarianceReduced(Section):
 
 
 class NewtonKrylov(Section):
-    """Newton steps by the response's linear solver; with hold_constraint one multiplier direction moves too."""
+    """Newton steps with the response's linear solver; with hold_constraint, one multiplier direction moves too."""
 
     method: Literal["newton_krylov"]
     tolerance: Positive | None = Field(default=None, description=_TOLERANCE)
@@ -165,7 +165,7 @@ class _Stochastic(Section):
 
 
 class PrimalDual(_Stochastic):
-    """Minibatch updates while feedback on the free multipliers holds what the process holds; for large networks."""
+    """Minibatch updates, while feedback on the free multipliers keeps what the process holds; for large networks."""
 
     method: Literal["primal_dual"]
     tolerance: Positive = Field(default=5e-3, description="on what is held, relative")
@@ -175,7 +175,7 @@ class PrimalDual(_Stochastic):
 
 
 class Geco(_Stochastic):
-    """The rule of GECO for comparison: gamma grows by the exponential of a moving average of the deviation."""
+    """GECO's rule, for comparison: gamma grows with the exponential of a moving average of the deviation."""
 
     method: Literal["geco"]
     smoothing: UnitInterval = Field(default=0.99, description="of the moving average")
@@ -183,7 +183,7 @@ class Geco(_Stochastic):
 
 
 class NuPi(_Stochastic):
-    """nuPI for comparison: proportional and integral feedback with gains that the user tunes."""
+    """nuPI, for comparison: proportional and integral feedback with gains that the user tunes."""
 
     method: Literal["nupi"]
     proportional: NonNegative = Field(default=1.0, description="gain, in units of gamma / what is held")

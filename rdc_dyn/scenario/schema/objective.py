@@ -1,4 +1,4 @@
-"""The section `objective`."""
+"""Schema of the section `objective`."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class _Variational(Section):
 
 
 class Amortised(_Variational):
-    """J = R + lam D + gamma C with a network encoder that is part of theta."""
+    """J = R + lam D + gamma C with a network encoder whose parameters are part of theta."""
 
     kind: Literal["amortised"]
 
 
 class ImportanceWeighted(_Variational):
-    """J = -E log of the mean of K weights exp(-H)/e: between amortised (K = 1) and the Gibbs encoder (K large)."""
+    """J = -E log of the mean of K weights exp(-H)/e, from amortised (K = 1) to the Gibbs encoder (K large)."""
 
     kind: Literal["importance_weighted"]
     importance_samples: Count | None = Field(
@@ -61,7 +61,7 @@ class FiniteLatent(Section):
 
 
 class LinearGaussian(Section):
-    """J = -E log Z for linear-Gaussian decoder and classifier; only second moments of (x, y) enter."""
+    """J = -E log Z for a linear-Gaussian decoder and classifier; only second moments of (x, y) enter."""
 
     kind: Literal["linear_gaussian"]
     x_dim: Count

@@ -1,4 +1,4 @@
-"""The sections `start` and `process`."""
+"""Schema of the sections `start` and `process`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Start(Section):
 
 
 class Ends(Section):
-    """Multipliers at the two ends of the span; a single number is the end, the start is start.lam or start.gamma."""
+    """Multipliers at both ends of the span; a single number is the last value, start.lam or start.gamma the first."""
 
     lam: NonNegative | Annotated[tuple[NonNegative, NonNegative], BeforeValidator(list_to_tuple)]
     gamma: NonNegative | Annotated[tuple[NonNegative, NonNegative], BeforeValidator(list_to_tuple)]
@@ -98,7 +98,7 @@ class Held(Section):
 
 
 class IsoFunctional(_Process):
-    """Remark 8: any a R + b D + c C stays constant, such as the rate, the distortion or C + R / beta."""
+    """Remark 8: a functional a R + b D + c C stays constant, such as the rate, the distortion or C + R / beta."""
 
     kind: Literal["iso_functional"]
     hold: Held
@@ -108,21 +108,21 @@ class IsoFunctional(_Process):
 
 
 class IsoClassificationTransfer(_Process):
-    """(32): from source to target at constant C and constant d lam / dt; the clock is data_position."""
+    """Equation (32): from source to target at constant C and constant d lam / dt; the clock is data_position."""
 
     kind: Literal["iso_classification_transfer"]
     lam_rate: Finite = Field(description="d lam / dt")
 
 
 class Toward(Section):
-    """Multipliers of an equilibrium with the classification loss of the start."""
+    """Multipliers to aim at; the equilibrium there must have the classification loss of the start."""
 
     lam: NonNegative
     gamma: NonNegative
 
 
 class GeodesicTransfer(_Process):
-    """(30): from source to target on a straight line in (R, D) at constant C; the clock is data_position."""
+    """Equation (30): from source to target on a straight line in (R, D) at constant C; the clock is data_position."""
 
     kind: Literal["geodesic_transfer"]
     slope: Finite | None = Field(default=None, description="k = dD/dR of the line")

@@ -1,4 +1,4 @@
-"""The section `response`."""
+"""Schema of the section `response`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LinearResponse(Section):
 
 
 class Secant(Section):
-    """d(R, D, C)/d(lam, gamma, t) from the path's own history; no solve, no run besides the path's own."""
+    """d(R, D, C)/d(lam, gamma, t) by secant updates from the path's own history, without solves or further runs."""
 
     kind: Literal["secant"]
     start: Literal["guess", "linear_response"] = Field(
@@ -39,14 +39,14 @@ class Secant(Section):
 
 
 class SecantFilter(Section):
-    """Secants of averaged points, filtered; M with its standard error, for correctors on minibatches."""
+    """Filtered secants of averaged points: M with its standard error, for correctors on minibatches."""
 
     kind: Literal["secant_filter"]
     solver: Solver = Field(default=Cg(method="cg"), description=_SOLVER)
 
 
 class FiniteDifference(Section):
-    """The paper's (31): equilibrate again at lam + delta and at gamma + delta by the corrector, and difference."""
+    """The paper's equation (31): finite differences of equilibria that the corrector finds at shifted multipliers."""
 
     kind: Literal["finite_difference"]
     delta: Annotated[float, Field(gt=0, le=0.5)] = Field(
@@ -63,19 +63,19 @@ class FiniteDifference(Section):
 
     @property
     def shifts(self) -> tuple[float, float, float]:
-        """Of lam, gamma and data_position."""
+        """Shifts of lam, gamma and data_position."""
         return (self.delta, self.delta if self.delta_gamma is None else self.delta_gamma, self.delta)
 
 
 class NoResponse(Section):
-    """None: theta waits for the corrector at given multipliers, as in warm-started sweeps, fine-tuning and training."""
+    """No response: only the corrector moves theta, as in warm-started sweeps, fine-tuning and plain training."""
 
     kind: Literal["none"]
     solver: Solver = Field(default=Cg(method="cg"), description=_SOLVER)
 
 
 def _named(value: Any) -> Any:
-    """A section without `kind` is that of the linear response."""
+    """Make a section without `kind` that of the linear response."""
     return {"kind": "linear_response", **value} if isinstance(value, dict) else value
 
 

@@ -1,4 +1,4 @@
-"""The whole scenario."""
+"""Schema of a whole scenario."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rdc_dyn.scenario.schema.response import LinearResponse, Response
 
 
 class Output(Section):
-    """What is kept."""
+    """What a run records and keeps."""
 
     every: Count = Field(default=1, description="record every so many accepted steps; the last is always recorded")
     theta: Literal["checkpoints", "none"] = Field(
@@ -27,7 +27,7 @@ class Output(Section):
     )
 
 
-# The keys are other keys of the scenario and their values anything these take: each point of the grid is validated.
+# Any value is accepted for a swept key here, because each point of the grid is validated as a scenario.
 _LISTS = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}, "minProperties": 1}
 Sweep = Annotated[
     Any, WithJsonSchema({"oneOf": [_LISTS, {"type": "array", "items": _LISTS, "minItems": 1}, {"type": "null"}]})
@@ -35,7 +35,11 @@ Sweep = Annotated[
 
 
 class Scenario(Section):
-    """A whole scenario; its sections are the parts of the program."""
+    """A whole scenario; each section describes one part of the program.
+
+    The constructor validates each section by itself. YAML files and mappings passed to `rdc_dyn.run` are also
+    checked for sections that do not fit together.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
         description="1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit"

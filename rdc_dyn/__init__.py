@@ -1,30 +1,41 @@
 """Dynamics on the rate-distortion-classification surface of a model.
 
-Importing the package registers the accessor `ds.rdc` of `xarray.Dataset`, but loads neither xarray nor torch before
-they are used, so that the light commands of the command line stay light.
+Importing the package registers the accessor `ds.rdc` of `xarray.Dataset`, and costs nothing until xarray or torch is
+used: the command line's light commands stay light.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from rdc_dyn._lazy import when_imported
 
 if TYPE_CHECKING:
     from rdc_dyn.comparison import compare
+    from rdc_dyn.dynamics.corrector import Corrector
+    from rdc_dyn.dynamics.process import Process
+    from rdc_dyn.objective.base import Objective
     from rdc_dyn.output.open_sweep import open_sweep
     from rdc_dyn.output.run_directory import open_run
     from rdc_dyn.recorder import RunWarning
     from rdc_dyn.resumption import resume
     from rdc_dyn.runner import run
     from rdc_dyn.scenario import Scenario, ScenarioError
+    from rdc_dyn.sections import ReaderSection as Reader
     from rdc_dyn.status import DataError, Status, UserError
     from rdc_dyn.sweeps import sweep
     from rdc_dyn.trained import load_networks
 
+    __version__: str
+
 _PUBLIC = {
+    "Corrector": "rdc_dyn.dynamics.corrector",
     "DataError": "rdc_dyn.status",
+    "Objective": "rdc_dyn.objective.base",
+    "Process": "rdc_dyn.dynamics.process",
+    "Reader": "rdc_dyn.sections:ReaderSection",
     "RunWarning": "rdc_dyn.recorder",
     "Scenario": "rdc_dyn.scenario",
     "ScenarioError": "rdc_dyn.scenario",
@@ -40,7 +51,11 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "Corrector",
     "DataError",
+    "Objective",
+    "Process",
+    "Reader",
     "RunWarning",
     "Scenario",
     "ScenarioError",
@@ -59,8 +74,15 @@ when_imported("xarray", "rdc_dyn.output.accessor")
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("rdc-dyn")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rdc_dyn' has no attribute {name!r}")
-    value = getattr(import_module(_PUBLIC[name]), name)
+    module, _, renamed = _PUBLIC[name].partition(":")
+    value = getattr(import_module(module), renamed or name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -14,6 +14,9 @@ import xarray as xr
 
 from rdc_dyn import scenario as scenarios
 from rdc_dyn.build import Built, build
+from rdc_dyn.dynamics import Corrector, Integrator, Process, ResponseModel
+from rdc_dyn.objective import Objective
+from rdc_dyn.objective.own_modules import Own
 from rdc_dyn.output.checkpoint import Checkpoint, load_checkpoint
 from rdc_dyn.output.lock import Lock
 from rdc_dyn.output.log import LOG
@@ -22,7 +25,7 @@ from rdc_dyn.output.record import Event
 from rdc_dyn.output.run_directory import DIGESTS, SCENARIO, TRAJECTORY, checkpoints, open_run
 from rdc_dyn.output.run_writer import RunWriter
 from rdc_dyn.output.segments import repair
-from rdc_dyn.parts import Own
+from rdc_dyn.passed import passed
 from rdc_dyn.recorder import RESUMABLE, Recorder
 from rdc_dyn.runner import carry, describe_run, guarded
 from rdc_dyn.scenario import Scenario
@@ -58,6 +61,11 @@ def resume(
     force: bool = False,
     progress: Progress | None = None,
     networks: Own | None = None,
+    process: Process | None = None,
+    objective: Objective | None = None,
+    response: ResponseModel | None = None,
+    corrector: Corrector | None = None,
+    integrator: Integrator | None = None,
 ) -> xr.Dataset:
     """Resume a run that was killed, interrupted or stopped by a limit.
 
@@ -69,6 +77,11 @@ def resume(
             ended; the trajectory's attribute `history` then says what changed.
         progress: Receives the progress of the run; None shows nothing.
         networks: The modules that `run` was given, if the scenario has parts of kind module.
+        process: The object that `run` was given in place of this section; one with another source is refused.
+        objective: Likewise.
+        response: Likewise.
+        corrector: Likewise.
+        integrator: Likewise.
 
     Returns:
         The trajectory, as from `run`; that of a complete run is returned as it is.
@@ -79,6 +92,7 @@ def resume(
         DataError: If there is no run, or none of its checkpoints can be used.
     """
     path, began = Path(run), time.monotonic()
+    given = passed(process=process, objective=objective, response=response, corrector=corrector, integrator=integrator)
     scenario = _scenario(path, device)
     # Digests are written last: without them the run died before it was finished.
     ended = open_run(path) if (path / DIGESTS).is_file() and (path / TRAJECTORY).is_file() and not force else None
@@ -92,7 +106,7 @@ def resume(
         )
 
     def made(scenario: Scenario) -> Built:
-        return build(scenario, path, device, networks)
+        return build(scenario, path, device, networks, given)
 
     def follow(built: Built, signals: Signals) -> xr.Dataset:
         lock = Lock.take(path, "another run")

@@ -16,12 +16,15 @@ import xarray as xr
 
 from rdc_dyn import scenario as scenarios
 from rdc_dyn.build import Built, build
+from rdc_dyn.dynamics import Corrector, Integrator, Process, ResponseModel
+from rdc_dyn.objective import Objective
+from rdc_dyn.objective.own_modules import Own
 from rdc_dyn.output.in_memory import InMemory, Store
 from rdc_dyn.output.progress import Progress, Silent
 from rdc_dyn.output.provenance import provenance
 from rdc_dyn.output.record import Event
 from rdc_dyn.output.run_writer import RunWriter
-from rdc_dyn.parts import Own
+from rdc_dyn.passed import overrides, passed
 from rdc_dyn.recorder import Recorder, RunWarning
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.signals import Signals
@@ -46,6 +49,11 @@ def run(
     max_time: float | None = None,
     progress: Progress | None = None,
     networks: Own | None = None,
+    process: Process | None = None,
+    objective: Objective | None = None,
+    response: ResponseModel | None = None,
+    corrector: Corrector | None = None,
+    integrator: Integrator | None = None,
 ) -> xr.Dataset:
     """Run a scenario.
 
@@ -58,6 +66,12 @@ def run(
         networks: A `torch.nn.Module` for each part of the objective whose kind is module, such as
             `{"encoder": module}`. Its parameters are copied into θ and are not modified; `load_networks` returns the
             trained modules.
+        process: Moves the controls in place of the scenario's section of this name. Like the four that follow, it is
+            recorded by its qualified name and a digest of its source, and `resume` has to be given it again.
+        objective: J.
+        response: Gives θ_c and M.
+        corrector: Returns to the surface.
+        integrator: Integrates the vector field over one step of `integrator.step_size`.
 
     Returns:
         The trajectory. Its attribute `status` names a `Status`, and `status_message` is the sentence that belongs to
@@ -68,16 +82,22 @@ def run(
     Raises:
         ScenarioError: If the scenario has errors; all are listed.
         UserError: If the run directory is not empty, the device does not exist, the modules do not fit the scenario,
-            or a geodesic aims at a point whose classification loss is not that of its start.
+            an object does not fit its section, or a geodesic aims at a point whose classification loss is not that of
+            its start.
         DataError: If data cannot be used or files cannot be written.
     """
-    folder = Path.cwd()
-    if isinstance(scenario, (str, os.PathLike)):
-        folder, scenario = Path(scenario).resolve().parent, scenarios.load(scenario)
-    elif not isinstance(scenario, Scenario):
-        scenario = scenarios.from_mapping(scenario)
+    given = passed(process=process, objective=objective, response=response, corrector=corrector, integrator=integrator)
+    folder = Path(scenario).resolve().parent if isinstance(scenario, (str, os.PathLike)) else Path.cwd()
+    document = scenarios.read(scenario)
     return run_scenario(
-        scenario, folder, output, device=device, max_time=max_time, progress=progress, networks=networks
+        scenarios.resolve(document, overrides(given, document)),
+        folder,
+        output,
+        device=device,
+        max_time=max_time,
+        progress=progress,
+        networks=networks,
+        given=given,
     )
 
 
@@ -90,6 +110,7 @@ def run_scenario(
     max_time: float | None = None,
     progress: Progress | None = None,
     networks: Own | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Run a loaded scenario whose relative paths start from `folder`; see `run`."""
     began = time.monotonic()
@@ -99,7 +120,7 @@ def run_scenario(
     if device is not None:  # the run directory records the device in use
         scenario = scenario.model_copy(update={"device": device})
 
-    make = partial(build, folder=folder, device=device, networks=networks)
+    make = partial(build, folder=folder, device=device, networks=networks, given=given)
 
     def follow(built: Built, signals: Signals) -> xr.Dataset:
         text = scenarios.dump(scenario)

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from rdc_dyn import scenario as scenarios
+from rdc_dyn.objective.ends import Ends, connected
 from rdc_dyn.objective.networks import Layout, Networks
+from rdc_dyn.objective.own_modules import PARTS, Own, check_own
 from rdc_dyn.output.checkpoint import load_checkpoint
 from rdc_dyn.output.run_directory import checkpoints, last_checkpoint, open_run
-from rdc_dyn.parts import PARTS, Ends, Own, build_networks, check_own
-from rdc_dyn.scenario import schema
+from rdc_dyn.scenario.sections.objectives._variational import VariationalSection
 from rdc_dyn.status import DataError, UserError
 
 
@@ -39,13 +40,14 @@ def load_networks(
     attributes = open_run(path).attrs
     scenario = scenarios.loads(attributes["scenario"])
     section = scenario.objective
-    if not isinstance(section, schema.Amortised | schema.ImportanceWeighted):
+    if not isinstance(section, VariationalSection):
         raise UserError(f"{path}: is a run of {section.kind}, which has no networks")
     if "x_shape" not in attributes:
         raise DataError(f"{path}: does not say what its networks connect; run its scenario again")
-    check_own(section, own)
+    check_own(section.kind, section.networks, own)
     theta = load_checkpoint(_checkpoint(path, point)).theta
-    return filled(build_networks(section, Ends.recorded(attributes), own, theta), theta)
+    ends = Ends.recorded(attributes)
+    return filled(connected(section.networks, section.encoder.latent_dim, ends, own, theta), theta)
 
 
 def _checkpoint(path: Path, point: int | None) -> Path:

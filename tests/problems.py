@@ -38,14 +38,17 @@ from rdc_dyn.objective import (
 )
 from rdc_dyn.objective.architectures import mlp
 from rdc_dyn.objective.base import no_kernel
-from rdc_dyn.objective.datasets import Selection, load_data
+from rdc_dyn.objective.datasets import load_data
 from rdc_dyn.objective.likelihood import Bernoulli, Gaussian
 from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.objective.networks import Networks
 from rdc_dyn.output.record import Event, Record
+from rdc_dyn.scenario.families import INTEGRATORS
 from rdc_dyn.simulate import Point, Problem, simulate, to_record
+from tests.named_data import named
 
 FLOAT = torch.zeros((), dtype=torch.float64)
+ORDERS = {method: section.order for method, section in INTEGRATORS.members.items()}
 _ORACLE = Path(__file__).resolve().parents[2] / "shared" / "oracles" / "linear_gaussian.json"
 
 
@@ -123,7 +126,7 @@ def closed_form_hessian(objective: LinearGaussian, at: Tensor) -> tuple[Tensor, 
 
 
 def digits(limit: int | None, validation: float = 0.0, classes: Sequence[int] | None = None) -> Data:
-    selection = Selection("digits", None if classes is None else tuple(classes), limit)
+    selection = named("digits", None if classes is None else tuple(classes), limit)
     return load_data(selection, None, validation, 0, unit_interval=True, like=FLOAT)
 
 

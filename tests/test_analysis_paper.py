@@ -350,7 +350,7 @@ def test_what_differs_between_the_ways_is_named(sweeps: Path, monkeypatch: pytes
 
     assert claims.same_problem({"run": one}, changed("clock: multipliers", "clock: alpha")) == "no, path"
     # How folds are met is a matter of the way.
-    assert claims.same_problem({"run": one}, changed("on_fold: null", "on_fold: stop")) == "yes, 1 of 1 runs"
+    assert claims.same_problem({"run": one}, changed("on_fold: stop", "on_fold: relax")) == "yes, 1 of 1 runs"
 
 
 def test_ends_are_compared_with_a_margin(monkeypatch: pytest.MonkeyPatch) -> None:

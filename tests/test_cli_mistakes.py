@@ -273,11 +273,10 @@ def test_plot() -> None:
 
 
 def test_signal_before_the_run_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: Any) -> None:
+    def interrupted(**_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rdc_dyn.parts.data.load_data", interrupted)
-    monkeypatch.setattr("rdc_dyn.parts.objective._linear_gaussian", interrupted)
+    monkeypatch.setattr("rdc_dyn.objective.LinearGaussian", interrupted)
     _refused(_run(linear_gaussian()), 130, "stopped by a signal")
 
 

@@ -58,6 +58,8 @@ def test_every_experiment_has_both_sizes() -> None:
 )
 def test_the_exact_path_is_the_same_by_both_ways(names: tuple[str, str]) -> None:
     one, other = (load(PAPER / "exact" / f"{name}.yaml").model_dump() for name in names)
+    for tree in (one, other):  # how folds are met is a matter of the way
+        tree["process"] |= {"on_fold": None, "look_ahead": None}
     assert {key for key in one if one[key] != other[key]} == {"name", "response", "integrator", "corrector"}
 
 

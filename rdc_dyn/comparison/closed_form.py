@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rdc_dyn.scenario import Scenario, schema
+from rdc_dyn.scenario import Scenario
+from rdc_dyn.scenario.sections.objectives.linear_gaussian import LinearGaussianSection
 
 #: Maps a data position t to S, dS/dt and d²S/dt².
 Moments = Callable[[float], tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -140,7 +141,7 @@ def _divided(values: np.ndarray, active: np.ndarray) -> np.ndarray:
 def closed_form(scenario: Scenario) -> ClosedForm | None:
     """The closed form of a scenario's objective, or None if the objective has none."""
     section = scenario.objective
-    if not isinstance(section, schema.LinearGaussian) or section.weight_prior_precision > 0:
+    if not isinstance(section, LinearGaussianSection) or section.weight_prior_precision > 0:
         return None
     source = np.array(section.source_second_moment, dtype=float)
     target = None if section.target_second_moment is None else np.array(section.target_second_moment, dtype=float)

@@ -15,10 +15,11 @@ import xarray as xr
 from rdc_dyn.comparison.errors import QUANTITIES, Errors, errors
 from rdc_dyn.comparison.floor import MARGIN, RULE, floors, stagnated
 from rdc_dyn.comparison.order import observed_order
-from rdc_dyn.comparison.reference import CLOSED_FORM, FINEST, ORDERS, Reference, choose, has_closed_form
+from rdc_dyn.comparison.reference import CLOSED_FORM, FINEST, Reference, choose, has_closed_form
 from rdc_dyn.comparison.runs import Run, read_runs
 from rdc_dyn.comparison.series import difference, problem_groups, resolution_key, series_names, swept_keys
 from rdc_dyn.output.provenance import program_version
+from rdc_dyn.scenario.families import INTEGRATORS
 from rdc_dyn.status import DataError, UserError
 
 _TEXT = {
@@ -193,7 +194,7 @@ def _orders(rows: Sequence[Row]) -> tuple[dict[str, Any], list[str]]:
         kinds.append(kind)
         methods = {row.run.values.get("integrator.method") for row in rows if row.series == name}
         if kind == "step_size" and len(methods) == 1:
-            expected[i] = ORDERS.get(str(methods.pop()), math.nan)
+            expected[i] = getattr(INTEGRATORS.members.get(str(methods.pop())), "order", math.nan)
         for j, quantity in enumerate(QUANTITIES):
             used = [row for row in members if quantity not in row.floor]
             found = observed_order(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rdc_dyn.comparison.closed_form import ClosedForm, ExactPoint
-from rdc_dyn.scenario import Scenario, schema
+from rdc_dyn.scenario import Scenario
+from rdc_dyn.scenario.sections.processes.geodesic_transfer import GeodesicTransferSection
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +89,7 @@ class ExactPath:
         return self.surface.at(controls if given is None else given.numpy())
 
     def _rates(self, s: float, controls: np.ndarray) -> np.ndarray:
-        return self.process.rates(s, surface_point(self.surface.at(controls))).numpy()
+        return self.process.velocity(s, surface_point(self.surface.at(controls))).numpy()
 
     def _projected(self, controls: np.ndarray) -> ExactPoint:
         """Solve w·(R, D, C) = h⁰ by Newton's method in the free directions, starting next to the solution."""
@@ -123,11 +124,10 @@ def exact_path(scenario: Scenario, surface: ClosedForm, start: np.ndarray, rtol:
     import torch
 
     from rdc_dyn.dynamics import GeodesicTransfer, State
-    from rdc_dyn.parts import build_process
 
-    process = build_process(scenario, State(torch.zeros(0, dtype=torch.float64), _tensor(start)))
+    process = scenario.process.build(State(torch.zeros(0, dtype=torch.float64), _tensor(start)))
     section = scenario.process
-    if isinstance(section, schema.GeodesicTransfer) and section.toward is not None:
+    if isinstance(section, GeodesicTransferSection) and section.toward is not None:
         goal = surface.at(np.array([section.toward.lam, section.toward.gamma, section.span[1]])).losses
         first = surface.at(start).losses
         process = GeodesicTransfer(section.span, float((goal[1] - first[1]) / (goal[0] - first[0])))

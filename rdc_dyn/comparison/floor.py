@@ -43,7 +43,7 @@ def floors(run: Run, found: Errors, reference: Reference) -> dict[str, Floor]:
     epsilon = float(np.finfo(run.values.get("dtype", "float64")).eps)
     change = np.abs(np.diff(table, axis=0)).sum(0) if len(table) > 1 else np.zeros(5)
     solver, why = _solver(run, epsilon)
-    restored, corrected = _restored(run, epsilon), _corrected(run, trajectory)
+    restored, corrected = _restored(run), _corrected(run, trajectory)
     steepness, response = _sensitivity(run, trajectory)
     losses = [
         Floor(10 * epsilon * float(np.abs(table[:, 2:]).max()), "rounding"),
@@ -82,11 +82,10 @@ def _number(value: float) -> float:
 
 def _solver(run: Run, epsilon: float) -> tuple[float, str]:
     """Relative error of a response, and where it comes from."""
-    rtol, method = run.values.get("response.solver.rtol"), run.values.get("response.solver.method")
+    method = run.values.get("response.solver.method")
     if method == "dense" or run.values.get("response.kind") != "linear_response":
         return 100 * epsilon, "rounding of the linear solves"
-    default = 1e-8 if epsilon < 1e-10 else 1e-4
-    value = default if rtol is None else float(rtol)
+    value = float(run.values["response.solver.rtol"])
     return value, f"the linear solver's rtol = {value:g}"
 
 
@@ -104,12 +103,11 @@ def _corrected(run: Run, trajectory: xr.Dataset) -> float:
     return residual * math.sqrt(float(np.linalg.norm(matrix, axis=(1, 2)).max()) / float(smallest))
 
 
-def _restored(run: Run, epsilon: float) -> float:
+def _restored(run: Run) -> float:
     """Tolerance below which the corrector leaves the held functional as it is; 0 if it does not restore it."""
     if not run.values.get("corrector.hold_constraint") or run.values.get("process.kind") == "prescribed":
         return 0.0
-    tolerance = run.values.get("corrector.tolerance")
-    return (1e-8 if epsilon < 1e-10 else 1e-4) if tolerance is None else float(tolerance)
+    return float(run.values["corrector.constraint_tolerance"])
 
 
 def _sensitivity(run: Run, trajectory: xr.Dataset) -> tuple[float, float]:

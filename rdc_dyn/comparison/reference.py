@@ -15,37 +15,12 @@ from rdc_dyn.comparison.exact_path import ExactPathError, exact_path, looser
 from rdc_dyn.comparison.runs import Run
 from rdc_dyn.comparison.series import resolution_key
 from rdc_dyn.scenario import loads
+from rdc_dyn.scenario.families import INTEGRATORS
 from rdc_dyn.status import DataError, UserError
 
 CLOSED_FORM, FINEST = "closed_form", "finest"
 #: (λ, γ, R, D, C), the quantities in which runs are compared.
 COMPARED = ("lam", "gamma", "rate", "distortion", "classification_loss")
-#: Convergence order of each method; a test compares them with the integrator's.
-ORDERS = {
-    "euler": 1,
-    "midpoint": 2,
-    "heun2": 2,
-    "heun3": 3,
-    "rk4": 4,
-    "adaptive_heun": 2,
-    "fehlberg2": 2,
-    "bosh3": 3,
-    "dopri5": 5,
-    "dopri8": 8,
-}
-#: Vector field evaluations per step of each method.
-STAGES = {
-    "euler": 1,
-    "midpoint": 2,
-    "heun2": 2,
-    "heun3": 3,
-    "rk4": 4,
-    "adaptive_heun": 2,
-    "fehlberg2": 3,
-    "bosh3": 4,
-    "dopri5": 7,
-    "dopri8": 14,
-}
 _SAME_TIME = 1e-9
 
 
@@ -113,12 +88,10 @@ def error_budget(run: Run) -> tuple[float, bool, float, float]:
     """
     assert run.trajectory is not None
     values, method = run.values, run.values["integrator.method"]
-    steps = float(run.trajectory.vector_field_evaluations[-1]) / STAGES[method]
-    estimate = max(steps, 1.0) ** -ORDERS[method]
-    tolerance, rtol = values.get("corrector.tolerance"), values.get("response.solver.rtol")
-    default = 1e-8 if values.get("dtype") == "float64" else 1e-4
+    steps = float(run.trajectory.vector_field_evaluations[-1]) / INTEGRATORS.members[method].stages
+    estimate = max(steps, 1.0) ** -INTEGRATORS.members[method].order
     none = values["corrector.method"] == "none"
-    return estimate, none, default if tolerance is None else tolerance, default if rtol is None else rtol
+    return estimate, none, values.get("corrector.tolerance", math.inf), values.get("response.solver.rtol", 0.0)
 
 
 def _settings(run: Run) -> str:
@@ -211,7 +184,7 @@ def _richardson(
     assert other.trajectory is not None
     mask, values = at(other.trajectory.time.values)
     gap = table_of(other.trajectory)[mask] - values
-    order = ORDERS[run.values["integrator.method"]] if kind == "integrator.step_size" else 1
+    order = INTEGRATORS.members[run.values["integrator.method"]].order if kind == "integrator.step_size" else 1
     gain = (coarser / size) ** order - 1
     return float(np.linalg.norm(gap[:, :2], axis=1).max() / gain), float(
         np.linalg.norm(gap[:, 2:], axis=1).max() / gain

@@ -19,7 +19,7 @@ from rdc_dyn.dynamics.secant_filter import SecantFilter
 from rdc_dyn.dynamics.stability import Approach, Monitor, Stability, approach
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.dynamics.step_size import StepSize
-from rdc_dyn.dynamics.transfer import GeodesicTransfer, IsoClassificationTransfer
+from rdc_dyn.dynamics.transfer import GeodesicTransfer, IsoFunctionalTransfer
 from rdc_dyn.dynamics.variance_reduced import VarianceReduced
 from rdc_dyn.dynamics.vector_field import VectorField
 
@@ -40,8 +40,8 @@ __all__ = [
     "Gradient",
     "Integrator",
     "IntegratorStep",
-    "IsoClassificationTransfer",
     "IsoFunctional",
+    "IsoFunctionalTransfer",
     "Known",
     "LinearResponse",
     "Memory",

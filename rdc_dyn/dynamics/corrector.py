@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -105,18 +106,21 @@ class Correction:
     noise: Float[Tensor, "3"] | None = None
 
 
-class Corrector(Protocol):
+class Corrector(ABC):
     """Brings a state back towards the equilibrium surface.
 
     Attributes:
-        tolerance: |∇J| that a correction promises to reach; None if it promises nothing.
+        averages: Whether it records means over epochs of minibatches; the start is such a mean then, too.
     """
 
-    @property
-    def tolerance(self) -> float | None:
-        """The promised |∇J|, or None."""
-        ...
+    averages: ClassVar[bool] = False
 
+    @property
+    def promised(self) -> float | None:
+        """|∇J| that a correction promises to reach; None if it promises nothing."""
+        return None
+
+    @abstractmethod
     def correct(
         self,
         free_energy: FreeEnergy,
@@ -135,4 +139,3 @@ class Corrector(Protocol):
         Returns:
             The corrected state, or the failure.
         """
-        ...

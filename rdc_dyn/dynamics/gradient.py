@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from rdc_dyn.dynamics.corrector import Constraint, Correction, Departure
+from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Vector, all_finite
 from rdc_dyn.objective.free_energy import FreeEnergy
@@ -38,7 +38,7 @@ def stream(seed: int, theta: Vector) -> torch.Generator:
 
 
 @dataclass(frozen=True)
-class Gradient:
+class Gradient(Corrector):
     """K Adam steps at fixed controls, on all data or on minibatches; holds no constraint and promises no residual.
 
     Attributes:
@@ -55,7 +55,6 @@ class Gradient:
     seed: int = 0
     schedule: Literal["hump", "constant"] = "hump"
     trace: int = 0
-    tolerance: None = None
 
     def correct(
         self,

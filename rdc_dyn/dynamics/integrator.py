@@ -12,19 +12,7 @@ from rdc_dyn.dynamics.state import State
 from rdc_dyn.dynamics.vector_field import VectorField
 from rdc_dyn.status import NumericalFailure, Status
 
-#: Convergence order of each method.
-ORDERS = {
-    "euler": 1,
-    "midpoint": 2,
-    "heun2": 2,
-    "heun3": 3,
-    "rk4": 4,
-    "adaptive_heun": 2,
-    "fehlberg2": 2,
-    "bosh3": 3,
-    "dopri5": 5,
-    "dopri8": 8,
-}
+#: torchdiffeq's methods that can control their own error.
 ADAPTIVE = frozenset({"adaptive_heun", "fehlberg2", "bosh3", "dopri5", "dopri8"})
 
 
@@ -63,7 +51,7 @@ class Integrator:
     """A torchdiffeq method.
 
     Attributes:
-        method: Its name, a key of `ORDERS`.
+        method: Its name there.
         rtol: Relative tolerance of an adaptive method; None makes it take one step of its tableau per segment.
         atol: Absolute tolerance.
     """

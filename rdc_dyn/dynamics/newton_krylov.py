@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.dynamics.corrector import Constraint, Correction, Departure
+from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure
 from rdc_dyn.dynamics.response import explicit_derivatives, functional_gradients
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import LinearSolver, Rows
@@ -39,7 +39,7 @@ class _Border:
 
 
 @dataclass(frozen=True)
-class NewtonKrylov:
+class NewtonKrylov(Corrector):
     """Newton's method for θ and m directions of the controls.
 
     The border, θ_d and dh/dd, begins with θ_d extrapolated from earlier points, so that a Newton step costs one solve.
@@ -59,6 +59,11 @@ class NewtonKrylov:
     constraint_tolerance: float = 1e-10
     max_iterations: int = 12
     holds_constraint: bool = True
+
+    @property
+    def promised(self) -> float:
+        """The tolerance on |∇J|."""
+        return self.tolerance
 
     def correct(
         self,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rdc_dyn.dynamics.corrector import Constraint, Correction, Departure
+from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.status import NumericalFailure
 
 
 @dataclass(frozen=True)
-class NoCorrector:
+class NoCorrector(Corrector):
     """Only linearises, so that the distance from the surface is recorded."""
-
-    tolerance: None = None
 
     def correct(
         self,

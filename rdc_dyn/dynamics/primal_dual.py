@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.dynamics.corrector import Constraint, Correction, Departure
+from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure
 from rdc_dyn.dynamics.dual import DualRule, Feedback
 from rdc_dyn.dynamics.gradient import stream
 from rdc_dyn.dynamics.minibatch_descent import Average, Descent, data_weights, per_datum
@@ -82,7 +83,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class PrimalDual:
+class PrimalDual(Corrector):
     """Minibatch updates of θ while the free multipliers hold what the process holds; points are means over epochs.
 
     Attributes:
@@ -102,6 +103,7 @@ class PrimalDual:
     dissipation: float = 1e-2
     seed: int = 0
     rule: DualRule = field(default_factory=Feedback)
+    averages: ClassVar[bool] = True
 
     def correct(
         self,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.objective.graph import Controls
-from rdc_dyn.status import NumericalFailure, Status
+from rdc_dyn.status import NumericalFailure, Status, UserError
 
 Matrix = Float[Tensor, "3 3"]
 Triple = Float[Tensor, "3"]
@@ -35,24 +36,21 @@ class SurfacePoint:
     rate: float = math.nan
 
 
-class Process(Protocol):
-    """A rule by which the controls move along a clock s.
+class Process(ABC):
+    """A rule by which the controls (λ, γ, t) move along a clock s.
+
+    A process of one's own gives its `span` and its `rates` and, where functionals are to stay constant, what is `held`.
+    The other methods have defaults that serve for it.
 
     Attributes:
         span: First and last value of the clock; the last may be the smaller.
         held: Weights w of each functional w·(R, D, C) that stays constant: none, one or two.
     """
 
-    @property
-    def span(self) -> tuple[float, float]:
-        """First and last value of the clock."""
-        ...
+    span: tuple[float, float]
+    held: tuple[Weights, ...] = ()
 
-    @property
-    def held(self) -> tuple[Weights, ...]:
-        """Weights of the held functionals."""
-        ...
-
+    @abstractmethod
     def rates(self, s: float, here: SurfacePoint) -> Triple:
         """d(λ, γ, t)/ds.
 
@@ -61,31 +59,65 @@ class Process(Protocol):
             here: The surface at the current state.
 
         Returns:
-            The rates, shape (3,).
+            The rates, shape (3,), in any floating-point type.
 
         Raises:
             NumericalFailure: If M gives the process no direction.
         """
-        ...
+
+    def velocity(self, s: float, here: SurfacePoint) -> Triple:
+        """`rates` in the type and on the device of the controls.
+
+        Args:
+            s: Clock.
+            here: The surface at the current state.
+
+        Returns:
+            d(λ, γ, t)/ds, shape (3,).
+
+        Raises:
+            UserError: If they are no tensor of three numbers.
+            NumericalFailure: As `rates` does.
+        """
+        rates = self.rates(s, here)
+        if not isinstance(rates, Tensor) or rates.shape != (3,):
+            got = tuple(rates.shape) if isinstance(rates, Tensor) else type(rates).__name__
+            raise UserError(f"process: {type(self).__name__}.rates gives {got}; expected a tensor of shape (3,)")
+        return rates.to(here.controls)
 
     def free_directions(self, here: SurfacePoint) -> Float[Tensor, "m 3"]:
-        """Directions in (λ, γ, t) along which a corrector may restore the held functionals, one for each."""
-        ...
+        """Directions in (λ, γ, t) along which a corrector may restore the held functionals, one for each.
+
+        By default the gradient of what is held in (λ, γ), the shortest way back, or both multipliers for two.
+
+        Args:
+            here: The surface at the current state.
+
+        Returns:
+            The directions, shape (m, 3).
+
+        Raises:
+            NumericalFailure: DEGENERATE_CONSTRAINT if, to rounding, the multipliers do not move what is held.
+        """
+        if len(self.held) != 1:
+            return torch.eye(3, dtype=here.matrix.dtype, device=here.matrix.device)[: len(self.held)]
+        row = here.matrix.new_tensor(self.held[0]) @ here.matrix[:, :2]
+        return torch.cat([row / size_of(row, here.matrix, self.held[0]), row.new_zeros(1)])[None]
 
     def prescribed(self, s: float, like: Controls) -> Controls | None:
-        """The controls, if they are given functions of the clock.
+        """The controls, if they are given functions of the clock; by default they follow from `rates`.
 
         Args:
             s: Clock.
             like: Controls whose dtype and device the result takes.
 
         Returns:
-            (λ, γ, t) at s, or None if they follow from `rates`.
+            (λ, γ, t) at s, or None.
         """
-        ...
+        return None
 
     def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
-        """What the rates are divided by; none of it may change sign within a step.
+        """What the rates are divided by; none of it may change sign within a step. By default nothing.
 
         Args:
             here: The surface at the current state.
@@ -93,15 +125,16 @@ class Process(Protocol):
         Returns:
             By name, the value and the status with which a run ends where it vanishes.
         """
-        ...
+        return {}
 
     def frame(self, controls: Controls) -> Float[Tensor, "f"]:
         """2 − m differentiable functions of the controls that stay constant along with the m held functionals."""
-        ...
+        # A path that is known by its clock alone cannot be followed round a turn of the clock.
+        raise UserError(f"process.on_fold: follow needs {type(self).__name__}.frame; write it, or use stop or relax")
 
     def elapsed(self, before: SurfacePoint, after: SurfacePoint) -> float:
         """Process time between two neighbouring points of a path that may have turned round; not negative."""
-        ...
+        raise UserError(f"process.on_fold: follow needs {type(self).__name__}.elapsed; write it, or use stop or relax")
 
 
 def size_of(tangent: Tensor, matrix: Matrix, weights: Weights) -> float:
@@ -115,7 +148,7 @@ def size_of(tangent: Tensor, matrix: Matrix, weights: Weights) -> float:
 
 
 @dataclass(frozen=True)
-class Prescribed:
+class Prescribed(Process):
     """Lemmas 5 and 9: θ̇ = θ_λ λ̇ + θ_γ γ̇ + θ_t ṫ (17, 23) with given λ(s), γ(s), t(s).
 
     λ, γ and t are given at the two ends of the span, over which τ runs from 0 to 1. The shape is linear,
@@ -128,7 +161,6 @@ class Prescribed:
     gamma: tuple[float, float]
     data_position: tuple[float, float] = (0.0, 0.0)
     shape: Literal["linear", "exponential", "jump"] = "linear"
-    held: tuple[Weights, ...] = ()
 
     def _value_and_rate(self, ends: tuple[float, float], s: float, shape: str) -> tuple[float, float]:
         length = self.span[1] - self.span[0]
@@ -150,17 +182,9 @@ class Prescribed:
         """(λ̇, γ̇, ṫ) of the given path; M plays no part."""
         return here.matrix.new_tensor([rate for _, rate in self._values_and_rates(s)])
 
-    def free_directions(self, here: SurfacePoint) -> Float[Tensor, "m 3"]:
-        """None, since the path is given."""
-        return here.matrix.new_zeros((0, 3))
-
     def prescribed(self, s: float, like: Controls) -> Controls:
         """(λ(s), γ(s), t(s))."""
         return like.new_tensor([value for value, _ in self._values_and_rates(s)])
-
-    def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
-        """None."""
-        return {}
 
     def _positions(self, controls: Controls) -> list[Tensor]:
         """Position of each moving control between its ends, as a share of the span."""
@@ -186,7 +210,7 @@ class Prescribed:
 
 
 @dataclass(frozen=True)
-class IsoFunctional:
+class IsoFunctional(Process):
     """λ̇ = −α h_γ, γ̇ = α h_λ for h = w·(R, D, C): Ċ = 0 of (22) and Remark 7 with w = (0, 0, 1), else Remark 8.
 
     `clock` names what has unit speed: alpha (α = 1), multipliers (|(λ̇, γ̇)| = 1), rate_distortion (|(Ṙ, Ḋ)| = 1) or lam
@@ -198,7 +222,7 @@ class IsoFunctional:
     clock: Literal["alpha", "multipliers", "rate_distortion", "lam"] = "multipliers"
 
     @property
-    def held(self) -> tuple[Weights, ...]:
+    def held(self) -> tuple[Weights, ...]:  # type: ignore[override]
         """The one functional that stays constant."""
         return (self.weights,)
 
@@ -224,12 +248,7 @@ class IsoFunctional:
         """The gradient of h in (λ, γ), the shortest way back to the level set; γ alone if λ is the clock."""
         if self.clock == "lam":
             return here.matrix.new_tensor([[0.0, 1.0, 0.0]])
-        row = self._gradient(here)
-        return torch.cat([row / size_of(row, here.matrix, self.weights), row.new_zeros(1)])[None]
-
-    def prescribed(self, s: float, like: Controls) -> None:
-        """None, since the controls follow from M."""
-        return None
+        return super().free_directions(here)
 
     def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
         """h_γ if λ is the clock; else none, since the rates are divided by a length."""

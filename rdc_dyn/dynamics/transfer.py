@@ -1,55 +1,33 @@
-"""Transfer from source to target data at constant C, by C_λλ̇ + C_γγ̇ + C_t = 0 with ṫ = 1 (28, 30, 32)."""
+"""Transfer from source to target data: ṫ = 1, and held functionals h = W (R, D, C) determine the free multipliers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.dynamics.process import SurfacePoint, Triple, Weights, size_of
+from rdc_dyn.dynamics.process import Process, SurfacePoint, Triple, Weights, size_of
 from rdc_dyn.objective.graph import Controls
 from rdc_dyn.status import NumericalFailure, Status
 
-_CLASSIFICATION = 2
+_CLASSIFICATION: Weights = (0.0, 0.0, 1.0)
 
 
-@dataclass(frozen=True)
-class IsoClassificationTransfer:
-    """λ̇ = k constant, γ̇ = −(C_λ k + C_t)/C_γ (32).
+class _Transfer(Process):
+    """ċ = g + Uᵀa with given rates g and free multipliers U, where W M ċ = 0 determines a; the clock is t."""
 
-    Attributes:
-        span: First and last data position t, which is the clock.
-        lam_rate: k.
-    """
+    free: ClassVar[tuple[int, ...]]
 
-    span: tuple[float, float]
-    lam_rate: float
-    held: tuple[Weights, ...] = ((0.0, 0.0, 1.0),)
+    def _rows(self, here: SurfacePoint) -> Float[Tensor, "m 3"]:
+        """W M, the derivatives of what is held with respect to (λ, γ, t) along the surface."""
+        return here.matrix.new_tensor(self.held) @ here.matrix
 
-    def rates(self, s: float, here: SurfacePoint) -> Triple:
-        """(k, γ̇, 1); raises `NumericalFailure` with DEGENERATE_CONSTRAINT if C_γ is zero to rounding."""
-        c_lam, c_gamma, c_t = here.matrix[_CLASSIFICATION].unbind()
-        size_of(c_gamma, here.matrix, self.held[0])
-        gamma_rate = -(c_lam * self.lam_rate + c_t) / c_gamma
-        return torch.stack([gamma_rate.new_tensor(self.lam_rate), gamma_rate, gamma_rate.new_tensor(1.0)])
-
-    def free_directions(self, here: SurfacePoint) -> Float[Tensor, "1 3"]:
-        """γ alone, since λ is given."""
-        return here.matrix.new_tensor([[0.0, 1.0, 0.0]])
-
-    def prescribed(self, s: float, like: Controls) -> None:
-        """None, since γ follows from M."""
-        return None
-
-    def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
-        """C_γ."""
-        return {"C_gamma": (float(here.matrix[_CLASSIFICATION, 1]), Status.DEGENERATE_CONSTRAINT)}
-
-    def frame(self, controls: Controls) -> Float[Tensor, "1"]:
-        """λ − k t."""
-        return (controls[0] - self.lam_rate * controls[2])[None]
+    def free_directions(self, here: SurfacePoint) -> Float[Tensor, "m 3"]:
+        """U."""
+        return torch.eye(3, dtype=here.matrix.dtype, device=here.matrix.device)[list(self.free)]
 
     def elapsed(self, before: SurfacePoint, after: SurfacePoint) -> float:
         """|Δt|."""
@@ -57,8 +35,45 @@ class IsoClassificationTransfer:
 
 
 @dataclass(frozen=True)
-class GeodesicTransfer:
-    """Ḋ = k Ṙ and Ċ = 0 with ṫ = 1: two rows of M for (λ̇, γ̇) (30).
+class IsoFunctionalTransfer(_Transfer):
+    """λ̇ = k constant, γ̇ = −(h_λ k + h_t)/h_γ: (32) for h = C, else Remark 8 while the data change.
+
+    Attributes:
+        span: First and last data position t, which is the clock.
+        lam_rate: k.
+        weights: w of h = w·(R, D, C).
+    """
+
+    span: tuple[float, float]
+    lam_rate: float
+    weights: Weights = _CLASSIFICATION
+    free: ClassVar[tuple[int, ...]] = (1,)
+
+    @property
+    def held(self) -> tuple[Weights, ...]:  # type: ignore[override]
+        """h."""
+        return (self.weights,)
+
+    def rates(self, s: float, here: SurfacePoint) -> Triple:
+        """(k, γ̇, 1); raises `NumericalFailure` with DEGENERATE_CONSTRAINT if h_γ is zero to rounding."""
+        h_lam, h_gamma, h_t = self._rows(here)[0].unbind()
+        size_of(h_gamma, here.matrix, self.weights)
+        gamma_rate = -(h_lam * self.lam_rate + h_t) / h_gamma
+        return torch.stack([gamma_rate.new_tensor(self.lam_rate), gamma_rate, gamma_rate.new_tensor(1.0)])
+
+    def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
+        """h_γ."""
+        name = "C_gamma" if self.weights == _CLASSIFICATION else "h_gamma"
+        return {name: (float(self._rows(here)[0, 1]), Status.DEGENERATE_CONSTRAINT)}
+
+    def frame(self, controls: Controls) -> Float[Tensor, "1"]:
+        """λ − k t."""
+        return (controls[0] - self.lam_rate * controls[2])[None]
+
+
+@dataclass(frozen=True)
+class GeodesicTransfer(_Transfer):
+    """Ḋ = k Ṙ and Ċ = 0: two rows of M for (λ̇, γ̇) (30).
 
     Without a weight prior this is D_λλ̇ + D_γγ̇ + D_t = k/(1+kλ) ∂F/∂t and C_λλ̇ + C_γγ̇ + C_t = 0: on the surface
     R = F − λD − γC, so Ṙ = ∂F/∂t − λḊ at Ċ = 0, where ∂F/∂t is the explicit derivative at fixed (λ, γ) and θ, not that
@@ -71,15 +86,12 @@ class GeodesicTransfer:
 
     span: tuple[float, float]
     slope: float
+    free: ClassVar[tuple[int, ...]] = (0, 1)
 
     @property
-    def held(self) -> tuple[Weights, ...]:
+    def held(self) -> tuple[Weights, ...]:  # type: ignore[override]
         """D − kR and C."""
-        return ((-self.slope, 1.0, 0.0), (0.0, 0.0, 1.0))
-
-    def _rows(self, here: SurfacePoint) -> Float[Tensor, "2 3"]:
-        """d(D − kR, C)/d(λ, γ, t) along the surface."""
-        return here.matrix.new_tensor(self.held) @ here.matrix
+        return ((-self.slope, 1.0, 0.0), _CLASSIFICATION)
 
     def rates(self, s: float, here: SurfacePoint) -> Triple:
         """(λ̇, γ̇, 1) on the straight line in (R, D).
@@ -96,14 +108,6 @@ class GeodesicTransfer:
             raise NumericalFailure(Status.SINGULAR_GEODESIC, f"1 + k lam = {aside:.3g}")
         return torch.cat([torch.linalg.solve(block, -rows[:, 2]), rows.new_ones(1)])
 
-    def free_directions(self, here: SurfacePoint) -> Float[Tensor, "2 3"]:
-        """λ and γ."""
-        return here.matrix.new_tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-
-    def prescribed(self, s: float, like: Controls) -> None:
-        """None, since λ and γ follow from M."""
-        return None
-
     def divisors(self, here: SurfacePoint) -> dict[str, tuple[float, Status]]:
         """The determinant of (D − kR, C) in (λ, γ); without a weight prior, 1 + kλ times that of (D, C)."""
         determinant = float(torch.linalg.det(self._rows(here)[:, :2]))
@@ -112,7 +116,3 @@ class GeodesicTransfer:
     def frame(self, controls: Controls) -> Float[Tensor, "0"]:
         """Nothing, since two functionals are held."""
         return controls[:0]
-
-    def elapsed(self, before: SurfacePoint, after: SurfacePoint) -> float:
-        """|Δt|."""
-        return float((after.controls - before.controls)[2].abs())

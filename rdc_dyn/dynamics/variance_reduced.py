@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from rdc_dyn.dynamics.corrector import Constraint, Correction, Departure
+from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure
 from rdc_dyn.dynamics.gradient import stream
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Vector
@@ -21,7 +21,7 @@ _HALVINGS = 6
 
 
 @dataclass(frozen=True)
-class VarianceReduced:
+class VarianceReduced(Corrector):
     """Minibatch steps around anchors θ̃ with full gradients: linear convergence to |∇J| ≤ tolerance, at fixed controls.
 
     The noise of v = ∇J_B(θ) − ∇J_B(θ̃) + ∇J(θ̃) shrinks with |θ − θ̃|, so the step η need not. An epoch that does not
@@ -47,6 +47,11 @@ class VarianceReduced:
     epochs: int
     step: float
     seed: int = 0
+
+    @property
+    def promised(self) -> float:
+        """The tolerance on |∇J|."""
+        return self.tolerance
 
     def correct(
         self,

@@ -70,7 +70,7 @@ class VectorField:
         state.require_bounds()
         response = self._response(state)
         here = SurfacePoint(state.controls, response.matrix, response.forces, float(response.functionals[0]))
-        rates = self.process.rates(float(s), here) + self._pull(here, response.functionals)
+        rates = self.process.velocity(float(s), here) + self._pull(here, response.functionals)
         velocity = rates @ response.directions
         if not bool(torch.isfinite(velocity).all() and torch.isfinite(rates).all()):
             raise NumericalFailure(Status.NON_FINITE, f"vector field at time {float(s):.6g}")

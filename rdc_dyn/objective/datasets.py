@@ -14,10 +14,25 @@ from torch import Tensor
 from rdc_dyn.objective.coupling import optimal_coupling, read_coupling
 from rdc_dyn.objective.data import Data, Sample
 from rdc_dyn.objective.data_checks import check_labels, check_names, check_sample, check_shape
-from rdc_dyn.objective.readers import Labelled, Rows, Selection, read
+from rdc_dyn.objective.readers import Labelled, Rows
 from rdc_dyn.status import DataError
 
 __all__ = ["HeldOut", "Selection", "Transport", "load_data", "select"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which data to take from a data set.
+
+    Attributes:
+        read: Reads the set as far as its labels.
+        classes: Classes to keep, by label or by name, renumbered 0, 1, … in the order given; None for all.
+        limit: Most data to keep, drawn at random; None for all.
+    """
+
+    read: Callable[[], Labelled]
+    classes: tuple[int | str, ...] | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +85,7 @@ def select(selection: Selection, seed: int) -> Chosen:
 
     DataError is raised if a class is missing or the labels do not number classes.
     """
-    labelled = read(selection)
+    labelled = selection.read()
     y, names = labelled.y, labelled.names
     rows = torch.arange(len(y))
     if selection.classes is not None:

@@ -1,54 +1,62 @@
-"""Make the relative paths of a scenario absolute."""
+"""Paths of a scenario: written out for a run directory, and turned back for a file that may name only its folder."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
-from rdc_dyn.scenario.schema import Cifar10, Data, Digits, FashionMnist, ImageFolder, Mnist, Npz, Scenario
+from rdc_dyn.scenario.problems import Path as Place
+from rdc_dyn.scenario.problems import dotted
+from rdc_dyn.scenario.scenario import Scenario
+from rdc_dyn.scenario.section import PathMark
+from rdc_dyn.scenario.sections.data import ROOT_VARIABLE
+from rdc_dyn.scenario.walk import with_paths
 
-#: Environment variable that names the folder of data sets if the scenario does not.
-ROOT_VARIABLE = "RDC_DYN_DATA"
-_Part = Digits | Mnist | FashionMnist | Cifar10 | ImageFolder | Npz
-#: Data sets that lie in the root folder.
-_IN_ROOT = (Mnist, FashionMnist, Cifar10, ImageFolder)
-
-
-def data_root(section: Data, folder: Path) -> Path | None:
-    """The folder of data sets, from `data.root` (relative to `folder`) or else RDC_DYN_DATA; None if neither is set."""
-    if section.root is not None:
-        return folder / section.root
-    named = os.environ.get(ROOT_VARIABLE)
-    return Path(named).absolute() if named else None
+_ROOT = ("data", "root")
 
 
 def absolute(scenario: Scenario, folder: Path) -> Scenario:
-    """Make paths relative to `folder` absolute, so that a copy of the scenario elsewhere names the same files."""
-    data = None if scenario.data is None else _absolute_data(scenario.data, folder)
-    return scenario.model_copy(update={"data": data, "start": _located(scenario.start, folder, "from_")})
+    """The scenario without relative paths, so that its copy in a run directory means the same files."""
+    data = scenario.data
+    root = None if data is None else data.root_folder(folder)
+
+    def change(place: Place, mark: PathMark, path: str) -> str:
+        return str((root or folder if mark.rooted else folder) / path)
+
+    located: Scenario = with_paths(scenario, change)
+    if root is None or located.data is None or not any(part.in_root for part in located.data.sets):
+        return located
+    return located.set(data=located.data.set(root=str(root)))
 
 
-def _absolute_data(data: Data, folder: Path) -> Data:
-    parts = [data.source, data.target]
-    if data.validation is not None:
-        parts += [data.validation.source, data.validation.target]
-    root = data_root(data, folder)
+def portable(scenario: Scenario, folder: Path) -> tuple[Scenario, list[str]]:
+    """The scenario of a run as a file in a folder, the inverse of `absolute`, and what has to be said to run it.
 
-    def part(of: _Part | None) -> Any:
-        if isinstance(of, ImageFolder):
-            return _located(of, root or folder, "folder")
-        return _located(of, folder, "file")
+    What lies below the folder is named from there. A root of data sets elsewhere is left to RDC_DYN_DATA. Other paths
+    stay as they are: a file may not name them, and whoever runs it gives them on the command line, or this variable in
+    the environment.
+    """
+    folder, needed = folder.resolve(), list[str]()
+    root = None if scenario.data is None or scenario.data.root is None else Path(scenario.data.root)
+    named = os.environ.get(ROOT_VARIABLE)
 
-    update: dict[str, Any] = {key: part(getattr(data, key)) for key in ("source", "target")}
-    if data.validation is not None:
-        held_out = {key: part(getattr(data.validation, key)) for key in ("source", "target")}
-        update["validation"] = data.validation.model_copy(update=held_out)
-    if root is not None and (data.root is not None or any(isinstance(each, _IN_ROOT) for each in parts)):
-        update["root"] = str(root)
-    return _located(data, folder, "coupling").model_copy(update=update)
+    def change(place: Place, mark: PathMark, path: str) -> str | None:
+        if place == _ROOT and named and Path(named).absolute() == Path(path):
+            return None
+        inside = None if root is None or not mark.rooted else _below(path, root.resolve())
+        inside = inside or _below(path, folder)
+        if inside is None:
+            at_root = f"{ROOT_VARIABLE}={path} or " if place == _ROOT else ""
+            needed.append(f"{at_root}--set {dotted(place)}={path}")
+        return inside or (None if place == _ROOT else path)
+
+    return with_paths(scenario, change), needed
 
 
-def _located(section: Any, folder: Path, key: str) -> Any:
-    path = getattr(section, key, None)
-    return section if path is None else section.model_copy(update={key: str(folder / path)})
+def _below(path: str, folder: Path) -> str | None:
+    """A path from a folder that it lies in, links followed; None where it lies elsewhere."""
+    try:
+        found = Path(path).resolve()
+    except (OSError, RuntimeError, ValueError):
+        return None
+    return found.relative_to(folder).as_posix() if found.is_relative_to(folder) else None

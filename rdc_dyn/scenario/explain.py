@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
 from rdc_dyn.scenario.expectation import Node, Target, bounds, choices, describe, locate, variants
-from rdc_dyn.scenario.problems import Finding, Path, show
-from rdc_dyn.scenario.schema import REFUSED_METHODS
+from rdc_dyn.scenario.families import INTEGRATORS
+from rdc_dyn.scenario.problems import Finding, Path, did_you_mean, show
 
 _OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
-_LONGEST_WORD = 40  # longer words resemble no option and cost time
 
 
 def explain(errors: Iterable[ErrorDetails], tree: Any) -> list[Finding]:
@@ -32,14 +30,6 @@ def explain(errors: Iterable[ErrorDetails], tree: Any) -> list[Finding]:
         if not any(other[: len(path)] == path for other in findings):
             findings[path] = _mismatch(path, node, tree)
     return list(findings.values())
-
-
-def did_you_mean(word: str, options: Iterable[str]) -> str:
-    """The question `did you mean 'x'?` for the closest option, or an empty string if none is close."""
-    if len(word) > _LONGEST_WORD:
-        return ""
-    near = difflib.get_close_matches(word.lower(), list(options), n=1)
-    return f"did you mean '{near[0]}'?" if near else ""
 
 
 def _finding(error: ErrorDetails, target: Target, tree: Any) -> Finding:
@@ -86,8 +76,8 @@ def _wrong_tag(target: Target, tree: Any) -> Finding:
     tag = section[name]
     if not isinstance(tag, str):
         return Finding(path, f"expected one of {', '.join(tags)}, got {show(tag)}")
-    if path[0] == "integrator" and tag in REFUSED_METHODS:
-        return Finding(path, f"'{tag}' is refused: {REFUSED_METHODS[tag]}; choose one of: {', '.join(tags)}")
+    if path[0] == "integrator" and tag in INTEGRATORS.refused:
+        return Finding(path, f"'{tag}' is refused: {INTEGRATORS.refused[tag]}; choose one of: {', '.join(tags)}")
     return Finding(path, _unknown_word(name, tag, tags))
 
 

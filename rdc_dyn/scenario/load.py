@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
 
-from rdc_dyn.scenario.checks import cross_check
 from rdc_dyn.scenario.document import MAX_BYTES, decode, parse_scenario
 from rdc_dyn.scenario.explain import explain
 from rdc_dyn.scenario.outside import outside
@@ -18,7 +17,8 @@ from rdc_dyn.scenario.overrides import apply_overrides
 from rdc_dyn.scenario.places import Document, Position
 from rdc_dyn.scenario.plain import from_tree
 from rdc_dyn.scenario.problems import Finding, Problem, ScenarioError
-from rdc_dyn.scenario.schema import Scenario
+from rdc_dyn.scenario.scenario import Scenario
+from rdc_dyn.scenario.walk import walk
 from rdc_dyn.status import UserError
 
 
@@ -57,12 +57,18 @@ def resolve(document: Document, overrides: Sequence[str] = (), origin: str = "--
     scenario, findings = _schema_findings(document.tree)
     wrong = {finding.path for finding in findings}
     findings += outside(document)
-    findings += [finding for finding in cross_check(document.tree) if finding.path not in wrong]
+    findings += [finding for finding in _checks(document.tree) if finding.path not in wrong]
     problems: list[tuple[Position, Problem]] = list(document.problems)
     problems += [document.problem(finding) for finding in findings if not document.is_spoiled(finding.path)]
     if problems or scenario is None:
         raise ScenarioError(problem for _, problem in sorted(problems, key=lambda pair: pair[0]))
-    return scenario
+    return scenario.resolve()
+
+
+def _checks(tree: Any) -> Iterator[Finding]:
+    """What does not fit together, inside each section and between them."""
+    for section, _, path in walk(Scenario, tree):
+        yield from section.check(tree, path)
 
 
 def _read_file(path: str | os.PathLike[str]) -> Document:

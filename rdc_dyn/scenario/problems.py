@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ Path = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"[^\W\d][\w-]{0,59}|[0-9]+")
 _LONGEST = 60
+_LONGEST_WORD = 40  # longer words resemble no option and cost time
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,14 @@ class Finding:
     path: Path
     message: str
     at_key: bool = False
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """The question `did you mean 'x'?` for the closest option, or an empty string if none is close."""
+    if len(word) > _LONGEST_WORD:
+        return ""
+    near = difflib.get_close_matches(word.lower(), list(options), n=1)
+    return f"did you mean '{near[0]}'?" if near else ""
 
 
 def dotted(path: Sequence[str | int]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 Tree = dict[str, Any]
 
 
-def section(tree: Any, *keys: str) -> Tree:
+def section(tree: Any, *keys: str | int) -> Tree:
     """The section under the given keys; empty if there is none."""
     for key in keys:
         tree = tree.get(key) if isinstance(tree, dict) else None

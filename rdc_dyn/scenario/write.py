@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.representer import SafeRepresenter
 
-from rdc_dyn.scenario.schema import Scenario
+from rdc_dyn.scenario.scenario import Scenario
 
 
 class _Representer(SafeRepresenter):

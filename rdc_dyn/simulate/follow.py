@@ -74,13 +74,13 @@ def _begin(problem: Problem, point: Point) -> Walk:
 
 def curve_of(problem: Problem, point: Point) -> Curve:
     """The path through `point` as a curve in (θ, λ, γ, t)."""
-    tolerance = problem.corrector.tolerance or problem.minimiser.tolerance
+    tolerance = problem.corrector.promised or problem.minimiser.tolerance
     frame = problem.process.frame(point.at.controls)
     return Curve(problem.free_energy, problem.process, point.held_values, frame, tolerance)
 
 
 def _direction(problem: Problem, point: Point) -> torch.Tensor:
-    rates = problem.forward * problem.process.rates(point.time, point.here)
+    rates = problem.forward * problem.process.velocity(point.time, point.here)
     return torch.cat([rates @ point.response.directions, rates])
 
 

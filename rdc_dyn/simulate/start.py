@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from rdc_dyn.dynamics import Correction, PrimalDual, State
+from rdc_dyn.dynamics import Correction, State
 from rdc_dyn.dynamics.gradient import stream
 from rdc_dyn.linalg.base import all_finite, decomposing
 from rdc_dyn.objective import Linearisation
@@ -35,7 +35,7 @@ def start(problem: Problem, watch: Watch | None) -> Point:
 
 def _averaged(problem: Problem, at: Linearisation) -> Correction | None:
     """The epoch mean at the first multipliers, with its memory, if the corrector records such means; else None."""
-    if not isinstance(problem.corrector, PrimalDual):
+    if not problem.corrector.averages:
         return None
     correction = problem.corrector.correct(problem.free_energy, State(at.theta, at.controls), None)
     if correction.at is None or correction.failure is not None:

@@ -13,7 +13,6 @@ from rdc_dyn.dynamics import (
     Constraint,
     Known,
     Minimum,
-    PrimalDual,
     Response,
     State,
     VectorField,
@@ -46,7 +45,7 @@ def watched(problem: Problem, point: Point, before: Point | None) -> Point:
     if problem.monitor is None:
         return point
     try:
-        rates = problem.forward * problem.process.rates(point.time, point.here)
+        rates = problem.forward * problem.process.velocity(point.time, point.here)
     except NumericalFailure:
         return point  # the process has no direction here, as its next step will report
     stability = problem.monitor.look(
@@ -74,7 +73,7 @@ def advance(problem: Problem, point: Point, target: float) -> Point:
     if predicted.state is None:
         raise NumericalFailure(predicted.failure or Status.NON_FINITE, predicted.detail)
     new = _correct(problem, point, predicted.state, target, predicted.next_step)
-    if problem.corrector.tolerance is not None and problem.response.tangent:
+    if problem.corrector.promised is not None and problem.response.tangent:
         _same_branch(point, predicted.state, new)
     return watched(problem, replace(new, singularities=_singularities(problem, point, new)), point)
 
@@ -87,13 +86,13 @@ def relax(problem: Problem, point: Point, target: float) -> Point:
     held cannot be restored there.
     """
     h = target - point.time
-    rates = problem.process.rates(point.time, point.here)
+    rates = problem.process.velocity(point.time, point.here)
     given = problem.process.prescribed(target, point.at.controls)
     controls = point.at.controls + h * rates if given is None else given
     predicted = State(point.at.theta + h * (rates @ point.response.directions), controls)
     predicted.require_bounds()
     # The corrector takes care of the rest, and of what is held.
-    promised = problem.corrector.tolerance
+    promised = problem.corrector.promised
     loose = None if promised is None else max(promised, min(_LOOSE, 1e3 * promised))
     minimum = problem.minimiser.minimise(problem.free_energy, predicted, tolerance=loose, accept="searched")
     for attempt in range(_RESTORATIONS + 1):
@@ -132,7 +131,7 @@ def _nearer(problem: Problem, point: Point, minimum: Minimum, share: float) -> S
 def _correct(
     problem: Problem, point: Point, state: State, target: float, first_step: float | None, *, same_branch: bool = True
 ) -> Point:
-    if not isinstance(problem.corrector, PrimalDual):  # which itself bounds the predicted free multipliers
+    if not problem.corrector.averages:  # which itself bounds the predicted free multipliers
         state.require_bounds()
     known = point.towards(target) if same_branch else Known(point.state, point.response)
     constraint = _constraint(problem, point, known.expected if problem.response.tangent else None)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from rdc_dyn.objective import Amortised, Data, Sample
-from rdc_dyn.objective.datasets import Selection, load_data
+from rdc_dyn.objective.datasets import load_data
 from rdc_dyn.objective.likelihood import Bernoulli
+from tests.named_data import named
 from tests.problems import networks
 
 _MNIST = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -21,7 +22,7 @@ def like(device: str, dtype: torch.dtype = torch.float64) -> Tensor:
 
 def digits_vae(number: Tensor, limit: int = 600) -> Amortised:
     """2,110 parameters: 64-14-4 encoder, mirrored decoder, linear classifier; 8 Sobol points per datum."""
-    data = load_data(Selection("digits", None, limit), None, 0.0, 0, unit_interval=True, like=number)
+    data = load_data(named("digits", None, limit), None, 0.0, 0, unit_interval=True, like=number)
     return Amortised(data, networks(data, 4, (14,), (14,)), 4, Bernoulli(), 8, 1e-2, seed=0)
 
 
@@ -29,7 +30,7 @@ def mnist(number: Tensor, limit: int, root: Path | None = None) -> tuple[Data, s
     """The first images of MNIST, or as many random ones where its files are not at hand; and which of the two."""
     folder = root or _MNIST
     if (folder / "MNIST").is_dir():
-        selection = Selection("mnist", None, limit, folder, False)
+        selection = named("mnist", None, limit, folder)
         return load_data(selection, None, 0.0, 0, unit_interval=True, like=number), "MNIST"
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(limit, 784, generator=generator, dtype=torch.float64).to(number)

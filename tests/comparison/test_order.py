@@ -8,7 +8,7 @@ from scipy.stats import linregress, t
 
 from rdc_dyn.comparison.floor import stagnated
 from rdc_dyn.comparison.order import observed_order
-from rdc_dyn.comparison.reference import ORDERS, STAGES
+from rdc_dyn.scenario.families import INTEGRATORS
 
 STEPS = np.array([0.5, 0.25, 0.125, 0.0625, 0.03125])
 
@@ -65,16 +65,16 @@ def test_a_series_may_lie_at_its_floor_altogether() -> None:
     assert stagnated(STEPS, np.array([2.0, 1.0, 2.1, 1.5, 1.7]), "step_size").all()
 
 
-def test_tables_are_those_of_the_integrator() -> None:
-    """The comparison reads files without torch, so it has lists of its own."""
+def test_a_step_takes_as_many_evaluations_as_its_section_says() -> None:
     from rdc_dyn.dynamics import integrator
     from tests.problems import linear_gaussian, problem, trajectory
 
-    assert integrator.ORDERS == ORDERS
-    for method, stages in STAGES.items():
+    for method, section in INTEGRATORS.members.items():
+        if method == "given":
+            continue
         process = integrator_path(0.1)
         run = problem(linear_gaussian(), process, 1.2, 1.5, integrator.Integrator(method), 0.1, look_ahead=False)
-        assert trajectory(run)[0][-1].values["vector_field_evaluations"] == stages, method
+        assert trajectory(run)[0][-1].values["vector_field_evaluations"] == section.stages, method
 
 
 def integrator_path(length: float):  # type: ignore[no-untyped-def]

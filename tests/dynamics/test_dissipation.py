@@ -10,6 +10,7 @@ import pytest
 from rdc_dyn.dynamics import (
     Constraint,
     Correction,
+    Corrector,
     Departure,
     Integrator,
     IsoFunctional,
@@ -27,12 +28,11 @@ from tests.tiny import ATTRIBUTES
 
 
 @dataclass(frozen=True)
-class Relaxation:
+class Relaxation(Corrector):
     """θ ← θ − η ∇J a few times: a system whose relaxation takes a time of its own."""
 
     steps: int
     rate: float
-    tolerance: None = None
 
     def correct(
         self,

@@ -23,7 +23,6 @@ from rdc_dyn.dynamics import (
     linear_response,
 )
 from rdc_dyn.dynamics.corrector import Constraint
-from rdc_dyn.dynamics.integrator import ORDERS
 from rdc_dyn.linalg import (
     Dense,
     Factorised,
@@ -36,7 +35,7 @@ from rdc_dyn.linalg import (
 )
 from rdc_dyn.objective import FreeEnergy, LinearGaussian, Work
 from rdc_dyn.status import Status
-from tests.problems import Fold, controls, equilibrium, linear_gaussian, points_and_events, problem, trajectory
+from tests.problems import ORDERS, Fold, controls, equilibrium, linear_gaussian, points_and_events, problem, trajectory
 
 UP = Prescribed((0.0, 1.5), (0.0, 1.5), (1.0, 1.0))
 

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from rdc_dyn.build import build
 from rdc_dyn.dynamics import (
     Correction,
+    Corrector,
     FiniteDifference,
     Gradient,
     Integrator,
-    IsoClassificationTransfer,
     IsoFunctional,
+    IsoFunctionalTransfer,
     NewtonKrylov,
     linear_response,
 )
 from rdc_dyn.linalg import Dense
 from rdc_dyn.objective import FreeEnergy, Work
-from rdc_dyn.parts.response import build_response
 from rdc_dyn.scenario import from_mapping
 from rdc_dyn.status import NumericalFailure, Status
 from tests import tiny
@@ -64,7 +66,7 @@ def test_each_control_has_its_own_delta() -> None:
 @pytest.mark.parametrize(("keys", "shifts"), [({}, (0.1, 0.1, 0.1)), ({"delta_gamma": 2.0}, (0.1, 2.0, 0.1))])
 def test_the_scenario_gives_each_delta(keys: dict[str, float], shifts: tuple[float, float, float]) -> None:
     tree = tiny.linear_gaussian() | {"response": {"kind": "finite_difference", "delta": 0.1, **keys}}
-    model = build_response(from_mapping(tree), None, NEWTON)
+    model = build(from_mapping(tree), Path()).problem.response
     assert isinstance(model, FiniteDifference) and model.delta == shifts
 
 
@@ -103,7 +105,7 @@ def test_what_it_costs_is_counted() -> None:
     assert free_energy.work.hessian_vector_products == free_energy.work.krylov_iterations == 0
 
 
-class Failing:
+class Failing(Corrector):
     """A corrector that never arrives."""
 
     tolerance = 1e-8
@@ -144,7 +146,7 @@ def test_a_transfer_to_the_very_end() -> None:
     assert far.target is not None
     objective = replace(far, target=0.75 * far.source + 0.25 * far.target)
     run = problem(
-        objective, IsoClassificationTransfer((0.0, 1.0), 0.2), 2.0, 3.0, Integrator("euler"), 0.1, look_ahead=False,
+        objective, IsoFunctionalTransfer((0.0, 1.0), 0.2), 2.0, 3.0, Integrator("euler"), 0.1, look_ahead=False,
         baumgarte=10.0,
     )  # fmt: skip
     run = replace(run, corrector=NEWTON, response=FiniteDifference(NEWTON))

@@ -11,8 +11,8 @@ import torch
 
 from rdc_dyn.dynamics import (
     Integrator,
-    IsoClassificationTransfer,
     IsoFunctional,
+    IsoFunctionalTransfer,
     Prescribed,
     SurfacePoint,
     linear_response,
@@ -237,7 +237,7 @@ def test_a_small_slope_of_the_loss_counts_beside_large_ones_of_the_distortion() 
     """In float32: C_γ = −2e-4 is no rounding of C, however D varies; a slope of D that cancels to 2e-4 is."""
     matrix = torch.tensor([[0.9, 0.02, -5.0], [-0.9, 0.01, 2e2], [-3e-4, -2e-4, 1.4]])
     here = SurfacePoint(controls(4.0, 100.0), matrix, torch.zeros(3))
-    assert float(IsoClassificationTransfer((0.0, 1.0), -1.5).rates(0.0, here)[1]) == pytest.approx(7e3, rel=0.01)
+    assert float(IsoFunctionalTransfer((0.0, 1.0), -1.5).rates(0.0, here)[1]) == pytest.approx(7e3, rel=0.01)
     cancels = replace(here, matrix=torch.tensor([[2e2, 3e2, 0.0], [-2e2, -3e2 + 2e-4, 0.0], [0.0, 0.0, 0.0]]))
     with pytest.raises(NumericalFailure, match=r"derivative of what is held: 0\.000"):
         IsoFunctional((0.0, 1.0), (1.0, 1.0, 0.0)).rates(0.0, cancels)

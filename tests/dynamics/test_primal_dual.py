@@ -17,8 +17,8 @@ from rdc_dyn.dynamics import (
     Geco,
     GeodesicTransfer,
     Integrator,
-    IsoClassificationTransfer,
     IsoFunctional,
+    IsoFunctionalTransfer,
     NuPi,
     PrimalDual,
     Process,
@@ -155,7 +155,7 @@ def test_minibatches_walk_the_exact_iso_classification_path() -> None:
 def test_a_transfer_by_minibatches_begins_at_the_source_and_ends_at_the_target() -> None:
     data = Data(blobs(120, seed=0).source, blobs(120, seed=1).source, None, 3)
     corrector = PrimalDual(24, learning_rate=3e-3, updates=100, epochs=8)
-    process = IsoClassificationTransfer((0.0, 1.0), 0.0)
+    process = IsoFunctionalTransfer((0.0, 1.0), 0.0)
     exact, found = exact_and_stochastic(finite_latent(data, 3, 1e-2), process, 0.1, corrector)
     assert found[-1].time == 1.0
     held = float(found[0].at.functionals[2])

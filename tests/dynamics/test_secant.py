@@ -12,8 +12,8 @@ import torch
 from rdc_dyn.dynamics import (
     Gradient,
     Integrator,
-    IsoClassificationTransfer,
     IsoFunctional,
+    IsoFunctionalTransfer,
     Known,
     LinearResponse,
     NewtonKrylov,
@@ -162,7 +162,7 @@ def test_transfer_with_secants_learns_the_column_of_the_data(path: Literal["mixt
     late, errors = [], []
     for step in (0.1, 0.05):
         run = problem(
-            objective, IsoClassificationTransfer((0.0, 1.0), 0.2), 2.0, 3.0, Integrator("euler"), step,
+            objective, IsoFunctionalTransfer((0.0, 1.0), 0.2), 2.0, 3.0, Integrator("euler"), step,
             look_ahead=False, baumgarte=1 / step,
         )  # fmt: skip
         run = replace(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rdc_dyn.dynamics import Integrator, IsoClassificationTransfer, IsoFunctional, Process, SecantFilter
+from rdc_dyn.dynamics import Integrator, IsoFunctional, IsoFunctionalTransfer, Process, SecantFilter
 from rdc_dyn.dynamics.response import Known
 from rdc_dyn.objective import FreeEnergy, Work
 from rdc_dyn.simulate import Point
@@ -16,7 +16,7 @@ from tests.problems import linear_gaussian, points_and_events, problem
 
 
 def exact_points(process: Process, step: float) -> list[Point]:
-    objective = pair((4, 2, 2)) if isinstance(process, IsoClassificationTransfer) else linear_gaussian()
+    objective = pair((4, 2, 2)) if isinstance(process, IsoFunctionalTransfer) else linear_gaussian()
     lam, gamma = (3.0, 4.0) if objective.x_dim == 4 else (1.0, 1.0)
     run = problem(objective, process, lam, gamma, Integrator("rk4"), step, look_ahead=False)
     points, events = points_and_events(run)
@@ -36,7 +36,7 @@ def filtered(points: list[Point], noise: torch.Tensor | None = None) -> list[Poi
 
 
 def test_its_errors_hold_and_shrink() -> None:
-    points = exact_points(IsoClassificationTransfer((0.0, 0.5), 0.4), 0.05)
+    points = exact_points(IsoFunctionalTransfer((0.0, 0.5), 0.4), 0.05)
     found = filtered(points)
     for exact, one in zip(points, found):
         assert one.response.error is not None and one.response.estimate is not None

@@ -13,15 +13,15 @@ from torch import Tensor
 from rdc_dyn.dynamics import (
     GeodesicTransfer,
     Integrator,
-    IsoClassificationTransfer,
+    IsoFunctionalTransfer,
     Prescribed,
 )
-from rdc_dyn.dynamics.integrator import ORDERS
 from rdc_dyn.linalg import Dense
 from rdc_dyn.objective import LinearGaussian
 from rdc_dyn.output.record import Event
 from tests.dynamics.test_transfer import pair
 from tests.problems import (
+    ORDERS,
     Fold,
     closed_form,
     controls,
@@ -259,7 +259,7 @@ class Pole(Fold):
 
 @pytest.mark.parametrize("method", ["euler", "midpoint", "rk4", "dopri5"])
 def test_held_functional_that_loses_its_multiplier(method: str) -> None:
-    process = IsoClassificationTransfer((0.0, 1.0), 0.0)
+    process = IsoFunctionalTransfer((0.0, 1.0), 0.0)
     run = problem(Pole(), process, 1.0, 1.0, Integrator(method), 0.07, solver=Dense())
     points, events = points_and_events(run)
     assert events[-1].values["status"] == "DEGENERATE_CONSTRAINT"

@@ -8,12 +8,15 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import brentq
 
+import rdc_dyn
+from rdc_dyn.comparison.closed_form import closed_form
 from rdc_dyn.dynamics import (
     GeodesicTransfer,
     Integrator,
-    IsoClassificationTransfer,
     IsoFunctional,
+    IsoFunctionalTransfer,
     Prescribed,
     Process,
     SurfacePoint,
@@ -24,7 +27,9 @@ from rdc_dyn.objective import LinearGaussian
 from rdc_dyn.output import accessor  # noqa: F401  # registers ds.rdc
 from rdc_dyn.output.dataset import to_dataset
 from rdc_dyn.output.record import Record
+from rdc_dyn.scenario import from_mapping
 from rdc_dyn.status import NumericalFailure, Status, UserError
+from tests import tiny
 from tests.problems import (
     closed_form_hessian,
     controls,
@@ -76,7 +81,7 @@ def compare(records: list[Record], curve: dict[str, Any]) -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_oracle_iso_classification_transfer(path: Path) -> None:
     """(32), for the mixture and for optimal transport."""
-    records, curve = run_reference("iso_transfer", path, IsoClassificationTransfer, "lam_rate")
+    records, curve = run_reference("iso_transfer", path, IsoFunctionalTransfer, "lam_rate")
     compare(records, curve)
     assert max(abs(r.values["constraint_residual"]) for r in records) <= 1e-10
 
@@ -91,6 +96,31 @@ def test_oracle_geodesic(path: Path) -> None:
     assert float(abs(ds.rdc.drift()).max()) <= 1e-10
     slope = (ds.distortion[-1] - ds.distortion[0]) / (ds.rate[-1] - ds.rate[0])
     assert float(slope) == pytest.approx(curve["slope_dD_dR"], abs=1e-9)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_any_functional_stays_constant_while_the_data_change(path: Path) -> None:
+    """Remark 8 while fine-tuning, against γ(t) with h(λ₀ + kt, γ, t) = h⁰ by root finding on the closed form."""
+    weights, rate = (0.2, -0.1, 1.0), 0.4
+    tree = tiny.linear_gaussian() | {"data": {"path": path}}
+    source = np.array(tree["objective"]["source_second_moment"])
+    tree["objective"]["target_second_moment"] = (1.3 * source[::-1, ::-1]).tolist()
+    tree["start"] = {"lam": 2.0, "gamma": 3.0}
+    hold = dict(zip(("rate", "distortion", "classification_loss"), weights, strict=True))
+    tree["process"] = {"kind": "iso_functional_transfer", "hold": hold, "lam_rate": rate}
+    tree["integrator"] = {"method": "rk4", "step_size": 0.1}
+    ds = rdc_dyn.run(tree)
+    surface = closed_form(from_mapping(tree))
+    assert surface is not None and ds.attrs["status"] == "COMPLETED"
+
+    def held(gamma: float, t: float) -> float:
+        return float(np.dot(weights, surface.at(np.array([2.0 + rate * t, gamma, t])).losses))
+
+    wanted = held(3.0, 0.0)
+    for t, lam, gamma in zip(ds["time"].values, ds.lam.values, ds.gamma.values, strict=True):
+        assert lam == pytest.approx(2.0 + rate * t, abs=1e-9)
+        assert gamma == pytest.approx(brentq(lambda g, t=t: held(g, t) - wanted, 1.0, 9.0, xtol=1e-13), abs=1e-7)
+    assert float(np.ptp(ds.gamma.values)) > 0.05
 
 
 def reading(slope: float, here: SurfacePoint, derivative: torch.Tensor) -> torch.Tensor:
@@ -154,7 +184,7 @@ def test_transfers_of_our_own(shape: tuple[int, int, int], path: Path) -> None:
     """Other dimensions and ranks: what is held, the closed form at the end, and the work along the path."""
     objective = pair(shape, path)
     processes: list[Process] = [
-        IsoClassificationTransfer((0.0, 0.5), 0.4),
+        IsoFunctionalTransfer((0.0, 0.5), 0.4),
         GeodesicTransfer((0.0, 0.5), -3.0),
         Prescribed((0.0, 1.0), (3.0, 4.0), (4.0, 3.0), (0.1, 0.6)),
     ]
@@ -207,7 +237,7 @@ def test_optimal_transport_reaches_both_ends() -> None:
 )
 @pytest.mark.parametrize("transfer", ["iso", "geodesic"])
 def test_orders_of_the_transfers(transfer: str, method: str, order: int, steps: tuple[float, ...]) -> None:
-    process: Process = IsoClassificationTransfer((0.0, 0.5), 0.4)
+    process: Process = IsoFunctionalTransfer((0.0, 0.5), 0.4)
     if transfer == "geodesic":
         process = GeodesicTransfer((0.0, 0.5), 2.0)
 

@@ -15,6 +15,7 @@ from rdc_dyn.objective import data as data_module
 from rdc_dyn.objective.data import Sample
 from rdc_dyn.objective.datasets import HeldOut, Selection, load_data, select
 from rdc_dyn.status import DataError
+from tests.named_data import named
 from tests.problems import FLOAT, blobs, finite_latent, generator
 
 
@@ -26,14 +27,14 @@ def arrays(path: Path, count: int = 12, shape: tuple[int, ...] = (2, 2), **more:
     """A file of random x of some shape, with labels 0, 1, 2, 0, ..."""
     x = more.pop("x", np.random.default_rng(count).random((count, *shape)))
     np.savez(path, x=x, y=more.pop("y", np.arange(count) % 3))
-    return Selection("npz", path=path, **more)
+    return named("npz", path=path, **more)
 
 
 # --- what is chosen -------------------------------------------------------------------------------------------------
 
 
 def test_all_digits() -> None:
-    chosen = select(Selection("digits"), 0)
+    chosen = select(named("digits"), 0)
     x = chosen.x(torch.float64)
     assert x.shape == (1797, 64) and chosen.labelled.shape == (1, 8, 8)
     assert chosen.classes == 10
@@ -42,8 +43,8 @@ def test_all_digits() -> None:
 
 
 def test_classes_are_renumbered_in_the_order_given() -> None:
-    everything = select(Selection("digits"), 0)
-    chosen = select(Selection("digits", classes=(7, 2)), 0)
+    everything = select(named("digits"), 0)
+    chosen = select(named("digits", classes=(7, 2)), 0)
     assert chosen.classes == 2
     assert torch.equal(chosen.y == 0, everything.y[chosen.rows] == 7)
     assert torch.equal(chosen.y == 1, everything.y[chosen.rows] == 2)
@@ -51,7 +52,7 @@ def test_classes_are_renumbered_in_the_order_given() -> None:
 
 
 def test_limit_is_a_seeded_draw() -> None:
-    one, again, other = (select(Selection("digits", limit=50), seed) for seed in (0, 0, 1))
+    one, again, other = (select(named("digits", limit=50), seed) for seed in (0, 0, 1))
     assert len(one.rows) == len(one.rows.unique()) == 50
     assert torch.equal(one.rows, again.rows)
     assert not torch.equal(one.rows, other.rows)
@@ -67,7 +68,7 @@ def test_limit_is_a_seeded_draw() -> None:
 )
 def test_classes_that_are_not_there(classes: tuple[int | str, ...], words: str) -> None:
     with pytest.raises(DataError, match=words):
-        select(Selection("digits", classes=classes), 0)
+        select(named("digits", classes=classes), 0)
 
 
 # --- shape, dtype, digest -------------------------------------------------------------------------------------------
@@ -105,10 +106,10 @@ def test_arrays_of_any_numbers(tmp_path: Path, dtype: str) -> None:
 
 def test_digest_depends_on_values_and_labels() -> None:
     digests = set()
-    for selection in (Selection("digits"), Selection("digits", limit=100), Selection("digits", classes=(0, 1))):
+    for selection in (named("digits"), named("digits", limit=100), named("digits", classes=(0, 1))):
         digests.add(load(selection, None, 0.0).digest())
     assert len(digests) == 3
-    float32 = load(Selection("digits"), None, 0.0, like=FLOAT.float())
+    float32 = load(named("digits"), None, 0.0, like=FLOAT.float())
     assert float32.source.x.dtype == torch.float32
     assert float32.digest() in digests  # sixteenths are the same numbers
 
@@ -124,7 +125,7 @@ def test_the_digest_in_pieces_is_that_of_the_whole(hashed: int, monkeypatch: pyt
 
 def test_the_digest_of_digits_stays() -> None:
     """Checkpoints and sweeps name data by it."""
-    data = load(Selection("digits", (3, 4), 100), None, 0.2)
+    data = load(named("digits", (3, 4), 100), None, 0.2)
     assert data.digest() == "03e51c394186a456e9276caa5f359ebaf2d0b99ad515aae2c4fdfa92f3119838"
 
 
@@ -132,11 +133,11 @@ def test_the_digest_of_digits_stays() -> None:
 
 
 def test_split_is_disjoint_and_complete() -> None:
-    data = load(Selection("digits"), None, 0.2)
+    data = load(named("digits"), None, 0.2)
     assert data.validation is not None and data.target_validation is None
     assert (len(data.source), len(data.validation)) == (1438, 359)
     both = torch.cat([data.source.x, data.validation.x])
-    assert torch.equal(both.sum(0), load(Selection("digits"), None, 0.0).source.x.sum(0))
+    assert torch.equal(both.sum(0), load(named("digits"), None, 0.0).source.x.sum(0))
 
 
 def test_the_same_share_of_the_target_is_held_out(tmp_path: Path) -> None:
@@ -208,7 +209,7 @@ def test_a_wrong_number_is_named_by_its_place_in_the_file(tmp_path: Path) -> Non
 
 
 def test_mixture_is_the_average_of_source_and_target() -> None:
-    source, target = Selection("digits", (0, 1, 2)), Selection("digits", (3, 4, 5))
+    source, target = named("digits", (0, 1, 2)), named("digits", (3, 4, 5))
     objective = finite_latent(load(source, target, 0.0), 3, 0.0)
     theta, lam, gamma = objective.initial(generator()), FLOAT + 0.3, FLOAT + 1.0
     ends = [objective.free_energy(theta, lam, gamma, FLOAT + t) for t in (0.0, 1.0)]

@@ -9,9 +9,8 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,12 +20,13 @@ from PIL import Image
 from rdc_dyn.objective import Data
 from rdc_dyn.objective.datasets import HeldOut, Selection, load_data, select
 from rdc_dyn.objective.readers import image_folder
-from rdc_dyn.scenario.schema import CLASS_NAMES
+from rdc_dyn.scenario.families import READERS
 from rdc_dyn.status import DataError
+from tests.named_data import named
 from tests.problems import FLOAT
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-NAMES = CLASS_NAMES["cifar10"]
+NAMES = READERS.members["cifar10"].class_names
 
 
 def load(source: Selection, target: Selection | None, like: torch.Tensor = FLOAT, **more: Any) -> Data:
@@ -65,23 +65,23 @@ def write_mnist(root: Path, folder: str = "MNIST", count: int = 20) -> np.ndarra
 def test_images_of_torchvision(tmp_path: Path, name: str, folder: str) -> None:
     images = write_mnist(tmp_path, folder)
     for dtype in (torch.float32, torch.float64):
-        train = load(Selection(name, path=tmp_path), None, like=torch.zeros((), dtype=dtype))
+        train = load(named(name, path=tmp_path), None, like=torch.zeros((), dtype=dtype))
         assert train.shape == (1, 28, 28) and train.classes == 10 and train.source.x.dtype == dtype
         expected = torch.from_numpy(images.reshape(20, 784) / 255.0).to(dtype)
         assert torch.equal(train.source.x, expected)
-    test = load(Selection(name, path=tmp_path, split="test"), None)
+    test = load(named(name, path=tmp_path, split="test"), None)
     assert torch.equal(test.source.x, torch.from_numpy(images[::-2].reshape(10, 784) / 255.0))
 
 
 def test_names_of_fashion_mnist(tmp_path: Path) -> None:
     from torchvision.datasets import FashionMNIST
 
-    assert CLASS_NAMES["fashion_mnist"] == tuple(FashionMNIST.classes)
+    assert READERS.members["fashion_mnist"].class_names == tuple(FashionMNIST.classes)
     write_mnist(tmp_path, "FashionMNIST")
-    chosen = select(Selection("fashion_mnist", ("Bag", "Coat", 0), path=tmp_path), 0)
+    chosen = select(named("fashion_mnist", ("Bag", "Coat", 0), path=tmp_path), 0)
     assert chosen.rows.tolist() == [0, 4, 8, 10, 14, 18] and chosen.y.tolist() == [2, 1, 0, 2, 1, 0]
     assert chosen.names == ("Bag", "Coat", "T-shirt/top")
-    refused(Selection("fashion_mnist", ("Sneakers",), path=tmp_path), "no class 'Sneakers'", "did you mean 'Sneaker'?")
+    refused(named("fashion_mnist", ("Sneakers",), path=tmp_path), "no class 'Sneakers'", "did you mean 'Sneaker'?")
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ def test_damaged_mnist(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None
     write_mnist(tmp_path)
     path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
     path.write_bytes(damage(path.read_bytes()))
-    refused(Selection("mnist", path=tmp_path), f"{tmp_path / 'MNIST' / 'raw'}", "missing or damaged")
+    refused(named("mnist", path=tmp_path), f"{tmp_path / 'MNIST' / 'raw'}", "missing or damaged")
 
 
 def test_images_without_labels(tmp_path: Path) -> None:
     write_mnist(tmp_path)
     idx(tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte", np.arange(7))
-    refused(Selection("mnist", path=tmp_path), "20 images but 7 labels")
+    refused(named("mnist", path=tmp_path), "20 images but 7 labels")
 
 
 @pytest.mark.parametrize(
@@ -116,16 +116,16 @@ def test_images_without_labels(tmp_path: Path) -> None:
 )
 def test_what_is_missing_says_where_to_put_it(tmp_path: Path, name: str, folder: str) -> None:
     both = ("data.root", "RDC_DYN_DATA", folder)
-    refused(Selection(name, path=tmp_path), f"{tmp_path}: {name} not found", "data.download: true", *both)
-    refused(Selection(name, path=tmp_path / "no"), f"{tmp_path / 'no'}: {name} not found", *both)
-    refused(Selection(name), "data.root is not set", *both)
+    refused(named(name, path=tmp_path), f"{tmp_path}: {name} not found", "data.download: true", *both)
+    refused(named(name, path=tmp_path / "no"), f"{tmp_path / 'no'}: {name} not found", *both)
+    refused(named(name), "data.root is not set", *both)
 
 
 def test_mnist_from_a_folder() -> None:
     if not (SHARED / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
         pytest.skip("the MNIST files shared/data/MNIST/raw are not beside the checkout")
-    selection = Selection("mnist", limit=1000, path=SHARED)
-    data = load(selection, None, held_out=HeldOut(Selection("mnist", path=SHARED, split="test")))
+    selection = named("mnist", limit=1000, path=SHARED)
+    data = load(selection, None, held_out=HeldOut(named("mnist", path=SHARED, split="test")))
     assert data.source.x.shape == (1000, 784) and data.shape == (1, 28, 28)
     assert data.classes == 10
     assert 0.1 < float(data.source.x.mean()) < 0.16
@@ -170,9 +170,7 @@ def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str,
 
 def test_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = write_cifar10(tmp_path, monkeypatch)
-    data = load(
-        Selection("cifar10", path=tmp_path), None, held_out=HeldOut(Selection("cifar10", path=tmp_path, split="test"))
-    )
+    data = load(named("cifar10", path=tmp_path), None, held_out=HeldOut(named("cifar10", path=tmp_path, split="test")))
     assert data.shape == (3, 32, 32) and data.classes == 10
     assert torch.equal(data.source.x, torch.from_numpy(pixels[:50] / 255.0))  # the files are channel first
     assert data.source.y[:12].tolist() == [*range(10), 1, 2]
@@ -182,12 +180,12 @@ def test_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_classes_of_cifar10_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_cifar10(tmp_path, monkeypatch)
-    by_name = select(Selection("cifar10", ("truck", "airplane"), path=tmp_path), 0)
-    by_label = select(Selection("cifar10", (9, 0), path=tmp_path), 0)
+    by_name = select(named("cifar10", ("truck", "airplane"), path=tmp_path), 0)
+    by_label = select(named("cifar10", (9, 0), path=tmp_path), 0)
     assert torch.equal(by_name.rows, by_label.rows) and torch.equal(by_name.y, by_label.y)
     assert by_name.names == ("truck", "airplane") and by_name.y[:2].tolist() == [1, 0]
-    refused(Selection("cifar10", ("car",), path=tmp_path), "no class 'car'", ", ".join(NAMES))
-    refused(Selection("cifar10", ("cat", 3), path=tmp_path), "class 3 is given twice")
+    refused(named("cifar10", ("car",), path=tmp_path), "no class 'car'", ", ".join(NAMES))
+    refused(named("cifar10", ("cat", 3), path=tmp_path), "class 3 is given twice")
 
 
 @pytest.mark.parametrize("name", ["data_batch_3", "test_batch", "batches.meta"])
@@ -197,22 +195,21 @@ def test_no_file_of_cifar10_is_unpickled_unless_it_is_the_published_one(
     write_cifar10(tmp_path / "good", monkeypatch)
     trace = tmp_path / "trace"
     (tmp_path / "good" / "cifar-10-batches-py" / name).write_bytes(pickle.dumps(_Program(trace)))
-    train = Selection("cifar10", path=tmp_path / "good")
-    for selection in (train, replace(train, split="test")):
-        refused(selection, "cifar-10-batches-py", "missing or damaged")
+    for split in ("train", "test"):
+        refused(named("cifar10", path=tmp_path / "good", split=split), "cifar-10-batches-py", "missing or damaged")
     assert not trace.exists()
     # The same file would have run: with its own md5 in torchvision's table it does.
     write_cifar10(tmp_path / "bad", monkeypatch, {name: _Program(trace)})
-    split: Literal["train", "test"] = "test" if name == "test_batch" else "train"
+    split = "test" if name == "test_batch" else "train"
     with pytest.raises(DataError):
-        select(Selection("cifar10", path=tmp_path / "bad", split=split), 0)
+        select(named("cifar10", path=tmp_path / "bad", split=split), 0)
     assert trace.is_dir()
 
 
 def test_a_file_of_cifar10_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_cifar10(tmp_path, monkeypatch)
     (tmp_path / "cifar-10-batches-py" / "data_batch_5").unlink()
-    refused(Selection("cifar10", path=tmp_path), f"{tmp_path / 'cifar-10-batches-py'}", "missing or damaged")
+    refused(named("cifar10", path=tmp_path), f"{tmp_path / 'cifar-10-batches-py'}", "missing or damaged")
 
 
 # --- anyone's own images --------------------------------------------------------------------------------------------
@@ -230,7 +227,7 @@ def write_images(root: Path, counts: dict[str, int], size: tuple[int, int] = (6,
 
 
 def folder(path: Path, **more: Any) -> Selection:
-    return Selection("image_folder", path=path, **({"size": 6} | more))
+    return named("image_folder", path=path, **({"size": 6} | more))
 
 
 def test_an_image_folder(tmp_path: Path) -> None:

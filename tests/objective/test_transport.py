@@ -21,6 +21,7 @@ from rdc_dyn.objective.coupling import Coupling, optimal_coupling, read_coupling
 from rdc_dyn.objective.datasets import Selection, Transport, load_data
 from rdc_dyn.scenario import dump, from_mapping, load
 from rdc_dyn.status import DataError
+from tests.named_data import named
 from tests.problems import (
     FLOAT,
     amortised,
@@ -240,7 +241,7 @@ def test_a_coupling_file_without_a_coupling(tmp_path: Path) -> None:
 def save(path: Path, labels: Any, dim: int = 3) -> Selection:
     x = np.random.default_rng(0).random((len(labels), dim))
     np.savez(path, x=x, y=np.array(labels, dtype=np.int64))
-    return Selection("npz", path=path)
+    return named("npz", path=path)
 
 
 @pytest.mark.parametrize(

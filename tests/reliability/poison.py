@@ -20,8 +20,9 @@ import xarray as xr
 from torch import Tensor
 
 import rdc_dyn
-from rdc_dyn.dynamics.integrator import ADAPTIVE, ORDERS
+from rdc_dyn.dynamics.integrator import ADAPTIVE
 from rdc_dyn.objective import FiniteLatent, LinearGaussian
+from rdc_dyn.scenario.families import INTEGRATORS
 from tests.tiny import images, linear_gaussian
 
 _HUGE = 1.5e308
@@ -101,7 +102,7 @@ def scenario(method: str, rtol: float | None, corrector: str, response: str, pro
 
 def cases(*, few: bool = False) -> Iterator[tuple[str, ...]]:
     """(kind, place, method, rtol, corrector, response, process) of each run."""
-    methods = [(m, r) for m in ORDERS for r in ("", "1e-6") if not (r and m not in ADAPTIVE)]
+    methods = [(m, r) for m in INTEGRATORS.members for r in ("", "1e-6") if not (r and m not in ADAPTIVE)]
     usual = ("newton_krylov", "linear_response")
     if few:
         methods = [("rk4", ""), ("dopri5", "1e-6")]

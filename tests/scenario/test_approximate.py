@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rdc_dyn.scenario import ScenarioError, dump, loads, schema
+from rdc_dyn.scenario import ScenarioError, dump, loads
+from rdc_dyn.scenario.sections.responses.linear_response import LinearResponseSection
 
 TEXT = """\
 name: a
@@ -86,7 +87,7 @@ def test_means_of_epochs_fit_together_with(response: str, corrector: str, proces
 
 def test_a_response_without_a_kind_is_the_linear_one() -> None:
     for response in ("", "solver: {method: dense}", "kind: linear_response"):
-        assert isinstance(loads(scenario(response=response)).response, schema.LinearResponse)
+        assert isinstance(loads(scenario(response=response)).response, LinearResponseSection)
 
 
 CASES: list[tuple[str, dict[str, str], str, str]] = [

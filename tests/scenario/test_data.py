@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import rdc_dyn
-from rdc_dyn.scenario import ScenarioError, absolute, data_root, dump, from_mapping, loads
+from rdc_dyn.scenario import ScenarioError, absolute, dump, from_mapping, loads
 from rdc_dyn.status import DataError
 from tests.tiny import images
 
@@ -208,9 +208,9 @@ def test_the_folder_of_data_sets_is_written_out(tmp_path: Path, monkeypatch: pyt
     monkeypatch.delenv("RDC_DYN_DATA")
     assert absolute(once, tmp_path / "elsewhere") == once
     monkeypatch.setenv("RDC_DYN_DATA", "relative")
-    assert data_root(tree(**mnist).data, here) == Path.cwd() / "relative"
+    assert tree(**mnist).data.root_folder(here) == Path.cwd() / "relative"
     monkeypatch.setenv("RDC_DYN_DATA", "")
-    assert data_root(tree(**mnist).data, here) is None
+    assert tree(**mnist).data.root_folder(here) is None
 
 
 def test_a_folder_of_images_lies_in_the_root_or_beside_the_scenario(

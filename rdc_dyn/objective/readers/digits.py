@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rdc_dyn.objective.readers.labelled import Labelled, Rows, Selection
+from rdc_dyn.objective.readers.labelled import Labelled, Rows
 
 
-def read_digits(selection: Selection) -> Labelled:
-    """Read all digits; only the name of the selection matters."""
+def read_digits() -> Labelled:
+    """Read all digits."""
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
@@ -19,4 +19,4 @@ def read_digits(selection: Selection) -> Labelled:
     def inputs(rows: Rows, dtype: torch.dtype) -> Tensor:
         return grey[rows].to(dtype)
 
-    return Labelled(selection.name, torch.from_numpy(y.astype(np.int64)), (1, 8, 8), inputs)
+    return Labelled("digits", torch.from_numpy(y.astype(np.int64)), (1, 8, 8), inputs)

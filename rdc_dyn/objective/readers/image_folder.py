@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rdc_dyn.objective.readers.labelled import Labelled, Rows, Selection
+from rdc_dyn.objective.readers.labelled import Labelled, Rows
 from rdc_dyn.status import DataError
 
 #: Most pixels in an image file: photographs have fewer, and without a limit decoding could exhaust the memory.
@@ -23,7 +23,7 @@ _FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
 _MODES = {"rgb": "RGB", "grey": "L"}
 
 
-def read_image_folder(selection: Selection) -> Labelled:
+def read_image_folder(folder: Path, size: int, channels: Literal["rgb", "grey"]) -> Labelled:
     """Find the images in a folder with a subfolder for each class; they are decoded when their inputs are asked for.
 
     Images of another size are resized (antialiased, ignoring their proportions), colours are converted, and
@@ -32,8 +32,6 @@ def read_image_folder(selection: Selection) -> Labelled:
     """
     from torchvision import datasets
 
-    folder = selection.path
-    assert folder is not None and selection.size is not None  # the scenario sets both
     _refuse_links(folder)
     try:
         images = datasets.ImageFolder(str(folder), allow_empty=True)
@@ -45,10 +43,10 @@ def read_image_folder(selection: Selection) -> Labelled:
     if not images.samples:
         raise DataError(f"{folder}: no image in its folders; expected CLASS/NAME with {', '.join(images.extensions)}")
     files, labels = zip(*images.samples)
-    shape = ({"rgb": 3, "grey": 1}[selection.channels], selection.size, selection.size)
+    shape = ({"rgb": 3, "grey": 1}[channels], size, size)
 
     def inputs(rows: Rows, dtype: torch.dtype) -> Tensor:
-        return _decoded([Path(files[row]) for row in rows.tolist()], shape, _MODES[selection.channels], dtype)
+        return _decoded([Path(files[row]) for row in rows.tolist()], shape, _MODES[channels], dtype)
 
     return Labelled(str(folder), torch.tensor(labels), shape, inputs, tuple(images.classes), numbered=False)
 

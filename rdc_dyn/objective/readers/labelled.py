@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -18,27 +17,18 @@ Rows = Int[Tensor, "n"]
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Which data to take from a data set.
+class Source:
+    """Where a reader may look.
 
     Attributes:
-        name: digits, mnist, fashion_mnist, cifar10, image_folder or npz.
-        classes: Classes to keep, by label or by name, renumbered 0, 1, … in the order given; None for all.
-        limit: Most data to keep, drawn at random; None for all.
-        path: torchvision's root folder, the folder of images, or the npz file.
-        split: Which part of mnist, fashion_mnist or cifar10.
-        size: Height and width that images of a folder are resized to.
-        channels: Colour mode that images of a folder are converted to.
+        folder: Folder of the scenario.
+        root: Folder of data sets; None where none is named.
+        download: Whether what is missing may be downloaded.
     """
 
-    name: str
-    classes: tuple[int | str, ...] | None = None
-    limit: int | None = None
-    path: Path | None = None
+    folder: Path
+    root: Path | None = None
     download: bool = False
-    split: Literal["train", "test"] = "train"
-    size: int | None = None
-    channels: Literal["rgb", "grey"] = "rgb"
 
 
 @dataclass(frozen=True)

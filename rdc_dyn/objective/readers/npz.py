@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from rdc_dyn.objective.npz_file import read_arrays
-from rdc_dyn.objective.readers.labelled import Labelled, Rows, Selection
+from rdc_dyn.objective.readers.labelled import Labelled, Rows
 from rdc_dyn.status import DataError
 
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 
-def read_npz(selection: Selection) -> Labelled:
+def read_npz(path: Path) -> Labelled:
     """Read x and y, or raise a DataError; one x is (channel, height, width), (height, width), or of any other shape."""
-    path = selection.path
-    assert path is not None  # the scenario sets it
     x, y = read_arrays(path, "x", "y")
     if x.ndim < 2 or y.ndim != 1:
         raise DataError(f"{path}: x has shape {x.shape}, y has shape {y.shape}; expected (N, ...) and (N,)")
@@ -31,7 +31,7 @@ def read_npz(selection: Selection) -> Labelled:
         with np.errstate(over="ignore"):  # too large a number becomes infinite, which the check of the data reports
             return torch.from_numpy(flat[rows.numpy()].astype(_DTYPES[dtype], copy=False))
 
-    return Labelled(selection.name, torch.from_numpy(y.astype(np.int64)), _shape(x.shape[1:]), inputs)
+    return Labelled("npz", torch.from_numpy(y.astype(np.int64)), _shape(x.shape[1:]), inputs)
 
 
 def _shape(one: tuple[int, ...]) -> tuple[int, ...]:

@@ -3,52 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from rdc_dyn.objective.readers.labelled import Labelled, Rows, Selection, unit_levels
+from rdc_dyn.objective.readers.labelled import Labelled, Rows, unit_levels
 from rdc_dyn.status import DataError
 
-#: torchvision's class for each set, and the folder below the root where it looks for files.
-_SETS = {
-    "mnist": ("MNIST", "MNIST/raw"),
-    "fashion_mnist": ("FashionMNIST", "FashionMNIST/raw"),
-    "cifar10": ("CIFAR10", "cifar-10-batches-py"),
-}
 #: Number of classes in each set.
 _CLASSES = 10
 
 
-def read_torchvision(selection: Selection) -> Labelled:
+def read_torchvision(
+    name: str, kind: str, folder: str, root: Path | None, split: Literal["train", "test"], *, download: bool
+) -> Labelled:
     """Read the training or the test images from the root folder; DataError if files are missing or damaged.
+
+    `kind` is torchvision's class, `folder` where that looks for files below the root.
 
     CIFAR-10 comes as pickles, which could run any program: torchvision compares the md5 of each file with the published
     one before opening it.
     """
     from torchvision import datasets
 
-    name = selection.name
-    kind, folder = _SETS[name]
-    if selection.path is None:
+    if root is None:
         raise DataError(
             f"data.root is not set; {name} is read from the folder that holds {folder}: set data.root, or the "
             "environment variable RDC_DYN_DATA"
         )
     try:
-        images = getattr(datasets, kind)(
-            str(selection.path), train=selection.split == "train", download=selection.download
-        )
+        images = getattr(datasets, kind)(str(root), train=split == "train", download=download)
     except Exception as error:  # torchvision raises all kinds of errors on missing and damaged files
-        raise DataError(_not_read(selection.path, name, folder, error)) from None
+        raise DataError(_not_read(root, name, folder, error)) from None
     pixels, y = _arrays(images)
     if len(pixels) != len(y):
-        raise DataError(f"{selection.path / folder}: {len(pixels)} images but {len(y)} labels")
+        raise DataError(f"{root / folder}: {len(pixels)} images but {len(y)} labels")
     wrong = ((y < 0) | (y >= _CLASSES)).nonzero()
     if len(wrong):
         row = int(wrong[0])
-        raise DataError(f"{selection.path / folder}: datum {row} has label {int(y[row])}; expected 0 to {_CLASSES - 1}")
+        raise DataError(f"{root / folder}: datum {row} has label {int(y[row])}; expected 0 to {_CLASSES - 1}")
     shape = tuple(pixels.shape[1:])
 
     def inputs(rows: Rows, dtype: torch.dtype) -> Tensor:

@@ -1,0 +1,116 @@
+"""Families of sections: tagged unions to which a file, or a package from outside, adds a member."""
+
+from __future__ import annotations
+
+import operator
+import pkgutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
+
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+
+from rdc_dyn.scenario.section import Section
+from rdc_dyn.status import UserError
+
+_SECTIONS = "rdc_dyn.scenario.sections"
+#: Group of entry points by which a package adds members.
+GROUP = "rdc_dyn.sections"
+S = TypeVar("S", bound=Section)
+
+
+@dataclass(frozen=True, eq=False)
+class Family(Generic[S]):
+    """The sections that may stand in one place of a scenario, told apart by the value of one key.
+
+    Attributes:
+        name: Of the folder of its members.
+        base: What its members derive from.
+        key: Name of the key that tells them apart.
+        default: The member that a section without that key is; None where the key must be given.
+        title: What `rdc-dyn list` calls it, where that is not its name.
+        refused: Words that are no members, and why.
+        origins: Where each member comes from, by tag.
+    """
+
+    name: str
+    base: type[S]
+    key: str = "kind"
+    default: str | None = None
+    title: str = ""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def members(self) -> dict[str, type[S]]:
+        """Section by tag; our own first, in the order of their files, then those of other packages."""
+        found: dict[str, type[S]] = {}
+        folder = import_module(f"{_SECTIONS}.{self.name}")
+        for module in pkgutil.iter_modules(folder.__path__):
+            for section in _sections(import_module(f"{folder.__name__}.{module.name}"), self.base):
+                self._add(found, section, "rdc_dyn")
+        for entry in entry_points(group=GROUP):
+            outside = _loaded(entry)
+            if issubclass(outside, self.base):
+                self._add(found, outside, _package(entry))
+        return found
+
+    def _add(self, found: dict[str, type[S]], section: type[S], origin: str) -> None:
+        for tag in tags(section, self.key):
+            if tag in found:
+                raise UserError(
+                    f"{origin}: its section {section.__name__} has {self.key} {tag!r}, and so has "
+                    f"{found[tag].__name__} of {self.origins[tag]}; rename one of them"
+                )
+            found[tag], self.origins[tag] = section, origin
+
+    def of(self, section: Any) -> type[S] | None:
+        """The member that a raw section is of, as far as its key tells."""
+        tag = section.get(self.key, self.default) if isinstance(section, dict) else None
+        return self.members.get(tag) if isinstance(tag, str) else None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """As `Annotated[Base, family]`, the type of a field that takes any member."""
+        members = tuple(dict.fromkeys(self.members.values()))
+        union: Any = reduce(operator.or_, members)
+        union = Annotated[union, Field(discriminator=self.key)] if members[1:] else union
+        if self.default is not None:
+            union = Annotated[union, BeforeValidator(self._named)]
+        return handler.generate_schema(union)
+
+    def _named(self, value: Any) -> Any:
+        return {self.key: self.default, **value} if isinstance(value, dict) else value
+
+
+def tags(section: type[Section], key: str) -> tuple[str, ...]:
+    """The values of its key that a section answers to; none for a base of several."""
+    annotation = section.model_fields[key].annotation if key in section.model_fields else None
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def _sections(module: Any, base: type[S]) -> Iterator[type[S]]:
+    """The sections of a family that a module defines."""
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__:
+            yield value
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.value
+
+
+def _loaded(entry: EntryPoint) -> type[Section]:
+    """The section of an entry point; its package is named where there is none."""
+    where = f"{_package(entry)}: its entry point {GROUP}:{entry.name}"
+    try:
+        section = entry.load()
+    except Exception as error:  # whatever a package from outside does when it is imported
+        reason = " ".join(str(error).split()) or "no reason given"
+        raise UserError(f"{where} fails to import ({type(error).__name__}: {reason}); mend or remove it") from None
+    if not (isinstance(section, type) and issubclass(section, Section)):
+        raise UserError(f"{where} is {section!r:.60}; expected a section, a subclass of one of rdc_dyn.sections")
+    return section

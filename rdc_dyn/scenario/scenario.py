@@ -1,0 +1,110 @@
+"""The whole scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, WithJsonSchema
+
+from rdc_dyn.scenario.families import (
+    CORRECTORS,
+    INTEGRATORS,
+    OBJECTIVES,
+    PROCESSES,
+    RESPONSES,
+    CorrectorSection,
+    IntegratorSection,
+    ObjectiveSection,
+    ProcessSection,
+    ResponseSection,
+)
+from rdc_dyn.scenario.problems import Finding, Path
+from rdc_dyn.scenario.section import Count, Section
+from rdc_dyn.scenario.sections.correctors.newton_krylov import NewtonKrylovSection
+from rdc_dyn.scenario.sections.data import DataSection
+from rdc_dyn.scenario.sections.linearisation import LinearisationSection
+from rdc_dyn.scenario.sections.output import OutputSection
+from rdc_dyn.scenario.sections.responses.linear_response import LinearResponseSection
+from rdc_dyn.scenario.sections.start import StartSection
+from rdc_dyn.scenario.sweep_checks import sweep_form
+from rdc_dyn.scenario.tree import Tree
+
+# The keys are other keys of the scenario and their values anything these take: each point of the grid is validated.
+_LISTS = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}, "minProperties": 1}
+Sweep = Annotated[
+    Any, WithJsonSchema({"oneOf": [_LISTS, {"type": "array", "items": _LISTS, "minItems": 1}, {"type": "null"}]})
+]
+
+
+class Scenario(Section):
+    """A whole scenario; its sections are the parts of the program.
+
+    What `rdc_dyn.run` and `rdc_dyn.sweep` take besides the path of a YAML file or a mapping with the same keys. The
+    constructor validates the values of each section; that the sections fit together is checked where a scenario is
+    read from a file or a mapping.
+
+    Raises:
+        pydantic.ValidationError: If a value is not what the schema expects.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
+        description="1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    dtype: Literal["float64", "float32"] = "float64"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")] = Field(
+        default="auto", description="auto, cpu, cuda or cuda:N"
+    )
+    threads: Count | None = Field(default=None, description="CPU threads; null: what torch chooses")
+    data: DataSection | None = None
+    objective: Annotated[ObjectiveSection, OBJECTIVES]
+    linearisation: LinearisationSection = LinearisationSection()
+    start: StartSection
+    process: Annotated[ProcessSection, PROCESSES]
+    response: Annotated[ResponseSection, RESPONSES] = LinearResponseSection()
+    integrator: Annotated[IntegratorSection, INTEGRATORS]
+    corrector: Annotated[CorrectorSection, CORRECTORS] = NewtonKrylovSection(method="newton_krylov")
+    output: OutputSection = OutputSection()
+    sweep: Sweep = Field(
+        default=None,
+        description="for rdc-dyn sweep: {dotted key: [values]}, every combination is a run; or a list of such grids",
+    )
+
+    @property
+    def precision(self) -> float:
+        """The |∇J| that counts as an equilibrium where nothing else is said."""
+        return 1e-8 if self.dtype == "float64" else 1e-4
+
+    @property
+    def solves(self) -> bool:
+        """Whether anything in the run solves with A; where nothing does, no limit of a solver matters."""
+        return self.response.solves or self.corrector.solves
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether a run takes products with A beyond the check of its start; else no graph of ∇J needs to be kept."""
+        return self.solves or self.start.equilibrate.newton_steps > 0 or bool(self.process.look_ahead)
+
+    def resolve(self, scenario: Scenario | None = None) -> Self:
+        """The scenario with every default written out that follows from other values."""
+        parts = ("objective", "start", "process", "response", "integrator", "corrector")
+        return self.set(**{part: getattr(self, part).resolve(self) for part in parts})
+
+    def approximations(self, curvature_data: int, data: int) -> str:
+        """What in a run is approximate besides its discretisation, in clauses; empty where nothing is.
+
+        Args:
+            curvature_data: Number of data that A is taken from.
+            data: Number of data that J is a sum over, 0 where it is none.
+        """
+        damping, alone = self.response.solver.damping, self.start.equilibrate.newton_steps == 0
+        found = [f"A from {curvature_data} of {data} data"] if curvature_data != data else []
+        found += [f"A damped by {damping:g}"] if damping and self.solves else []
+        found += [*self.response.approximations, *self.corrector.approximations]
+        return "; ".join([*found, *(["start by Adam alone"] if alone and self.start.from_ is None else [])])
+
+    @classmethod
+    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+        """The form of a sweep; its values are validated with each point."""
+        yield from sweep_form(tree)

@@ -1,0 +1,86 @@
+"""Correctors that record means over epochs of minibatches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from rdc_dyn.scenario.families import RESPONSES, CorrectorSection
+from rdc_dyn.scenario.problems import Finding, Path
+from rdc_dyn.scenario.section import Count, Positive
+from rdc_dyn.scenario.tree import Tree, section
+from rdc_dyn.status import UserError
+
+if TYPE_CHECKING:
+    from rdc_dyn.dynamics import DualRule, PrimalDual
+    from rdc_dyn.scenario.context import Context
+
+
+class StochasticSection(CorrectorSection):
+    """A rule that moves the free multipliers while theta moves by minibatches."""
+
+    batch: Count = Field(default=250, description="data in a minibatch, of the largest part; epochs are reshuffled")
+    learning_rate: Positive = Field(default=1.5e-3, description="Adam's; epochs that are averaged take a share of it")
+    updates: Count = Field(
+        default=480, description="least updates, in whole epochs, in which the multipliers go to the step's end"
+    )
+    epochs: Count = Field(default=8, description="most averages, each over whole epochs of half as many updates")
+    stochastic: ClassVar[bool] = True
+    needs_data: ClassVar[bool] = True
+
+    def with_rule(self, rule: DualRule, context: Context, **settings: Any) -> PrimalDual:
+        """The corrector with that rule; a `UserError` where J or the data do not allow its minibatches."""
+        from rdc_dyn.dynamics import PrimalDual
+        from rdc_dyn.objective.base import PerDatum
+
+        objective = context.objective
+        if not isinstance(objective, PerDatum):
+            raise UserError(f"corrector.method: {self.method} needs the losses of each datum, and this J is no sum")
+        if self.batch > (data := max(objective.data.parts.values())):
+            raise UserError(f"corrector.batch: must be <= {data}, the number of data, got {self.batch}")
+        return PrimalDual(
+            self.batch,
+            self.learning_rate,
+            self.updates,
+            self.epochs,
+            seed=context.scenario.seed,
+            rule=rule,
+            **settings,
+        )
+
+    @property
+    def approximations(self) -> tuple[str, ...]:
+        """Means stand for points."""
+        return (f"means of epochs of minibatches of {self.batch}",)
+
+    @classmethod
+    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+        """A response that its means allow, a path on which it may move multipliers, and a descent that is its own."""
+        method, process = section(tree, *path).get("method"), section(tree, "process")
+        response = section(tree, "response")
+        if (member := RESPONSES.of(response)) is not None and not member.averages:
+            message = f"{response['kind']} does not know the noise of means of epochs; with {method} use secant_filter"
+            yield Finding(("response", "kind"), message)
+        if process.get("on_fold") in ("relax", "follow"):
+            wanted = process["on_fold"]
+            message = f"{wanted} needs an equilibrium to rounding, and {method} has means of epochs; use stop"
+            yield Finding(("process", "on_fold"), message)
+        if process.get("toward") is not None:
+            message = f"needs equilibria to rounding at both ends, and {method} has means of epochs; give process.slope"
+            yield Finding(("process", "toward"), message, at_key=True)
+
+
+class SingleRuleSection(StochasticSection):
+    """A rule that knows of one multiplier alone."""
+
+    @classmethod
+    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+        """Gamma alone is free."""
+        yield from super().check(tree, path)
+        method, process = section(tree, *path).get("method"), section(tree, "process")
+        given = process.get("kind") in ("prescribed", "iso_classification_transfer") or process.get("clock") == "lam"
+        if not given:
+            message = f"{method} moves one multiplier, so that gamma alone must be free: process.clock: lam"
+            yield Finding((*path, "method"), message)

@@ -1,0 +1,209 @@
+"""The section `data`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from rdc_dyn.scenario.families import OBJECTIVES, READERS, ReaderSection
+from rdc_dyn.scenario.problems import Finding, Path, did_you_mean, show
+from rdc_dyn.scenario.section import NonNegative, PathStr, Section
+from rdc_dyn.scenario.tree import Tree, number, section
+
+if TYPE_CHECKING:
+    from rdc_dyn.objective.data import Data
+    from rdc_dyn.objective.likelihood import Likelihood
+    from rdc_dyn.scenario.context import Context
+
+#: Environment variable that names the folder of data sets where a scenario does not.
+ROOT_VARIABLE = "RDC_DYN_DATA"
+DataSet = Annotated[ReaderSection, READERS]
+
+
+class Validation(Section):
+    """Data sets that are held out in place of a share of source and target."""
+
+    source: DataSet
+    target: DataSet | None = Field(default=None, description="needed where there is a data.target")
+
+
+class DataSection(Section):
+    """Where x and y come from; `target` moves the data along data_position; linear_gaussian takes only `path`."""
+
+    source: DataSet | None = Field(default=None, description="needed by every objective but linear_gaussian")
+    target: DataSet | None = None
+    path: Literal["mixture", "optimal_transport"] = Field(
+        default="mixture", description="how the data move from source to target"
+    )
+    coupling: PathStr | None = Field(
+        default=None,
+        description="for optimal_transport: NumPy file, relative to the scenario, with an array `coupling` of "
+        "N_source x N_target, row i the distribution of the targets of source datum i, data in the order in which they "
+        "are taken (after classes, limit and validation_fraction); null: the optimal plan for squared distances of x",
+    )
+    label_cost: NonNegative = Field(
+        default=0.0, description="for optimal_transport: what the plan pays, beside |x - x'|^2, where the labels differ"
+    )
+    root: PathStr | None = Field(
+        default=None,
+        description="folder of data sets, relative to the scenario; null: the environment variable RDC_DYN_DATA",
+    )
+    download: bool = Field(default=False, description="let torchvision download a missing data set")
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="share of the source, and of the target, held out and never seen by the dynamics"
+    )
+    validation: Validation | None = Field(
+        default=None, description="data sets held out in place of a share, such as those with split: test"
+    )
+
+    @property
+    def sets(self) -> tuple[ReaderSection, ...]:
+        """All that are named."""
+        held_out = (None, None) if self.validation is None else (self.validation.source, self.validation.target)
+        return tuple(each for each in (self.source, self.target, *held_out) if each is not None)
+
+    def root_folder(self, folder: FilePath) -> FilePath | None:
+        """The folder of data sets: `root`, or what RDC_DYN_DATA names."""
+        if self.root is not None:
+            return folder / self.root
+        named = os.environ.get(ROOT_VARIABLE)
+        return FilePath(named).absolute() if named else None
+
+    def build(self, context: Context, likelihood: Likelihood) -> Data:
+        """The data that J averages over, on the device, with what is held out of them."""
+        from rdc_dyn.objective.datasets import HeldOut, Selection, Transport, load_data
+        from rdc_dyn.objective.likelihood import Bernoulli
+        from rdc_dyn.objective.readers import Source
+
+        folder = context.folder
+        place = Source(folder, self.root_folder(folder), self.download)
+
+        def selection(part: ReaderSection) -> Selection:
+            return Selection(lambda: part.read(place), None if part.classes == "all" else part.classes, part.limit)
+
+        def optional(part: ReaderSection | None) -> Selection | None:
+            return None if part is None else selection(part)
+
+        assert self.source is not None  # `check` asks for it
+        transport = Transport(None if self.coupling is None else folder / self.coupling, self.label_cost)
+        held_out = self.validation
+        return load_data(
+            selection(self.source),
+            optional(self.target),
+            self.validation_fraction,
+            context.scenario.seed,
+            unit_interval=isinstance(likelihood, Bernoulli),
+            like=context.like,
+            transport=transport if self.path == "optimal_transport" else None,
+            held_out=None if held_out is None else HeldOut(selection(held_out.source), optional(held_out.target)),
+        )
+
+    @classmethod
+    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+        """What the objective needs of the data, and what its sets must have in common."""
+        member = OBJECTIVES.of(tree.get("objective"))
+        if member is not None and member.samples_data is not None:
+            yield from (_needed if member.samples_data else _unused)(tree)
+            yield from _coupling(tree) if member.samples_data else ()
+        data = section(tree, *path)
+        if data.get("download") is True and data.get("root") is None and not os.environ.get(ROOT_VARIABLE):
+            message = f"missing; download: true needs a folder to download to, here or in the variable {ROOT_VARIABLE}"
+            yield Finding((*path, "root"), message)
+        yield from _classes(tree)
+        yield from _validation(data)
+
+
+def _needed(tree: Tree) -> Iterator[Finding]:
+    kind = section(tree, "objective").get("kind")
+    wanted = f"missing; the objective '{kind}' needs data.source, such as {{name: digits}}"
+    if tree.get("data") is None:
+        yield Finding(("data",), wanted)
+    elif isinstance(tree["data"], dict) and tree["data"].get("source") is None:
+        yield Finding(("data", "source"), wanted)
+
+
+def _unused(tree: Tree) -> Iterator[Finding]:
+    kind = section(tree, "objective").get("kind")
+    for key, value in section(tree, "data").items():
+        # A resolved scenario writes the defaults out; they say nothing.
+        if key in DataSection.model_fields and key != "path" and value not in (None, False, 0):
+            message = f"not used: the objective '{kind}' takes its second moments in place of data"
+            yield Finding(("data", key), message, at_key=True)
+
+
+def _coupling(tree: Tree) -> Iterator[Finding]:
+    data = section(tree, "data")
+    if number(data.get("label_cost")) and (data.get("path", "mixture") == "mixture" or data.get("coupling")):
+        yield Finding(("data", "label_cost"), "only for the optimal plan of path: optimal_transport", at_key=True)
+    if data.get("coupling") is None:
+        return
+    if data.get("path", "mixture") == "mixture":
+        yield Finding(("data", "coupling"), "only with path: optimal_transport; a mixture couples nothing", at_key=True)
+    if data.get("target") is None:
+        yield Finding(("data", "target"), "missing; data.coupling says which datum of it a source datum becomes")
+
+
+def _classes(tree: Tree) -> Iterator[Finding]:
+    """Names that a set does not have, and classes that are given twice."""
+    for path, part in _sets(tree):
+        member = READERS.of(part)
+        names = () if member is None else member.class_names
+        given: list[Any] = part["classes"] if isinstance(part.get("classes"), list) else []
+        # A name and its label are the same class.
+        labels = [names.index(one) if one in names else one for one in given]
+        for place, one in enumerate(given):
+            if names and isinstance(one, str) and one not in names:
+                near = did_you_mean(one, names)
+                words = f"unknown class {_quoted(one)}; choose one of: {', '.join(names)}"
+                yield Finding((*path, "classes", place), words + (f"; {near}" if near else ""))
+            elif labels[place] in labels[:place]:
+                yield Finding((*path, "classes", place), f"the class {_quoted(one)} is given twice")
+
+
+def _quoted(one: Any) -> str:
+    return show(one).removeprefix("the string ")
+
+
+def _validation(data: Tree) -> Iterator[Finding]:
+    """Held-out data are given one way, for both ends, and are other data than those of the training."""
+    validation = data.get("validation")
+    if not isinstance(validation, dict):
+        return
+    if number(data.get("validation_fraction")):
+        message = "not with data.validation, which names the held-out data; leave one of them out"
+        yield Finding(("data", "validation_fraction"), message, at_key=True)
+    has_target, holds_target = (of.get("target") is not None for of in (data, validation))
+    if has_target and not holds_target:
+        yield Finding(("data", "validation", "target"), "missing; data.target moves the data to a set of its own")
+    if holds_target and not has_target:
+        yield Finding(("data", "validation", "target"), "not used: there is no data.target", at_key=True)
+    for end in ("source", "target"):
+        yield from _beside(end, section(data, end), section(validation, end))
+
+
+def _beside(end: str, training: Tree, held_out: Tree) -> Iterator[Finding]:
+    """Held-out data of the same kind of set are another part of it, with the same classes."""
+    member = READERS.of(held_out)
+    if member is None or held_out["name"] != training.get("name"):
+        return
+    key = member.apart
+    default, path = ("train" if key == "split" else None), ("data", "validation", end)
+    if key == "name" or training.get(key, default) == held_out.get(key, default):
+        hint = "give split: test" if key == "split" else "leave data.validation out, set data.validation_fraction"
+        yield Finding((*path, key), f"these are the data of data.{end} again, not held-out ones; {hint}")
+    one, other = (part.get("classes", "all") for part in (training, held_out))
+    if one != other:
+        yield Finding((*path, "classes"), f"must be those of data.{end}, {show(one)}, so that labels mean the same")
+
+
+def _sets(tree: Tree) -> Iterator[tuple[Path, Tree]]:
+    """The data sets that are named, and where."""
+    for above in (("data",), ("data", "validation")):
+        for end in ("source", "target"):
+            part = section(tree, *above, end)
+            if isinstance(part.get("name"), str):
+                yield (*above, end), part

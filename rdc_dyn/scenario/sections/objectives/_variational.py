@@ -1,0 +1,94 @@
+"""Objectives whose encoder is a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from rdc_dyn.scenario.families import (
+    CLASSIFIERS,
+    CORRECTORS,
+    DECODERS,
+    ENCODERS,
+    ClassifierSection,
+    DecoderSection,
+    EncoderSection,
+    ObjectiveSection,
+)
+from rdc_dyn.scenario.problems import Finding, Path
+from rdc_dyn.scenario.section import Count, NonNegative
+from rdc_dyn.scenario.sections.classifiers.linear import LinearClassifierSection
+from rdc_dyn.scenario.tree import Tree, section
+
+if TYPE_CHECKING:
+    from rdc_dyn.objective.likelihood import Likelihood
+    from rdc_dyn.scenario.context import Context
+    from rdc_dyn.scenario.scenario import Scenario
+
+
+def likelihood(decoder: DecoderSection | Any) -> Likelihood:
+    """d(x|z) around what a decoder gives."""
+    from rdc_dyn.objective.likelihood import Bernoulli, Gaussian
+
+    return Gaussian(decoder.variance) if decoder.likelihood == "gaussian" else Bernoulli()
+
+
+class VariationalSection(ObjectiveSection):
+    """J with encoder, decoder and classifier."""
+
+    kind: str
+    encoder: Annotated[EncoderSection, ENCODERS]
+    decoder: Annotated[DecoderSection, DECODERS]
+    classifier: Annotated[ClassifierSection, CLASSIFIERS] = LinearClassifierSection()
+    samples: Count = Field(default=8, description="frozen scrambled-Sobol samples of z per datum")
+    noise: Literal["frozen", "fresh"] = Field(
+        default="frozen",
+        description="frozen: fixed Sobol samples, so that J is a function; fresh: each minibatch draws its own; J is "
+        "an average over noise then, and what is evaluated on all data takes Sobol samples that no update sees",
+    )
+    weight_prior_precision: NonNegative = Field(
+        default=1e-2, description="rho of the weight prior rho/2 |theta|^2 in J"
+    )
+
+    @property
+    def networks(self) -> dict[str, EncoderSection | DecoderSection | ClassifierSection]:
+        """The sections of the three parts."""
+        return {"encoder": self.encoder, "decoder": self.decoder, "classifier": self.classifier}
+
+    def common(self, context: Context) -> dict[str, Any]:
+        """What all objectives with networks take."""
+        from rdc_dyn.objective.ends import Ends, connected
+
+        own = likelihood(self.decoder)
+        data, latent_dim = context.data(own), self.encoder.latent_dim
+        x, like = data.source.x[:2], context.like
+        return {
+            "data": data,
+            "networks": connected(self.networks, latent_dim, Ends.of(data), context.networks, like, x),
+            "latent_dim": latent_dim,
+            "likelihood": own,
+            "samples": self.samples,
+            "weight_prior_precision": self.weight_prior_precision,
+            "seed": context.scenario.seed,
+            "fresh": self.noise == "fresh",
+        }
+
+    @classmethod
+    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+        """Fresh noise is drawn for minibatches; what takes all data has nothing to draw it for."""
+        corrector = section(tree, "corrector")
+        if section(tree, *path).get("noise") != "fresh":
+            return
+        method, member = corrector.get("method", "none"), CORRECTORS.of(corrector)
+        if member is not None and (member.frozen_noise or (method == "gradient" and not member.draws(corrector))):
+            message = f"fresh is drawn for each minibatch, and the corrector {method} takes frozen noise"
+            yield Finding((*path, "noise"), f"{message}; use primal_dual")
+        elif section(tree, "start", "equilibrate").get("newton_steps", 1) != 0:
+            message = "fresh has no Newton steps at the start; set start.equilibrate.newton_steps to 0"
+            yield Finding((*path, "noise"), message)
+
+    def resolve(self, scenario: Scenario) -> Self:
+        """The encoder's own defaults."""
+        return self.set(encoder=self.encoder.resolve(scenario))

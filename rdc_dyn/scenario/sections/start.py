@@ -1,0 +1,109 @@
+"""The section `start`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Self
+
+from pydantic import Field
+
+from rdc_dyn.scenario.families import PROCESSES
+from rdc_dyn.scenario.problems import Finding, Path
+from rdc_dyn.scenario.section import Count, Natural, NonNegative, PathStr, Positive, Section
+from rdc_dyn.scenario.tree import Tree, section
+from rdc_dyn.status import DataError
+
+if TYPE_CHECKING:
+    from rdc_dyn.dynamics import State
+    from rdc_dyn.output.checkpoint import Checkpoint
+    from rdc_dyn.scenario.context import Context
+    from rdc_dyn.scenario.scenario import Scenario
+
+
+class Equilibrate(Section):
+    """How the first equilibrium is found: Adam, then trust-region Newton-Krylov."""
+
+    adam_steps: Natural = Field(default=1000, description="Adam steps before Newton")
+    batch: Count | None = Field(
+        default=None, description="data (of each part) in a minibatch of Adam's, seeded by seed; null: all data"
+    )
+    learning_rate: Positive = Field(default=1e-2, description="Adam's largest learning rate, annealed to zero")
+    drop_every: Count | None = Field(
+        default=None, description="divide the learning rate by ten every so many steps, instead of annealing it"
+    )
+    newton_steps: Natural = Field(
+        default=500,
+        description="most trust-region steps; 0: Adam alone must reach the tolerance, and nothing tells a saddle",
+    )
+    tolerance: Positive | None = Field(default=None, description="on |grad J|; null: 1e-8 in float64, 1e-4 in float32")
+
+    def resolve(self, scenario: Scenario) -> Self:
+        """The tolerance that the type of numbers allows."""
+        return self.default(tolerance=scenario.precision)
+
+
+class StartSection(Section):
+    """Where the run begins."""
+
+    lam: NonNegative | None = Field(default=None, description="multiplier of the distortion")
+    gamma: NonNegative | None = Field(default=None, description="multiplier of the classification loss")
+    equilibrate: Equilibrate = Equilibrate()
+    from_: PathStr | None = Field(
+        default=None, alias="from", description="run directory whose last checkpoint gives theta"
+    )
+
+    @property
+    def adam_steps(self) -> int:
+        """Those of the first equilibration; an equilibrium of an earlier run would only be spoilt by Adam."""
+        return self.equilibrate.adam_steps if self.from_ is None else 0
+
+    def build(self, context: Context) -> State:
+        """Where the first equilibrium is sought; a `DataError` where an earlier run does not fit."""
+        import torch
+
+        from rdc_dyn.dynamics import State
+
+        like, process, objective = context.like, context.scenario.process, context.objective
+        lam, gamma = self.lam, self.gamma
+        if self.from_ is None:
+            theta = objective.initial(torch.Generator().manual_seed(context.scenario.seed)).to(like)
+        else:
+            checkpoint = self._checkpoint(context)
+            theta = checkpoint.theta.to(like)
+            lam = float(checkpoint.controls[0]) if lam is None else lam
+            gamma = float(checkpoint.controls[1]) if gamma is None else gamma
+        lam, gamma = process.begins(lam, gamma)
+        assert lam is not None and gamma is not None  # `check` asks for them
+        return State(theta, torch.tensor([lam, gamma, process.data_position], dtype=torch.float64).to(like))
+
+    def _checkpoint(self, context: Context) -> Checkpoint:
+        from rdc_dyn.output.checkpoint import load_checkpoint
+        from rdc_dyn.output.run_directory import last_checkpoint
+
+        assert self.from_ is not None
+        run, kind, size = context.folder / self.from_, context.scenario.objective.kind, context.objective.size
+        checkpoint = load_checkpoint(last_checkpoint(run))
+        if (other := checkpoint.objective.split(" ")[0]) != kind:
+            raise DataError(f"start.from: {run} is a run of the objective {other}, this one is {kind}")
+        if (count := checkpoint.theta.shape[0]) != size:
+            raise DataError(f"start.from: {run} has {count} parameters, this objective has {size}")
+        return checkpoint
+
+    @classmethod
+    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+        """The multipliers are given somewhere."""
+        start, process = tree.get("start"), section(tree, "process")
+        if "from_" in section(tree, *path):  # the Python name of the field, which pydantic would let pass
+            yield Finding((*path, "from_"), "unknown key; did you mean 'from'?", at_key=True)
+        if not isinstance(start, dict) or start.get("from") is not None:
+            return
+        for key in ("lam", "gamma"):
+            member = PROCESSES.of(process)
+            elsewhere = None if member is None else member.gives(process, key)
+            if start.get(key) is None and elsewhere != "":
+                pair = f", or a pair in {elsewhere}" if elsewhere else ""
+                yield Finding((*path, key), f"missing; give a number >= 0, or start.from{pair}")
+
+    def resolve(self, scenario: Scenario) -> Self:
+        """The tolerance of the first equilibration."""
+        return self.set(equilibrate=self.equilibrate.resolve(scenario))

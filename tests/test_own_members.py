@@ -1,0 +1,270 @@
+"""Members from outside: objects that are passed in Python, and sections that a package registers."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import rdc_dyn
+from rdc_dyn.dynamics import IsoFunctional, NoCorrector
+from rdc_dyn.dynamics.process import SurfacePoint
+from tests import tiny
+
+
+class Spiral(rdc_dyn.Process):
+    """Turns through (λ, γ)."""
+
+    span = (0.0, 0.4)
+
+    def rates(self, s: float, here: SurfacePoint) -> torch.Tensor:
+        return torch.tensor([math.cos(3 * s), math.sin(3 * s), 0.0], dtype=torch.float64)
+
+
+class Tighter(Spiral):
+    """Turns faster."""
+
+    def rates(self, s: float, here: SurfacePoint) -> torch.Tensor:
+        return torch.tensor([math.cos(9 * s), math.sin(9 * s), 0.0], dtype=torch.float64)
+
+
+class Wrong(Spiral):
+    """Forgets the data position."""
+
+    def rates(self, s: float, here: SurfacePoint) -> torch.Tensor:
+        return torch.zeros(2)
+
+
+def scenario(**keys: Any) -> dict[str, Any]:
+    return tiny.linear_gaussian() | {"integrator": {"method": "rk4", "step_size": 0.1}} | keys
+
+
+def test_a_process_of_its_own_runs_and_is_recorded(tmp_path: Path) -> None:
+    """λ = 1 + sin(3s)/3, γ = 1 + (1 − cos(3s))/3."""
+    ds = rdc_dyn.run(scenario(), tmp_path / "run", process=Spiral())
+    s = ds["time"].values
+    assert ds.attrs["status"] == "COMPLETED"
+    assert ds.lam.values == pytest.approx(1 + torch.sin(torch.tensor(3 * s)).numpy() / 3, abs=1e-5)
+    assert ds.gamma.values == pytest.approx(1 + (1 - torch.cos(torch.tensor(3 * s)).numpy()) / 3, abs=1e-5)
+    text = (tmp_path / "run" / "scenario.yaml").read_text()
+    assert "object: tests.test_own_members.Spiral" in text and "kind: given" in text
+
+
+def test_a_run_goes_on_with_the_object_that_it_began_with(tmp_path: Path) -> None:
+    whole = rdc_dyn.run(scenario(), process=Spiral())
+    run = tmp_path / "run"
+    with pytest.warns(rdc_dyn.RunWarning, match="TIME_LIMIT"):
+        rdc_dyn.run(scenario(), run, process=Spiral(), max_time=0.0)
+    with pytest.raises(rdc_dyn.UserError, match=r"process: .*Spiral was passed in Python"):
+        rdc_dyn.resume(run)
+    with pytest.raises(rdc_dyn.UserError, match=r"process: .*Tighter with source \w{12} is not what the run"):
+        rdc_dyn.resume(run, process=Tighter())
+    ds = rdc_dyn.resume(run, process=Spiral())
+    assert ds.lam.values.tobytes() == whole.lam.values.tobytes()
+
+
+def test_a_shipped_process_that_is_passed_gives_the_same_numbers() -> None:
+    by_section = rdc_dyn.run(scenario(process={"kind": "iso_classification", "span": [0.0, 0.3]}))
+    by_object = rdc_dyn.run(scenario(), process=IsoFunctional((0.0, 0.3)))
+    assert by_section.gamma.values.tobytes() == by_object.gamma.values.tobytes()
+
+
+def test_a_corrector_that_is_passed_is_used() -> None:
+    ds = rdc_dyn.run(scenario(), corrector=NoCorrector())
+    assert float(ds.corrector_iterations[-1] - ds.corrector_iterations[0]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("things", "message"),
+    [
+        ({"process": "spiral"}, "process: is a str and has no span, rates; expected a rdc_dyn.Process"),
+        ({"process": Spiral}, r"process: is the class Spiral; expected an object, Spiral\(...\)"),
+        ({"process": Wrong()}, r"process: Wrong.rates gives \(2,\); expected a tensor of shape \(3,\)"),
+        ({"objective": object()}, "objective: is a object and has no size"),
+        ({"corrector": Spiral()}, "corrector: is a Spiral and has no correct"),
+        ({"integrator": 4}, "integrator: is a int and has no step"),
+    ],
+)
+def test_an_object_that_does_not_fit_is_refused(things: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(rdc_dyn.UserError, match=message):
+        rdc_dyn.run(scenario(), tmp_path / "run", **things)
+    assert not (tmp_path / "run").exists()
+
+
+_PACKAGE = '''
+from typing import Literal
+
+from rdc_dyn.sections import CorrectorSection, NumberedReaderSection, ObjectiveSection, ProcessSection
+
+
+class Ray(ProcessSection):
+    """lam and gamma grow together."""
+
+    kind: Literal["ray"]
+    speed: float = 1.0
+
+    def build(self, start):
+        from ray_numbers import RayProcess
+
+        return RayProcess(self.span, self.speed)
+
+
+class Bowl(ObjectiveSection):
+    """A quadratic bowl."""
+
+    kind: Literal["bowl"]
+    samples_data = False
+
+    def build(self, context):
+        from ray_numbers import BowlObjective
+
+        return BowlObjective()
+
+
+class Still(CorrectorSection):
+    """Leaves theta."""
+
+    method: Literal["still"]
+
+    def build(self, context):
+        from rdc_dyn.dynamics import NoCorrector
+
+        return NoCorrector()
+
+
+class Two(NumberedReaderSection):
+    """Two classes of two points each."""
+
+    name: Literal["two"]
+
+    def read(self, source):
+        import torch
+        from rdc_dyn.objective.readers import Labelled
+
+        x = torch.tensor([[0.0, 1.0], [0.1, 0.9], [1.0, 0.0], [0.9, 0.1]])
+        return Labelled("two", torch.tensor([0, 0, 1, 1]), (2,), lambda rows, dtype: x[rows].to(dtype))
+'''
+_NUMBERS = """
+import torch
+import rdc_dyn
+
+
+class RayProcess(rdc_dyn.Process):
+    def __init__(self, span, speed):
+        self.span, self.speed = span, speed
+
+    def rates(self, s, here):
+        return torch.tensor([self.speed, self.speed, 0.0])
+
+
+class BowlObjective:
+    size, exact, weight_prior_precision, moves = 2, False, 0.0, False
+
+    def free_energy(self, theta, lam, gamma, data_position):
+        return 1 + (theta**2).sum() / 2 + lam * ((theta - 1) ** 2).sum() + gamma * ((theta + 1) ** 2).sum()
+
+    def initial(self, generator):
+        return torch.zeros(2, dtype=torch.float64)
+
+    def kernel(self, theta):
+        return theta.new_zeros((0, 2))
+
+    def diagnostics(self, theta, lam, gamma, data_position):
+        return {}
+"""
+_SCENARIO = """
+name: ray
+threads: 1
+device: cpu
+objective: {kind: bowl}
+start: {lam: 1.0, gamma: 1.0, equilibrate: {adam_steps: 10}}
+process: {kind: ray, span: [0.0, 0.5], speed: 2.0}
+integrator: {method: euler, step_size: 0.1}
+corrector: {method: still}
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    (tmp_path / "ray_sections.py").write_text(_PACKAGE)
+    (tmp_path / "ray_numbers.py").write_text(_NUMBERS)
+    (tmp_path / "ray.yaml").write_text(_SCENARIO)
+    names = ("Ray", "Bowl", "Still", "Two")
+    entries = "\n".join(f"{name.lower()} = ray_sections:{name}" for name in names)
+    _register(tmp_path, entries)
+    return tmp_path
+
+
+def _register(folder: Path, entries: str) -> None:
+    info = folder / "ray-1.0.dist-info"
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ray\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[rdc_dyn.sections]\n{entries}\n")
+
+
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join([str(folder), str(Path(__file__).resolve().parents[1])])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "rdc_dyn", *words], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+def test_a_package_adds_members_to_every_command(installed: Path) -> None:
+    """A process, an objective, a corrector and a reader: listed, validated, run, resumed and swept by YAML."""
+    listed = command(installed, "list").stdout
+    for line in ("ray ", "lam and gamma grow together (of ray)", "A quadratic bowl (of ray)", "Two classes of two"):
+        assert line in listed
+    assert "valid (bowl, ray, euler)" in command(installed, "validate", "ray.yaml").stdout
+    assert '"Ray"' in command(installed, "schema").stdout
+    wrong = command(installed, "validate", "ray.yaml", "--set", "process.sped=1")
+    assert wrong.returncode == 2 and "did you mean 'speed'?" in wrong.stderr
+    ran = command(installed, "run", "ray.yaml", "-o", "out", "-q", "--max-time", "0.001s")
+    assert ran.returncode == 5, ran.stderr
+    resumed = command(installed, "resume", "out", "-q")
+    assert resumed.returncode == 0, resumed.stderr
+    ds = rdc_dyn.open_run(installed / "out")
+    assert float(ds.lam[-1]) == pytest.approx(2.0) and float(ds.gamma[-1]) == pytest.approx(2.0)
+    swept = command(installed, "sweep", "ray.yaml", "--grid", "process.speed=1,2", "-o", "sweep", "-q")
+    assert swept.returncode == 0 and "2 of 2 points done" in swept.stdout, swept.stderr
+
+
+def test_a_reader_from_outside_reads(installed: Path) -> None:
+    tree = tiny.images(data={"source": {"name": "two", "limit": None, "classes": "all"}, "validation_fraction": 0.0})
+    tree["objective"]["alphabet_size"] = 2
+    (installed / "two.yaml").write_text(json.dumps(tree))
+    ran = command(installed, "run", "two.yaml", "-o", "out", "-q")
+    assert ran.returncode == 0, ran.stderr
+    assert rdc_dyn.open_run(installed / "out").attrs["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ("ray = ray_nowhere:Ray", "ray: its entry point rdc_dyn.sections:ray fails to import (ModuleNotFoundError"),
+        ("ray = ray_sections:Literal", "ray: its entry point rdc_dyn.sections:ray is typing.Literal"),
+        (
+            "one = ray_sections:Ray\ntwo = ray_sections:Ray",
+            "ray: its section Ray has kind 'ray', and so has Ray",
+        ),
+    ],
+)
+def test_a_package_that_does_not_fit_is_named(installed: Path, entries: str, message: str) -> None:
+    _register(installed, entries)
+    ran = command(installed, "run", "ray.yaml", "-o", "out")
+    assert ran.returncode == 2 and message in ran.stderr, ran.stderr
+    assert "Traceback" not in ran.stderr and not (installed / "out").exists()
+
+
+def test_a_run_whose_package_is_gone_says_so(installed: Path) -> None:
+    assert command(installed, "run", "ray.yaml", "-o", "out", "-q", "--max-time", "0.001s").returncode == 5
+    _register(installed, "bowl = ray_sections:Bowl\nstill = ray_sections:Still")
+    gone = command(installed, "resume", "out")
+    assert gone.returncode == 2 and "process.kind: unknown kind 'ray'" in gone.stderr, gone.stderr

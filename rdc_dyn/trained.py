@@ -14,7 +14,7 @@ from rdc_dyn.objective.networks import Layout, Networks
 from rdc_dyn.objective.own_modules import PARTS, Own, check_own
 from rdc_dyn.output.checkpoint import load_checkpoint
 from rdc_dyn.output.run_directory import checkpoints, last_checkpoint, open_run
-from rdc_dyn.scenario.sections.objectives._variational import VariationalSection
+from rdc_dyn.scenario.sections.objectives.variational import VariationalSection
 from rdc_dyn.status import DataError, UserError
 
 

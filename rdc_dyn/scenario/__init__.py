@@ -1,13 +1,12 @@
 """Read scenarios from YAML and report every mistake at once; importing this loads no numerical library."""
 
 from rdc_dyn.scenario.absolute import absolute, portable
-from rdc_dyn.scenario.catalogue import catalogue
+from rdc_dyn.scenario.catalogue import catalogue, template, templates
 from rdc_dyn.scenario.load import from_mapping, load, loads, read, resolve
 from rdc_dyn.scenario.overrides import apply_overrides
 from rdc_dyn.scenario.places import Document
 from rdc_dyn.scenario.problems import Problem, ScenarioError
 from rdc_dyn.scenario.scenario import Scenario
-from rdc_dyn.scenario.templates import template, templates
 from rdc_dyn.scenario.write import dump, dump_tree, json_schema
 
 __all__ = [

@@ -1,16 +1,19 @@
-"""What a scenario can choose from, for `rdc-dyn list`."""
+"""What a scenario can choose from, and commented scenarios to start from."""
 
 from __future__ import annotations
 
+from importlib.resources import files
 from typing import Any
 
 from rdc_dyn.scenario.families import FAMILIES
 from rdc_dyn.scenario.family import Family
+from rdc_dyn.scenario.given import GIVEN
 from rdc_dyn.scenario.section import Section
 from rdc_dyn.scenario.sections.objectives.finite_latent import TableDecoder
 from rdc_dyn.scenario.sections.processes._clock import CLOCKS
-from rdc_dyn.scenario.templates import templates
+from rdc_dyn.status import UserError
 
+_TEMPLATES = files("rdc_dyn.scenario") / "templates"
 _LIKELIHOODS = {
     "gaussian": "D is half the squared error over the variance, plus a constant",
     "bernoulli": "D is the cross-entropy of x in [0, 1]",
@@ -28,11 +31,25 @@ def catalogue() -> dict[str, list[tuple[str, str]]]:
     }
 
 
+def templates() -> dict[str, str]:
+    """The name of each template with its first line."""
+    found = {file.name.removesuffix(".yaml"): file.read_text("utf-8") for file in _TEMPLATES.iterdir()}
+    return {name: found[name].partition("\n")[0].removeprefix("# ") for name in sorted(found)}
+
+
+def template(name: str = "digits") -> str:
+    """The YAML text of a template; a UserError reports an unknown name."""
+    if name not in templates():
+        raise UserError(f"no template '{name}'; choose one of: {', '.join(templates())}")
+    return (_TEMPLATES / f"{name}.yaml").read_text("utf-8")
+
+
 def _members(family: Family[Any]) -> list[tuple[str, str]]:
     own = family.members.items()
     return [
         (tag, _line(member) + (f" (of {origin})" if (origin := family.origins[tag]) != "rdc_dyn" else ""))
         for tag, member in own
+        if tag != GIVEN
     ]
 
 

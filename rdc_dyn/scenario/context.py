@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rdc_dyn.objective.evaluated import Evaluated
     from rdc_dyn.objective.group import Group
     from rdc_dyn.objective.likelihood import Likelihood
-    from rdc_dyn.scenario.sections.solvers._krylov import KrylovSection
+    from rdc_dyn.scenario.sections.solvers.krylov import KrylovSection
 
 #: The first step of a path whose M is guessed, as a share of the nominal one.
 _EXPLORING = 1 / 8

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from rdc_dyn.scenario.given import GIVEN
 from rdc_dyn.scenario.problems import Path
 from rdc_dyn.scenario.scenario import Scenario
 
@@ -36,6 +37,11 @@ def variants(node: Node) -> dict[str, Node]:
     key = node["discriminator"]["propertyName"]
     sections = [resolve(branch) for branch in node["oneOf"]]
     return {tag: section for section in sections for tag in choices(section["properties"][key])}
+
+
+def offered(node: Node) -> tuple[str, ...]:
+    """The tags of a tagged union that a file may give; what is passed in Python has one of its own."""
+    return tuple(tag for tag in variants(node) if tag != GIVEN)
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ def describe(node: Node) -> str:
     node = resolve(node)
     if "discriminator" in node:
         key = node["discriminator"]["propertyName"]
-        return f"a section with {key}: one of {', '.join(variants(node))}{optional}"
+        return f"a section with {key}: one of {', '.join(offered(node))}{optional}"
     if "anyOf" in node:
         return " or ".join(describe(branch) for branch in node["anyOf"])
     if choices(node):

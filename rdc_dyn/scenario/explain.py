@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from rdc_dyn.scenario.expectation import Node, Target, bounds, choices, describe, locate, variants
+from rdc_dyn.scenario.expectation import Node, Target, bounds, choices, describe, locate, offered, variants
 from rdc_dyn.scenario.families import INTEGRATORS
 from rdc_dyn.scenario.problems import Finding, Path, did_you_mean, show
 
@@ -69,7 +69,7 @@ def _unknown_key(key: str, target: Target) -> str:
 
 def _wrong_tag(target: Target, tree: Any) -> Finding:
     name = target.node["discriminator"]["propertyName"]
-    path, tags = (*target.path, name), tuple(variants(target.node))
+    path, tags = (*target.path, name), offered(target.node)
     section = _value_at(tree, target.path)
     if name not in section:
         return Finding(path, f"missing; choose one of: {', '.join(tags)}")

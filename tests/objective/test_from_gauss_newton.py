@@ -14,7 +14,7 @@ from rdc_dyn.linalg import ConjugateGradient, Factorised, Minres, Nystrom, Preco
 from rdc_dyn.objective import FreeEnergy, GaussNewton, Work
 from rdc_dyn.objective.from_gauss_newton import FromGaussNewton
 from rdc_dyn.scenario import loads
-from rdc_dyn.scenario.sections.solvers.cg import CgSection
+from rdc_dyn.scenario.sections.solvers.krylov import CgSection
 from rdc_dyn.status import UserError
 from tests.problems import amortised, blobs, controls, finite_latent, generator
 from tests.tiny import images

@@ -109,11 +109,11 @@ VAE_CASES: list[tuple[list[Edit], str, str]] = [
     ([("fraction: 0.1", "fraction: @1.0")], "data.validation_fraction", "must be >= 0 and < 1, got 1.0"),
     ([("fraction: 0.1", "fraction: @.nan")], "data.validation_fraction", "must be >= 0 and < 1, got nan"),
     ([("  kind: amortised", "  kind: @amortized")], "objective.kind", "unknown kind.*did you mean 'amortised'"),
-    ([("  kind: amortised\n", ""), ("objective:", "@objective:")], "objective.kind", "missing; choose one of: amort"),
+    ([("  kind: amortised\n", ""), ("objective:", "@objective:")], "objective.kind", "missing; choose one of: finite"),
     (
         [("  kind: amortised", "  kind: @[amortised]")],
         "objective.kind",
-        "expected one of amortised, .*got \\[amortised",
+        "expected one of finite_latent, .*got \\[amortised",
     ),
     ([("hidden: [32, 16]", "hidden: [@0, 16]")], "objective.encoder.hidden.0", "must be >= 1, got 0"),
     (
@@ -204,7 +204,7 @@ VAE_CASES: list[tuple[list[Edit], str, str]] = [
     (
         [("method: cg", "method: @gmres")],
         "response.solver.method",
-        "unknown method 'gmres'; choose one of: cg, den",
+        "unknown method 'gmres'; choose one of: dense, cg",
     ),
     ([("rtol: 1e-8", "rtol: @0")], "response.solver.rtol", "must be > 0, got 0"),
     ([("rtol: 1e-8", "@rank: 50")], "response.solver.rank", "only with preconditioner: nystrom"),

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from rdc_dyn.scenario.families import ObjectiveSection
 from rdc_dyn.scenario.section import NonNegative, Positive, Section
-from rdc_dyn.scenario.sections.objectives._variational import likelihood
+from rdc_dyn.scenario.sections.objectives.variational import likelihood
 from rdc_dyn.status import DataError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pydantic import Field
 from rdc_dyn.scenario.families import ResponseSection
 from rdc_dyn.scenario.section import Positive
 from rdc_dyn.scenario.sections.responses._words import Solver
-from rdc_dyn.scenario.sections.solvers.cg import CgSection
+from rdc_dyn.scenario.sections.solvers.krylov import CgSection
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import ResponseModel

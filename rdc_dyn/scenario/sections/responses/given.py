@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from rdc_dyn.scenario.families import ResponseSection
 from rdc_dyn.scenario.given import Given
 from rdc_dyn.scenario.sections.responses._words import Solver
-from rdc_dyn.scenario.sections.solvers.cg import CgSection
+from rdc_dyn.scenario.sections.solvers.krylov import CgSection
 
 
 class GivenResponseSection(Given, ResponseSection):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from rdc_dyn.scenario.families import SOLVERS, ResponseSection, SolverSection
-from rdc_dyn.scenario.sections.solvers.cg import CgSection
+from rdc_dyn.scenario.sections.solvers.krylov import CgSection
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import ResponseModel

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from rdc_dyn.scenario.families import ResponseSection
 from rdc_dyn.scenario.problems import Finding, Path
 from rdc_dyn.scenario.sections.responses._words import Solver
-from rdc_dyn.scenario.sections.solvers.cg import CgSection
+from rdc_dyn.scenario.sections.solvers.krylov import CgSection
 from rdc_dyn.scenario.tree import Tree, section
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from rdc_dyn.scenario.families import SOLVERS, ResponseSection, SolverSection
 from rdc_dyn.scenario.sections.responses._words import ROLE
-from rdc_dyn.scenario.sections.solvers.cg import CgSection
+from rdc_dyn.scenario.sections.solvers.krylov import CgSection
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import ResponseModel

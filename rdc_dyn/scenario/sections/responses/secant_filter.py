@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rdc_dyn.scenario.families import ResponseSection
 from rdc_dyn.scenario.sections.responses._words import Solver
-from rdc_dyn.scenario.sections.solvers.cg import CgSection
+from rdc_dyn.scenario.sections.solvers.krylov import CgSection
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import ResponseModel

@@ -92,3 +92,27 @@ class KrylovSection(SolverSection):
         rtol = 1e-8 if asked is None else max(min(1e-8, 0.1 * asked), 1e-12)
         rank = _RANKS.get(self.preconditioner)
         return self.default(rtol=1e-4 if scenario.dtype == "float32" else rtol, rank=rank)
+
+
+class CgSection(KrylovSection):
+    """Preconditioned block conjugate gradients on Hessian-vector products."""
+
+    method: Literal["cg"]
+
+    def build(self, context: Context) -> LinearSolver:
+        """The solver."""
+        from rdc_dyn.linalg import ConjugateGradient
+
+        return self.with_method(ConjugateGradient, context)
+
+
+class MinresSection(KrylovSection):
+    """Preconditioned minimal residuals on Hessian-vector products; A may be indefinite."""
+
+    method: Literal["minres"]
+
+    def build(self, context: Context) -> LinearSolver:
+        """The solver."""
+        from rdc_dyn.linalg import Minres
+
+        return self.with_method(Minres, context)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from rdc_dyn.scenario.families import RESPONSES, CorrectorSection
 from rdc_dyn.scenario.problems import Finding, Path
-from rdc_dyn.scenario.section import Count, Positive
+from rdc_dyn.scenario.section import Count, NonNegative, Positive, UnitInterval
 from rdc_dyn.scenario.tree import Tree, section
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:
-    from rdc_dyn.dynamics import DualRule, PrimalDual
+    from rdc_dyn.dynamics import Corrector, DualRule, PrimalDual
     from rdc_dyn.scenario.context import Context
 
 
@@ -84,3 +84,50 @@ class SingleRuleSection(StochasticSection):
         if not given:
             message = f"{method} moves one multiplier, so that gamma alone must be free: process.clock: lam"
             yield Finding((*path, "method"), message)
+
+
+class PrimalDualSection(StochasticSection):
+    """Minibatch updates while feedback on the free multipliers holds what the process holds; for large networks."""
+
+    method: Literal["primal_dual"]
+    tolerance: Positive = Field(default=5e-3, description="on what is held, relative")
+    dissipation: Positive = Field(
+        default=1e-2, description="share of a step's work that theta may still lose in the last epoch"
+    )
+
+    boundary_layer: ClassVar[bool] = True
+
+    def build(self, context: Context) -> Corrector:
+        """Feedback by the surface's own response."""
+        from rdc_dyn.dynamics import Feedback
+
+        return self.with_rule(Feedback(), context, tolerance=self.tolerance, dissipation=self.dissipation)
+
+
+class GecoSection(SingleRuleSection):
+    """The rule of GECO for comparison: gamma grows by the exponential of a moving average of the deviation."""
+
+    method: Literal["geco"]
+    smoothing: UnitInterval = Field(default=0.99, description="of the moving average")
+    rate: Positive = Field(default=1.0, description="of log gamma, per update and per relative deviation")
+
+    def build(self, context: Context) -> Corrector:
+        """The minibatch corrector with GECO's rule."""
+        from rdc_dyn.dynamics import Geco
+
+        return self.with_rule(Geco(self.smoothing, self.rate), context)
+
+
+class NuPiSection(SingleRuleSection):
+    """nuPI for comparison: proportional and integral feedback with gains that the user tunes."""
+
+    method: Literal["nupi"]
+    proportional: NonNegative = Field(default=1.0, description="gain, in units of gamma / what is held")
+    integral: NonNegative = Field(default=0.01, description="gain per update, in the same units")
+    smoothing: UnitInterval = Field(default=0.9, description="nu, of the average that the proportional part answers to")
+
+    def build(self, context: Context) -> Corrector:
+        """The minibatch corrector with nuPI's rule."""
+        from rdc_dyn.dynamics import NuPi
+
+        return self.with_rule(NuPi(self.proportional, self.integral, self.smoothing), context)

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from rdc_dyn.dynamics.corrector import Corrector
     from rdc_dyn.dynamics.process import Process
     from rdc_dyn.objective.base import Objective
-    from rdc_dyn.output.open_sweep import open_sweep
-    from rdc_dyn.output.run_directory import open_run
-    from rdc_dyn.recorder import RunWarning
-    from rdc_dyn.resumption import resume
-    from rdc_dyn.runner import run
+    from rdc_dyn.read.open_sweep import open_sweep
+    from rdc_dyn.running.recorder import RunWarning
+    from rdc_dyn.running.resumption import resume
+    from rdc_dyn.running.runner import run
+    from rdc_dyn.running.trained import load_networks
     from rdc_dyn.scenario import Scenario, ScenarioError
     from rdc_dyn.sections import ReaderSection as Reader
     from rdc_dyn.status import DataError, Status, UserError
+    from rdc_dyn.store.run_directory import open_run
     from rdc_dyn.sweeps import sweep
-    from rdc_dyn.trained import load_networks
 
     __version__: str
 
@@ -36,17 +36,17 @@ _PUBLIC = {
     "Objective": "rdc_dyn.objective.base",
     "Process": "rdc_dyn.dynamics.process",
     "Reader": "rdc_dyn.sections:ReaderSection",
-    "RunWarning": "rdc_dyn.recorder",
+    "RunWarning": "rdc_dyn.running.recorder",
     "Scenario": "rdc_dyn.scenario",
     "ScenarioError": "rdc_dyn.scenario",
     "Status": "rdc_dyn.status",
     "UserError": "rdc_dyn.status",
     "compare": "rdc_dyn.comparison",
-    "load_networks": "rdc_dyn.trained",
-    "open_run": "rdc_dyn.output.run_directory",
-    "open_sweep": "rdc_dyn.output.open_sweep",
-    "resume": "rdc_dyn.resumption",
-    "run": "rdc_dyn.runner",
+    "load_networks": "rdc_dyn.running.trained",
+    "open_run": "rdc_dyn.store.run_directory",
+    "open_sweep": "rdc_dyn.read.open_sweep",
+    "resume": "rdc_dyn.running.resumption",
+    "run": "rdc_dyn.running.runner",
     "sweep": "rdc_dyn.sweeps",
 }
 
@@ -70,7 +70,7 @@ __all__ = [
     "sweep",
 ]
 
-when_imported("xarray", "rdc_dyn.output.accessor")
+when_imported("xarray", "rdc_dyn.read.accessor")
 
 
 def __getattr__(name: str) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rdc_dyn.objective.datasets import Selection
-from rdc_dyn.objective.readers import Source
+from rdc_dyn.data.datasets import Selection
+from rdc_dyn.data.readers import Source
 from rdc_dyn.scenario.families import READERS
 
 

@@ -18,10 +18,10 @@ import torch
 import xarray as xr
 
 import rdc_dyn
-from rdc_dyn.output.checkpoint import load_checkpoint, save_checkpoint
-from rdc_dyn.output.log import read_log
-from rdc_dyn.output.run_directory import last_checkpoint
 from rdc_dyn.scenario import dump, from_mapping, loads
+from rdc_dyn.store.checkpoint import load_checkpoint, save_checkpoint
+from rdc_dyn.store.log import read_log
+from rdc_dyn.store.run_directory import last_checkpoint
 from tests.tiny import images, linear_gaussian
 
 
@@ -211,7 +211,7 @@ def test_interrupt_between_record_and_display(tmp_path: Path) -> None:
 def test_interrupt_while_a_point_is_kept_does_not_lose_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    module = import_module("rdc_dyn.recorder")
+    module = import_module("rdc_dyn.running.recorder")
     real, calls = getattr(module, place), []
 
     def interrupted(*arguments: Any, **options: Any) -> Any:

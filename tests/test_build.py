@@ -10,14 +10,14 @@ import pytest
 import torch
 
 import rdc_dyn
-from rdc_dyn.build import build
 from rdc_dyn.comparison.errors import errors
 from rdc_dyn.comparison.floor import floors
 from rdc_dyn.comparison.reference import choose
 from rdc_dyn.comparison.runs import read_runs
+from rdc_dyn.curvature.kfac import Kfac
 from rdc_dyn.dynamics import LinearResponse
 from rdc_dyn.linalg import ConjugateGradient, Factorised, Identity, Nystrom, materialise
-from rdc_dyn.objective import Kfac
+from rdc_dyn.running.build import build
 from rdc_dyn.scenario import dump, from_mapping, loads
 from rdc_dyn.scenario.sections.solvers.krylov import CgSection
 from rdc_dyn.simulate.start import start

@@ -37,8 +37,11 @@ def test_a_linear_gaussian_model_runs_alike() -> None:
 
 @pytest.mark.parametrize("mode", ["kept", "recomputed"])
 def test_products_of_a_network_are_alike(mode: str) -> None:
-    from rdc_dyn.objective import Amortised, Data, FreeEnergy, Sample, Work
-    from rdc_dyn.objective.memory import evaluation
+    from rdc_dyn.curvature.free_energy import FreeEnergy
+    from rdc_dyn.curvature.linearisation import Work
+    from rdc_dyn.curvature.memory import evaluation
+    from rdc_dyn.data.samples import Data, Sample
+    from rdc_dyn.objective import Amortised
     from tests.problems import amortised, blobs, controls, generator
 
     data = blobs()

@@ -16,14 +16,16 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.data.coupling import Coupling
+from rdc_dyn.data.samples import Block, Data, Sample
 from rdc_dyn.doctor import Check, Report, diagnose, examine, show
 from rdc_dyn.doctor.measure import measure
 from rdc_dyn.doctor.report import two_places
 from rdc_dyn.dynamics import State
-from rdc_dyn.objective import Amortised, Data, FiniteLatent, FreeEnergy, LinearGaussian, Objective, Sample, Work
+from rdc_dyn.objective import Amortised, FiniteLatent, LinearGaussian, Objective
 from rdc_dyn.objective.base import no_kernel
-from rdc_dyn.objective.coupling import Coupling
-from rdc_dyn.objective.data import Block
 from rdc_dyn.objective.likelihood import Bernoulli, Gaussian
 from rdc_dyn.scenario import from_mapping
 from rdc_dyn.status import UserError
@@ -305,11 +307,11 @@ def test_lines_and_tables(capsys: pytest.CaptureFixture[str]) -> None:
     good, bad = Check("good", 1e-12, 1e-9, "unsaid"), Check("bad", float("nan"), 1e-9, "look [there]")
     assert good.passed and not bad.passed and bad.strain > good.strain
     assert not Report((good, bad)).healthy and Report((good,)).healthy
-    show((good, bad), (("parameters", "12"),))
+    show((good, bad), {"parameters": "12"})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["good", "1.0e-12", "<=", "1.0e-09", "ok"]
     assert lines[1].endswith("FAILED") and lines[2].strip() == "look [there]"
     assert lines[-1].split() == ["parameters", "12"]
     drawn = io.StringIO()
-    show((good, bad), (("parameters", "12"),), Console(file=drawn, width=80))
+    show((good, bad), {"parameters": "12"}, Console(file=drawn, width=80))
     assert "FAILED" in drawn.getvalue() and "bad: look [there]" in drawn.getvalue() and "unsaid" not in drawn.getvalue()

@@ -146,7 +146,7 @@ class Two(NumberedReaderSection):
 
     def read(self, source):
         import torch
-        from rdc_dyn.objective.readers import Labelled
+        from rdc_dyn.data.readers import Labelled
 
         x = torch.tensor([[0.0, 1.0], [0.1, 0.9], [1.0, 0.0], [0.9, 0.1]])
         return Labelled("two", torch.tensor([0, 0, 1, 1]), (2,), lambda rows, dtype: x[rows].to(dtype))

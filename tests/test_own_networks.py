@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from torch import Tensor, nn
 
 import rdc_dyn
-from rdc_dyn.build import build
 from rdc_dyn.cli import main
+from rdc_dyn.running.build import build
 from rdc_dyn.scenario import dump, from_mapping
 from rdc_dyn.status import DataError, UserError
 from tests import tiny

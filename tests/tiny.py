@@ -6,8 +6,8 @@ import copy
 import math
 from typing import Any
 
-from rdc_dyn.output.dataset import to_dataset
-from rdc_dyn.output.record import VARIABLES, Record
+from rdc_dyn.record import VARIABLES, Record
+from rdc_dyn.store.dataset import to_dataset
 
 _MOMENT = [
     [2.0, 0.3, 0.1, 0.8, 0.1],

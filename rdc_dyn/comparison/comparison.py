@@ -18,9 +18,9 @@ from rdc_dyn.comparison.order import observed_order
 from rdc_dyn.comparison.reference import CLOSED_FORM, FINEST, Reference, choose, has_closed_form
 from rdc_dyn.comparison.runs import Run, read_runs
 from rdc_dyn.comparison.series import difference, problem_groups, resolution_key, series_names, swept_keys
-from rdc_dyn.output.provenance import program_version
 from rdc_dyn.scenario.families import INTEGRATORS
 from rdc_dyn.status import DataError, UserError
+from rdc_dyn.store.provenance import program_version
 
 _TEXT = {
     "error_multipliers": ("largest distance of (lam, gamma) from the reference along the path", "1"),

@@ -10,11 +10,10 @@ import xarray as xr
 
 from rdc_dyn.comparison.reference import Reference, table_of
 from rdc_dyn.comparison.runs import Run
-from rdc_dyn.output.identities import free_energy_closure
+from rdc_dyn.read.identities import free_energy_closure
+from rdc_dyn.record import GRADIENTS_PER_PRODUCT
 
 QUANTITIES = ("error_multipliers", "error_losses", "error_held", "error_closure")
-#: Cost of a Hessian-vector product in gradients.
-_PRODUCT = 0.8
 _COUNTERS = ("gradient_evaluations", "hessian_vector_products", "wall_time")
 
 
@@ -51,7 +50,7 @@ def errors(run: Run, reference: Reference) -> Errors:
         start = float(distance[0]) if mask[0] else math.nan
     # The cost of finding the start is the same for all runs and says nothing about the path.
     spent = {name: float(trajectory[name][-1] - trajectory[name][0]) for name in _COUNTERS}
-    cost = spent["gradient_evaluations"] + _PRODUCT * spent["hessian_vector_products"]
+    cost = spent["gradient_evaluations"] + GRADIENTS_PER_PRODUCT * spent["hessian_vector_products"]
     found = {
         "error_multipliers": multipliers,
         "error_losses": losses,

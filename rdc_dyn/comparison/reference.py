@@ -157,7 +157,7 @@ def _of_run(run: Run, runs: Sequence[Run], text: str) -> Reference:
         mask = np.abs(own[nearest] - clock) <= _SAME_TIME * span
         if mask.sum() > 2 or clock.size <= 2 or own.size <= 2:
             return mask, table[nearest[mask]]
-        from rdc_dyn.output.identities import to_common_clock
+        from rdc_dyn.read.identities import to_common_clock
 
         inside = (clock - own[0]) * (clock - own[-1]) <= 0
         return inside, table_of(to_common_clock(trajectory, clock[inside]))

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rdc_dyn.output.log import LOG
-from rdc_dyn.output.run_directory import TRAJECTORY, open_run
 from rdc_dyn.scenario import ScenarioError
 from rdc_dyn.scenario.document import parse_scenario
 from rdc_dyn.status import DataError, Status
+from rdc_dyn.store.log import LOG
+from rdc_dyn.store.run_directory import TRAJECTORY, open_run
 
 #: Folders of a sweep: its runs, and records of those that left no trajectory.
 _RUNS, _FAILED = "runs", "failed"

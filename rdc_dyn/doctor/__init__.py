@@ -1,9 +1,7 @@
 """Check the derivatives of J and measure what they cost, for `rdc-dyn doctor`."""
 
-from rdc_dyn.doctor.check import Check
+from rdc_dyn.doctor.checks import Check
 from rdc_dyn.doctor.machine import machine
-from rdc_dyn.doctor.place import Place
-from rdc_dyn.doctor.report import Report, diagnose, examine
-from rdc_dyn.doctor.show import show
+from rdc_dyn.doctor.report import Report, diagnose, examine, show
 
-__all__ = ["Check", "Place", "Report", "diagnose", "examine", "machine", "show"]
+__all__ = ["Check", "Report", "diagnose", "examine", "machine", "show"]

@@ -1,18 +1,22 @@
-"""Check the derivatives of a scenario's objective at θ₀ and near it, and measure what they cost."""
+"""Check the derivatives of a scenario's objective at θ₀ and near it, measure what they cost, and print the findings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rdc_dyn.build import build
-from rdc_dyn.doctor.check import Check
-from rdc_dyn.doctor.examinations import examinations
+from rich.console import Console
+from rich.text import Text
+
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.doctor.checks import Check, examinations
 from rdc_dyn.doctor.measure import measure
 from rdc_dyn.doctor.place import Place
 from rdc_dyn.dynamics import State
-from rdc_dyn.objective import FreeEnergy, Work
+from rdc_dyn.running.build import build
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.status import UserError
 
@@ -23,15 +27,10 @@ _AWAY = 0.1
 
 @dataclass(frozen=True)
 class Report:
-    """Checks and measurements.
-
-    Attributes:
-        checks: Each check at the place where it is worst.
-        measures: Further numbers, as names and values in words.
-    """
+    """Checks, each at the place where it is worst, and further numbers as names and values in words."""
 
     checks: tuple[Check, ...] = ()
-    measures: tuple[tuple[str, str], ...] = ()
+    measures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
@@ -41,16 +40,13 @@ class Report:
 
 def examine(places: Sequence[Place]) -> tuple[Check, ...]:
     """All checks of an objective at one or more places, each where it is worst."""
-    rounds = []
+    worst: dict[str, Check] = {}
     for place in places:
         # The first check is whether numbers are finite; if first derivatives are not, no other check makes sense.
         first, *others = examinations(place.free_energy.objective)
-        rounds.append([first.of(place)] + [each.of(place) for each in others if place.exists])
-    by_name: dict[str, Check] = {}
-    for check in (check for found in rounds for check in found):
-        known = by_name.get(check.name)
-        by_name[check.name] = check if known is None or check.strain > known.strain else known
-    return tuple(by_name.values())
+        for check in (first.of(place), *(each.of(place) for each in others if place.exists)):
+            worst[check.name] = max(worst.get(check.name, check), check, key=lambda one: one.strain)
+    return tuple(worst.values())
 
 
 def two_places(free_energy: FreeEnergy, start: State) -> tuple[Place, Place]:
@@ -69,4 +65,21 @@ def diagnose(scenario: Scenario, folder: Path, device: str | None = None) -> Rep
     free_energy = replace(built.problem.free_energy, work=Work(), curvature=None, curvature_share=1.0)
     start = built.problem.start
     checks = examine(two_places(free_energy, start))
-    return Report(checks, measure(scenario, free_energy, start) if checks[0].passed else ())
+    return Report(checks, measure(scenario, free_energy, start) if checks[0].passed else {})
+
+
+def show(checks: Sequence[Check], facts: Mapping[str, str], console: Console | None = None) -> None:
+    """Print checks and facts; in colour, and hints with the name of their check, on `console` or a terminal."""
+    plain = console is None and not sys.stdout.isatty()
+    console = console or Console(force_terminal=not plain)
+    width = max(map(len, [*(check.name for check in checks), *facts]), default=0)
+    for check in checks:
+        verdict = ("ok", "green") if check.passed else ("FAILED", "bold red")
+        numbers = f"{check.name:<{width}}  {check.value:8.1e} <= {check.bound:7.1e}  "
+        console.print(Text.assemble(numbers, verdict), soft_wrap=True)
+        if not check.passed:
+            console.print(Text.assemble("  " if plain else (f"{check.name}: ", "bold red"), check.hint), soft_wrap=True)
+    if checks and facts:
+        console.print()
+    for name, value in facts.items():
+        console.print(Text.assemble((f"{name:<{width}}", "bold"), f"  {value}"), soft_wrap=True)

@@ -10,11 +10,10 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.linalg.base import Vector
-from rdc_dyn.objective.free_energy import FreeEnergy
-from rdc_dyn.objective.graph import Controls
-from rdc_dyn.objective.linearisation import Linearisation
+from rdc_dyn.linalg.base import Controls, Vector
 from rdc_dyn.status import Status
 
 

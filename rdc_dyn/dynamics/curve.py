@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics.linear_response import linear_response
 from rdc_dyn.dynamics.process import Process
 from rdc_dyn.dynamics.response import Response, explicit_derivatives, functional_gradients
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg import LinearSolution, Spectrum, SymmetricOperator, dense_spectrum, materialise
 from rdc_dyn.linalg.base import Rows
-from rdc_dyn.objective.free_energy import FreeEnergy
-from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
 
 Extended = Float[Tensor, "P+3"]

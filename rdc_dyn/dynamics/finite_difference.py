@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics.corrector import Corrector
 from rdc_dyn.dynamics.response import Known, Response, extrapolated, finite
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.objective.free_energy import FreeEnergy
-from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
 
 _NAMES = ("lam", "gamma", "data_position")

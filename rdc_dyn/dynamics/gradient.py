@@ -9,10 +9,10 @@ from typing import Literal
 
 import torch
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Vector, all_finite
-from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.status import NumericalFailure, Status
 
 #: Largest rise of J in a correction, relative to |J|. Annealed on all data, only divergence raises J by a thousandth;

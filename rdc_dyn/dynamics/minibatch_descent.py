@@ -9,13 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.data.samples import Block
 from rdc_dyn.dynamics.corrector import Constraint, Memory
 from rdc_dyn.dynamics.dual import Controlled, DualRule, Plant
-from rdc_dyn.linalg.base import Rows, Vector
+from rdc_dyn.linalg.base import Controls, Rows, Vector
 from rdc_dyn.objective.base import PerDatum
-from rdc_dyn.objective.data import Block
-from rdc_dyn.objective.free_energy import FreeEnergy
-from rdc_dyn.objective.graph import Controls
 
 #: Adam's decay rates for the averages of gradients and of their squares, and its ε (Kingma & Ba 2015).
 _FIRST, _SECOND, _EPSILON = 0.9, 0.999, 1e-8

@@ -9,12 +9,12 @@ from typing import Literal
 
 import torch
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Vector, project_out
 from rdc_dyn.linalg.morse import SEARCH, softest
 from rdc_dyn.linalg.preconditioner import Preconditioner
-from rdc_dyn.objective.free_energy import FreeEnergy
-from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.status import NumericalFailure
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics.response import Known, Response
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.objective.free_energy import FreeEnergy
-from rdc_dyn.objective.linearisation import Linearisation
 
 
 @dataclass(frozen=True)

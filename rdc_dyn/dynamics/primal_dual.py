@@ -11,14 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure
 from rdc_dyn.dynamics.dual import DualRule, Feedback
 from rdc_dyn.dynamics.gradient import stream
 from rdc_dyn.dynamics.minibatch_descent import Average, Descent, data_weights, per_datum
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.linalg.base import all_finite
-from rdc_dyn.objective.free_energy import FreeEnergy
-from rdc_dyn.objective.graph import Controls
+from rdc_dyn.linalg.base import Controls, all_finite
 from rdc_dyn.status import NumericalFailure, Status
 
 #: Learning rate of the epochs that are averaged, as a share of that before: what noise adds is proportional to it.

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.objective.graph import Controls
+from rdc_dyn.linalg.base import Controls
 from rdc_dyn.status import NumericalFailure, Status, UserError
 
 Matrix = Float[Tensor, "3 3"]

@@ -10,11 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.linalg.base import Rows, all_finite
-from rdc_dyn.objective.free_energy import FreeEnergy
-from rdc_dyn.objective.graph import Controls
-from rdc_dyn.objective.linearisation import Linearisation
+from rdc_dyn.linalg.base import Controls, Rows, all_finite
 from rdc_dyn.status import NumericalFailure, Status
 
 #: Entries of the symmetric X = Hess F − E, in the order of an estimate's covariance.

@@ -8,13 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics.linear_response import LinearResponse
 from rdc_dyn.dynamics.response import Known, Response, extrapolated, finite, free_energy_hessian
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.linalg.base import Rows, all_finite
-from rdc_dyn.objective.free_energy import FreeEnergy
-from rdc_dyn.objective.graph import Controls
-from rdc_dyn.objective.linearisation import Linearisation
+from rdc_dyn.linalg.base import Controls, Rows, all_finite
 from rdc_dyn.status import NumericalFailure, Status
 
 #: A step shorter than this share of the multipliers reveals nothing above rounding.

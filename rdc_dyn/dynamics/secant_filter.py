@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.graph import control_hessian
+from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics.response import ENTRIES, Estimate, Known, Response, extrapolated, finite
 from rdc_dyn.dynamics.secant import concave, relative_scale
 from rdc_dyn.dynamics.state import State
+from rdc_dyn.linalg.base import Controls
 from rdc_dyn.objective.base import OverData, terms_of
-from rdc_dyn.objective.free_energy import FreeEnergy
-from rdc_dyn.objective.graph import Controls, control_hessian
-from rdc_dyn.objective.linearisation import Linearisation
 
 #: First guess of −D_λ and −C_γ as a share of R/λ² and C/γ, and its standard error: equilibria of an MNIST VAE at
 #: neighbouring multipliers give 0.5 to 0.8, and a tenth for the mixed entry.

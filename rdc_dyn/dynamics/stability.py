@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.linalg.base import Vector
 from rdc_dyn.linalg.preconditioner import Preconditioner
 from rdc_dyn.linalg.ritz import largest_ratio
-from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import Status
 
 #: Share of the predicted distance to a singular point that one step may cover.

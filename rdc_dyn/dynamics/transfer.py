@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.dynamics.process import Process, SurfacePoint, Triple, Weights, size_of
-from rdc_dyn.objective.graph import Controls
+from rdc_dyn.linalg.base import Controls
 from rdc_dyn.status import NumericalFailure, Status
 
 _CLASSIFICATION: Weights = (0.0, 0.0, 1.0)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import torch
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure
 from rdc_dyn.dynamics.gradient import stream
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Vector
 from rdc_dyn.linalg.preconditioner import Preconditioner
-from rdc_dyn.objective.free_energy import FreeEnergy
-from rdc_dyn.objective.linearisation import Linearisation
 from rdc_dyn.status import NumericalFailure, Status
 
 #: How many times an epoch that fails is retried with half the step.

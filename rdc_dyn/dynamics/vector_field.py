@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.dynamics.process import Process, SurfacePoint
 from rdc_dyn.dynamics.response import Known, Response, ResponseModel
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.objective.free_energy import FreeEnergy
 from rdc_dyn.status import NumericalFailure, Status
 
 #: torchdiffeq's own limits are assertions, which vanish under `python -O`; this one does not.

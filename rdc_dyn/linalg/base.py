@@ -17,6 +17,9 @@ _CHUNK = 64
 
 Vector = Float[Tensor, "P"]
 Rows = Float[Tensor, "k P"]
+Scalar = Float[Tensor, ""]
+#: (λ, γ, t).
+Controls = Float[Tensor, "3"]
 
 
 class SymmetricOperator(Protocol):

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.objective.base import Scalar
-from rdc_dyn.objective.data import Sample
+from rdc_dyn.data.samples import Sample
+from rdc_dyn.linalg.base import Scalar
 from rdc_dyn.objective.variational import Codes, Variational
 
 

@@ -10,12 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.linalg.base import Rows, Vector
+from rdc_dyn.linalg.base import Rows, Scalar, Vector
 
 if TYPE_CHECKING:
-    from rdc_dyn.objective.data import Block, Data
+    from rdc_dyn.data.samples import Block, Data
 
-Scalar = Float[Tensor, ""]
 #: (R, D, C) of n data.
 Functionals = tuple[Float[Tensor, "n"], Float[Tensor, "n"], Float[Tensor, "n"]]
 #: A summand of J as a function of (θ, λ, γ, t).

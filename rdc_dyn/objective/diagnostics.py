@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from rdc_dyn.objective.base import Scalar
-from rdc_dyn.objective.data import Block, Data, Sample
+from rdc_dyn.data.samples import Block, Data, Sample
+from rdc_dyn.linalg.base import Scalar
 
 #: Averages over a sample, by name; the block says what the sample holds.
 Measure = Callable[[Block, Sample], Mapping[str, Tensor]]

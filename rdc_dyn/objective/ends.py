@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from rdc_dyn.data.samples import Data
 from rdc_dyn.objective.architectures import Architecture, Shape
-from rdc_dyn.objective.data import Data
 from rdc_dyn.objective.networks import Networks
 from rdc_dyn.objective.own_modules import PARTS, Own, check_outputs, copies
 from rdc_dyn.status import DataError

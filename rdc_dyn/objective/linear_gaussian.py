@@ -11,8 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.linalg.base import Rows, Vector
-from rdc_dyn.objective.base import Scalar
+from rdc_dyn.linalg.base import Rows, Scalar, Vector
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import functional_call
 
-from rdc_dyn.linalg.base import Rows, Vector
-from rdc_dyn.objective.base import Functionals, Scalar, no_kernel, sum_over_data
-from rdc_dyn.objective.data import Block, Data, Sample
+from rdc_dyn.data.noise import sobol_normal
+from rdc_dyn.data.samples import Block, Data, Sample
+from rdc_dyn.linalg.base import Rows, Scalar, Vector
+from rdc_dyn.objective.base import Functionals, no_kernel, sum_over_data
 from rdc_dyn.objective.diagnostics import block_size, held_out_numbers, training_numbers
 from rdc_dyn.objective.likelihood import Likelihood
 from rdc_dyn.objective.networks import Layout, Networks, Outputs, counting, refuse_no_function
-from rdc_dyn.objective.noise import sobol_normal
 
 Noise = Float[Tensor, "N S d"]
 

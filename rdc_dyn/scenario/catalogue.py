@@ -22,7 +22,7 @@ _LIKELIHOODS = {
 
 def catalogue() -> dict[str, list[tuple[str, str]]]:
     """For each kind of choice the words and a line on each; of other packages' members, their package."""
-    found = {family.title or family.name: _members(family) for family in FAMILIES}
+    found = {family.name: _members(family) for family in FAMILIES}
     found["decoders"].append(("table", _line(TableDecoder)))
     return found | {
         "clocks": list(CLOCKS.items()),

@@ -15,12 +15,12 @@ from rdc_dyn.status import UserError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from rdc_dyn.data.samples import Data
+    from rdc_dyn.distributed.evaluated import Evaluated
+    from rdc_dyn.distributed.group import Group
     from rdc_dyn.dynamics import Corrector, Integrator, Process, ResponseModel, State, StepSize
     from rdc_dyn.linalg import LinearSolver, Preconditioner
     from rdc_dyn.objective import Objective
-    from rdc_dyn.objective.data import Data
-    from rdc_dyn.objective.evaluated import Evaluated
-    from rdc_dyn.objective.group import Group
     from rdc_dyn.objective.likelihood import Likelihood
     from rdc_dyn.scenario.sections.solvers.krylov import KrylovSection
 
@@ -93,9 +93,9 @@ class Context:
 
     def preconditioned(self, section: KrylovSection, damping: float) -> Preconditioner:
         """What a section asks for, of A + `damping`; a `UserError` where A is too large, or J has no factors."""
+        from rdc_dyn.curvature.from_gauss_newton import FromGaussNewton
+        from rdc_dyn.curvature.kfac import Kfac
         from rdc_dyn.linalg import Factorised, Identity, Nystrom, Preconditioner, Recipe
-        from rdc_dyn.objective import Kfac
-        from rdc_dyn.objective.from_gauss_newton import FromGaussNewton
 
         recipe: Recipe = Identity()
         if section.preconditioner == "factorised":

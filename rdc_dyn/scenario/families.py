@@ -22,12 +22,12 @@ from rdc_dyn.scenario.section import (
 from rdc_dyn.scenario.tree import Tree, number, section
 
 if TYPE_CHECKING:
+    from rdc_dyn.data.readers import Labelled, Source
     from rdc_dyn.dynamics import Corrector, Integrator, Process, ResponseModel, State
     from rdc_dyn.linalg import LinearSolver, Preconditioner
     from rdc_dyn.objective import Objective
     from rdc_dyn.objective.architectures import Architecture
     from rdc_dyn.objective.ends import Ends
-    from rdc_dyn.objective.readers import Labelled, Source
     from rdc_dyn.scenario.context import Context
     from rdc_dyn.scenario.scenario import Scenario
 
@@ -393,10 +393,10 @@ class PullingSection(CorrectorSection):
 
 
 OBJECTIVES = Family("objectives", ObjectiveSection)
-ENCODERS = Family("encoders", EncoderSection)
-DECODERS = Family("decoders", DecoderSection)
-CLASSIFIERS = Family("classifiers", ClassifierSection, default="linear")
-READERS = Family("readers", ReaderSection, "name", title="data")
+ENCODERS = Family("encoders", EncoderSection, folder="networks")
+DECODERS = Family("decoders", DecoderSection, folder="networks")
+CLASSIFIERS = Family("classifiers", ClassifierSection, default="linear", folder="networks")
+READERS = Family("data", ReaderSection, "name", folder="readers")
 PROCESSES = Family("processes", ProcessSection)
 INTEGRATORS = Family(
     "integrators",

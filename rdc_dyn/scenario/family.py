@@ -28,11 +28,11 @@ class Family(Generic[S]):
     """The sections that may stand in one place of a scenario, told apart by the value of one key.
 
     Attributes:
-        name: Of the folder of its members.
+        name: What `rdc-dyn list` calls it.
         base: What its members derive from.
         key: Name of the key that tells them apart.
         default: The member that a section without that key is; None where the key must be given.
-        title: What `rdc-dyn list` calls it, where that is not its name.
+        folder: Where its members are, if not in the folder of its name.
         refused: Words that are no members, and why.
         origins: Where each member comes from, by tag.
     """
@@ -41,7 +41,7 @@ class Family(Generic[S]):
     base: type[S]
     key: str = "kind"
     default: str | None = None
-    title: str = ""
+    folder: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
 
@@ -49,7 +49,7 @@ class Family(Generic[S]):
     def members(self) -> dict[str, type[S]]:
         """Section by tag; our own first, in the order of their files, then those of other packages."""
         found: dict[str, type[S]] = {}
-        folder = import_module(f"{_SECTIONS}.{self.name}")
+        folder = import_module(f"{_SECTIONS}.{self.folder or self.name}")
         for module in pkgutil.iter_modules(folder.__path__):
             for section in _sections(import_module(f"{folder.__name__}.{module.name}"), self.base):
                 self._add(found, section, "rdc_dyn")

@@ -10,12 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rdc_dyn.scenario.document import MAX_BYTES, decode, parse_scenario
+from rdc_dyn.scenario.document import MAX_BYTES, Document, Position, decode, from_tree, parse_scenario
 from rdc_dyn.scenario.explain import explain
 from rdc_dyn.scenario.outside import outside
 from rdc_dyn.scenario.overrides import apply_overrides
-from rdc_dyn.scenario.places import Document, Position
-from rdc_dyn.scenario.plain import from_tree
 from rdc_dyn.scenario.problems import Finding, Problem, ScenarioError
 from rdc_dyn.scenario.scenario import Scenario
 from rdc_dyn.scenario.walk import walk

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path as FilePath
 from pathlib import PureWindowsPath
 
-from rdc_dyn.scenario.places import Document
+from rdc_dyn.scenario.document import Document
 from rdc_dyn.scenario.problems import Finding, dotted
 from rdc_dyn.scenario.scenario import Scenario
 from rdc_dyn.scenario.walk import paths

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from rdc_dyn.dynamics import GeodesicTransfer
-from rdc_dyn.output.record import Event
+from rdc_dyn.record import Event
 from rdc_dyn.simulate.problem import Point, Problem, Watch
 from rdc_dyn.status import NumericalFailure, Status, UserError
 

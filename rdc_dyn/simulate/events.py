@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rdc_dyn.output.record import FUNCTIONALS, Event
+from rdc_dyn.record import FUNCTIONALS, Event
 from rdc_dyn.simulate.problem import Point
 from rdc_dyn.status import NumericalFailure, Status
 

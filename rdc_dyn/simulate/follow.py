@@ -9,7 +9,7 @@ import torch
 
 from rdc_dyn.dynamics import Curve, CurvePoint
 from rdc_dyn.linalg.base import decomposing
-from rdc_dyn.output.record import Event
+from rdc_dyn.record import Event
 from rdc_dyn.simulate import events
 from rdc_dyn.simulate.dissipation import with_dissipation
 from rdc_dyn.simulate.problem import Point, Problem, Walk

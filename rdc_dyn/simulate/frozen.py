@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics import (
     Approach,
     CurvePoint,
@@ -27,7 +28,6 @@ from rdc_dyn.dynamics import (
     StepSize,
 )
 from rdc_dyn.linalg import Learned, Preconditioner, materialise
-from rdc_dyn.objective import Linearisation
 from rdc_dyn.simulate.aim import aimed
 from rdc_dyn.simulate.follow import curve_of
 from rdc_dyn.simulate.problem import Point, Problem, Walk

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from rdc_dyn.dynamics import StepSize
-from rdc_dyn.output.record import Event
+from rdc_dyn.record import Event
 from rdc_dyn.simulate import events
 from rdc_dyn.simulate.aim import aim
 from rdc_dyn.simulate.dissipation import with_dissipation

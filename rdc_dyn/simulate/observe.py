@@ -9,7 +9,7 @@ import torch
 
 from rdc_dyn.linalg import spectrum
 from rdc_dyn.linalg.base import decomposing
-from rdc_dyn.output.record import CONTROLS, FUNCTIONALS, JUMPS, Event, Record
+from rdc_dyn.record import CONTROLS, FUNCTIONALS, JUMPS, Event, Record
 from rdc_dyn.simulate.problem import Point, Problem
 from rdc_dyn.status import NumericalFailure, Status
 

@@ -9,6 +9,8 @@ from typing import Literal
 
 import torch
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics import (
     Approach,
     Corrector,
@@ -29,7 +31,6 @@ from rdc_dyn.dynamics import (
     SurfacePoint,
 )
 from rdc_dyn.linalg import Preconditioner
-from rdc_dyn.objective import FreeEnergy, Linearisation
 
 #: Called with (phase, step, J, |∇J|) while the start is equilibrated.
 Watch = Callable[[str, int, float, float], None]

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics import (
     Approach,
     Constraint,
@@ -19,7 +20,6 @@ from rdc_dyn.dynamics import (
     approach,
 )
 from rdc_dyn.linalg.base import Rows, decomposing
-from rdc_dyn.objective import Linearisation
 from rdc_dyn.simulate.events import jump
 from rdc_dyn.simulate.problem import Point, Problem
 from rdc_dyn.status import NumericalFailure, Status

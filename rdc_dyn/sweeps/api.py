@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rdc_dyn import scenario as scenarios
-from rdc_dyn.output.sweep_directory import PACKED, Manifest, SweptRun, read_point
 from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.status import UserError
+from rdc_dyn.store.sweep_directory import PACKED, Manifest, SweptRun, read_point
 from rdc_dyn.sweeps.directory import clear, discard_unfinished, join_manifest, locked, program, write_failure
 from rdc_dyn.sweeps.drive import drive
 from rdc_dyn.sweeps.grid import Grid, Grids, choose_grids

@@ -10,11 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rdc_dyn.output.lock import LOCK, Lock
-from rdc_dyn.output.provenance import commit, program_version
-from rdc_dyn.output.run_directory import checkpoints
-from rdc_dyn.output.sweep_directory import FAILED, FORMAT, MANIFEST, PACKED, RUNS, Manifest, read_manifest, read_point
 from rdc_dyn.status import DataError, UserError
+from rdc_dyn.store.lock import LOCK, Lock
+from rdc_dyn.store.provenance import commit, program_version
+from rdc_dyn.store.run_directory import checkpoints
+from rdc_dyn.store.sweep_directory import FAILED, FORMAT, MANIFEST, PACKED, RUNS, Manifest, read_manifest, read_point
 from rdc_dyn.sweeps.points import Point
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rdc_dyn import scenario as scenarios
-from rdc_dyn.output.packed import pack, stamp
-from rdc_dyn.output.run_directory import SCENARIO, TRAJECTORY, checkpoints
 from rdc_dyn.status import Status, UserError
+from rdc_dyn.store.packed import pack, stamp
+from rdc_dyn.store.run_directory import SCENARIO, TRAJECTORY, checkpoints
 from rdc_dyn.sweeps.directory import program
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ def run_point(task: Task) -> Outcome:
 def _run(task: Task) -> Outcome:
     import torch
 
-    from rdc_dyn.recorder import RunWarning
-    from rdc_dyn.runner import run_scenario
+    from rdc_dyn.running.recorder import RunWarning
+    from rdc_dyn.running.runner import run_scenario
 
     torch.set_num_threads(task.threads)
     with warnings.catch_warnings():
@@ -117,7 +117,7 @@ def _gone_on(task: Task) -> xr.Dataset | None:
 
     None if there is no checkpoint of this very scenario, or the run cannot be resumed, such as one that has failed.
     """
-    from rdc_dyn.resumption import resume
+    from rdc_dyn.running.resumption import resume
 
     scenario = scenarios.loads(task.text)
     if task.device is not None:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 import rdc_dyn
-from rdc_dyn.build import build
+from rdc_dyn.running.build import build
 from rdc_dyn.scenario import loads
 
 CODES = 32

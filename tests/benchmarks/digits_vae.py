@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import (
     Integrator,
     IsoFunctional,
@@ -25,8 +27,8 @@ from rdc_dyn.dynamics import (
     linear_response,
 )
 from rdc_dyn.linalg import ConjugateGradient, Factorised, Preconditioner
-from rdc_dyn.objective import Amortised, FreeEnergy, Work
-from rdc_dyn.output.record import Event
+from rdc_dyn.objective import Amortised
+from rdc_dyn.record import Event
 from rdc_dyn.simulate import Point, Problem, simulate
 from rdc_dyn.simulate.start import adam
 from tests.benchmarks.models import digits_vae, like

@@ -19,11 +19,11 @@ from typing import Any
 import torch
 
 import rdc_dyn
-from rdc_dyn import runner
+from rdc_dyn.curvature.total import Local, LocalSecond
 from rdc_dyn.dynamics.minimise import Minimiser
 from rdc_dyn.linalg import ConjugateGradient, Preconditioner
-from rdc_dyn.objective.total import Local, LocalSecond
 from rdc_dyn.objective.variational import Variational
+from rdc_dyn.running import runner
 
 _SCENARIO = Path(__file__).resolve().parents[2] / "scenarios" / "digits_vae_iso_classification.yaml"
 _TIMED: tuple[tuple[type, tuple[str, ...]], ...] = (

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 
-from rdc_dyn.objective import FreeEnergy, Work
-from rdc_dyn.objective.memory import evaluation
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.curvature.memory import evaluation
 from tests.benchmarks.models import like, mnist, mnist_vae
 from tests.problems import controls, generator
 

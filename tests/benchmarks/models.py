@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rdc_dyn.objective import Amortised, Data, Sample
-from rdc_dyn.objective.datasets import load_data
+from rdc_dyn.data.datasets import load_data
+from rdc_dyn.data.samples import Data, Sample
+from rdc_dyn.objective import Amortised
 from rdc_dyn.objective.likelihood import Bernoulli
 from tests.named_data import named
 from tests.problems import networks

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp
 
-from rdc_dyn.objective.graph import GradientGraph, differentiate
+from rdc_dyn.curvature.graph import GradientGraph, differentiate
 from rdc_dyn.objective.networks import Layout
 from tests.benchmarks.models import like, mnist
 from tests.benchmarks.timing import machine, medians

@@ -17,15 +17,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rdc_dyn.objective import Amortised, Data, Sample
+from rdc_dyn.curvature.total import Local
+from rdc_dyn.data.samples import Block, Data, Sample
+from rdc_dyn.distributed.group import join
+from rdc_dyn.distributed.share import Share
+from rdc_dyn.distributed.team import Team
+from rdc_dyn.distributed.total import Distributed
+from rdc_dyn.objective import Amortised
 from rdc_dyn.objective.base import terms_of
-from rdc_dyn.objective.data import Block
-from rdc_dyn.objective.distributed import Distributed
-from rdc_dyn.objective.group import join
 from rdc_dyn.objective.likelihood import Bernoulli
-from rdc_dyn.objective.share import Share
-from rdc_dyn.objective.team import Team
-from rdc_dyn.objective.total import Local
 from tests.problems import controls, generator, networks
 
 REPETITIONS = 15

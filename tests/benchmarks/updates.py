@@ -16,9 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.data.samples import Data, Sample
 from rdc_dyn.dynamics import Constraint, Feedback
 from rdc_dyn.dynamics.minibatch_descent import Descent
-from rdc_dyn.objective import Amortised, Data, FreeEnergy, Sample, Work
+from rdc_dyn.objective import Amortised
 from rdc_dyn.objective.architectures import Deconv
 from rdc_dyn.objective.architectures.resnet18 import ResNet18
 from rdc_dyn.objective.likelihood import Bernoulli

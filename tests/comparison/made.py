@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from rdc_dyn.output.dataset import to_dataset
-from rdc_dyn.output.netcdf import write_netcdf
-from rdc_dyn.output.run_directory import TRAJECTORY
 from rdc_dyn.scenario import dump, from_mapping
+from rdc_dyn.store.dataset import to_dataset
+from rdc_dyn.store.netcdf import write_netcdf
+from rdc_dyn.store.run_directory import TRAJECTORY
 from tests.tiny import ATTRIBUTES, linear_gaussian, record
 
 #: A weight prior takes the closed form away, so that made-up numbers have a run as their reference.

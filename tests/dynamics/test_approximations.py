@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import rdc_dyn
-from rdc_dyn.build import build
 from rdc_dyn.dynamics import LinearResponse, Secant
+from rdc_dyn.running.build import build
 from rdc_dyn.scenario import from_mapping
 from rdc_dyn.status import UserError
 from tests.tiny import images, linear_gaussian

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.dynamics import (
     Constraint,
     Correction,
@@ -19,10 +20,9 @@ from rdc_dyn.dynamics import (
     SecantFilter,
     State,
 )
-from rdc_dyn.objective import FreeEnergy
-from rdc_dyn.output.dataset import to_dataset
+from rdc_dyn.read.verify.identities import laws
 from rdc_dyn.simulate import to_record
-from rdc_dyn.verify.identities import laws
+from rdc_dyn.store.dataset import to_dataset
 from tests.problems import linear_gaussian, points_and_events, problem
 from tests.tiny import ATTRIBUTES
 

@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import (
     Integrator,
     IsoFunctional,
@@ -33,7 +35,7 @@ from rdc_dyn.linalg import (
     Recipe,
     SymmetricOperator,
 )
-from rdc_dyn.objective import FreeEnergy, LinearGaussian, Work
+from rdc_dyn.objective import LinearGaussian
 from rdc_dyn.status import Status
 from tests.problems import ORDERS, Fold, controls, equilibrium, linear_gaussian, points_and_events, problem, trajectory
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rdc_dyn.build import build
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import (
     Correction,
     Corrector,
@@ -23,7 +24,7 @@ from rdc_dyn.dynamics import (
     linear_response,
 )
 from rdc_dyn.linalg import Dense
-from rdc_dyn.objective import FreeEnergy, Work
+from rdc_dyn.running.build import build
 from rdc_dyn.scenario import from_mapping
 from rdc_dyn.status import NumericalFailure, Status
 from tests import tiny

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Linearisation, Work
 from rdc_dyn.dynamics import (
     Integrator,
     IsoFunctional,
@@ -18,8 +20,7 @@ from rdc_dyn.dynamics import (
     linear_response,
 )
 from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, LinearSolver, Preconditioner
-from rdc_dyn.objective import FreeEnergy, LinearGaussian, Work
-from rdc_dyn.objective.linearisation import Linearisation
+from rdc_dyn.objective import LinearGaussian
 from rdc_dyn.status import NumericalFailure
 from tests.problems import (
     closed_form,

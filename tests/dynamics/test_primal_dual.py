@@ -11,6 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.data.samples import Block, Data, Sample
 from rdc_dyn.dynamics import (
     Constraint,
     Feedback,
@@ -28,9 +31,8 @@ from rdc_dyn.dynamics import (
 from rdc_dyn.dynamics.dual import Controlled, Plant
 from rdc_dyn.dynamics.minibatch_descent import Average, Descent, Mixture
 from rdc_dyn.dynamics.primal_dual import Judgement, Round, _seen
-from rdc_dyn.objective import Data, FreeEnergy, LinearGaussian, Objective, Sample, Work
+from rdc_dyn.objective import LinearGaussian, Objective
 from rdc_dyn.objective.base import Functionals
-from rdc_dyn.objective.data import Block
 from rdc_dyn.simulate import Point, Problem, simulate
 from rdc_dyn.simulate.step import advance
 from rdc_dyn.status import NumericalFailure, Status

@@ -9,11 +9,12 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from rdc_dyn.data.samples import Data
 from rdc_dyn.dynamics import Integrator, IsoFunctional, Prescribed, linear_response
 from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, Preconditioner
-from rdc_dyn.objective import Data, FiniteLatent, Objective
-from rdc_dyn.output import accessor  # noqa: F401  # registers ds.rdc
-from rdc_dyn.output.dataset import to_dataset
+from rdc_dyn.objective import FiniteLatent, Objective
+from rdc_dyn.read import accessor  # noqa: F401  # registers ds.rdc
+from rdc_dyn.store.dataset import to_dataset
 from tests.problems import (
     amortised,
     blobs,

@@ -9,6 +9,8 @@ from typing import Literal
 import pytest
 import torch
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import (
     Gradient,
     Integrator,
@@ -25,7 +27,7 @@ from rdc_dyn.dynamics import (
 )
 from rdc_dyn.dynamics.response import free_energy_hessian
 from rdc_dyn.linalg import Dense
-from rdc_dyn.objective import FreeEnergy, LinearGaussian, Work
+from rdc_dyn.objective import LinearGaussian
 from rdc_dyn.simulate import Point, Problem
 from tests.problems import (
     amortised,

@@ -18,7 +18,7 @@ from rdc_dyn.dynamics import (
 )
 from rdc_dyn.linalg import Dense
 from rdc_dyn.objective import LinearGaussian
-from rdc_dyn.output.record import Event
+from rdc_dyn.record import Event
 from tests.dynamics.test_transfer import pair
 from tests.problems import (
     ORDERS,

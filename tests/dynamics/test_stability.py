@@ -7,12 +7,14 @@ import math
 import pytest
 import torch
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import (
     Monitor,
     linear_response,
 )
 from rdc_dyn.linalg import Dense, Factorised, Preconditioner, materialise, spectrum
-from rdc_dyn.objective import FreeEnergy, Objective, Work
+from rdc_dyn.objective import Objective
 from tests.problems import (
     Fold,
     blobs,

@@ -7,14 +7,17 @@ from dataclasses import replace
 import pytest
 import torch
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.curvature.total import Local
+from rdc_dyn.data.samples import Data
 from rdc_dyn.dynamics import Gradient, Integrator, IsoFunctional, Secant, State, VarianceReduced
 from rdc_dyn.dynamics.gradient import stream
 from rdc_dyn.linalg import Nystrom, Preconditioner
 from rdc_dyn.linalg.factorised import Factorised
 from rdc_dyn.linalg.identity import Identity
-from rdc_dyn.objective import Amortised, Data, FreeEnergy, Work
+from rdc_dyn.objective import Amortised
 from rdc_dyn.objective.base import terms_of
-from rdc_dyn.objective.total import Local
 from rdc_dyn.status import Status
 from tests.problems import amortised, blobs, controls, equilibrium, generator, points_and_events, problem
 

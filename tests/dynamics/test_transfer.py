@@ -24,11 +24,11 @@ from rdc_dyn.dynamics import (
 )
 from rdc_dyn.linalg import Dense
 from rdc_dyn.objective import LinearGaussian
-from rdc_dyn.output import accessor  # noqa: F401  # registers ds.rdc
-from rdc_dyn.output.dataset import to_dataset
-from rdc_dyn.output.record import Record
+from rdc_dyn.read import accessor  # noqa: F401  # registers ds.rdc
+from rdc_dyn.record import Record
 from rdc_dyn.scenario import from_mapping
 from rdc_dyn.status import NumericalFailure, Status, UserError
+from rdc_dyn.store.dataset import to_dataset
 from tests import tiny
 from tests.problems import (
     closed_form_hessian,

@@ -9,10 +9,11 @@ import torch
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Normal, kl_divergence
 
-from rdc_dyn.objective import FreeEnergy, Work
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.data.noise import sobol_normal
 from rdc_dyn.objective.likelihood import Bernoulli, Gaussian, Likelihood
-from rdc_dyn.objective.noise import sobol_normal
-from rdc_dyn.output.record import Record
+from rdc_dyn.record import Record
 from rdc_dyn.simulate import noise_gap
 from tests.problems import amortised, blobs, controls, generator
 

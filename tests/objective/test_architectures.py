@@ -13,19 +13,23 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp, vjp
 from torchvision.models import resnet18
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.from_gauss_newton import FromGaussNewton
+from rdc_dyn.curvature.gauss_newton import GaussNewton
+from rdc_dyn.curvature.kfac import Kfac
+from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.curvature.memory import bytes_per_datum, evaluation
+from rdc_dyn.curvature.total import Local
+from rdc_dyn.data.samples import Data, Sample
 from rdc_dyn.linalg import ConjugateGradient, Nystrom, Preconditioner
 from rdc_dyn.linalg.factorisation import materialise
-from rdc_dyn.objective import Amortised, Data, FreeEnergy, GaussNewton, Sample, Work
+from rdc_dyn.objective import Amortised
 from rdc_dyn.objective.architectures import ACTIVATIONS, Deconv, Mlp, Shape, mlp
 from rdc_dyn.objective.architectures.resnet18 import ResNet18
 from rdc_dyn.objective.base import terms_of
-from rdc_dyn.objective.from_gauss_newton import FromGaussNewton
 from rdc_dyn.objective.importance_weighted import ImportanceWeighted
-from rdc_dyn.objective.kfac import Kfac
 from rdc_dyn.objective.likelihood import Gaussian
-from rdc_dyn.objective.memory import bytes_per_datum, evaluation
 from rdc_dyn.objective.networks import Layout, Networks, refuse_no_function
-from rdc_dyn.objective.total import Local
 from tests.problems import controls, generator
 
 _C = controls(0.7, 1.3)
@@ -254,7 +258,7 @@ def test_vectors_go_one_after_the_other_through_large_graphs(convolves: bool, mo
         objective = replace(objective, networks=dense)
     theta, v = _theta(objective), _directions(objective, 3)
     small = evaluation(objective, theta, _C, "kept", 1e10)
-    monkeypatch.setattr("rdc_dyn.objective.memory._TOGETHER", {convolves: 1, not convolves: 2**40})
+    monkeypatch.setattr("rdc_dyn.curvature.memory._TOGETHER", {convolves: 1, not convolves: 2**40})
     large = evaluation(objective, theta, _C, "kept", 1e10)
     assert (small.local.batched, large.local.batched) == (True, False)
     products = [FreeEnergy(objective, Work(), e.local).linearise(theta, _C).mm(v) for e in (small, large)]

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from rdc_dyn.objective import Data
-from rdc_dyn.objective import data as data_module
-from rdc_dyn.objective.data import Sample
-from rdc_dyn.objective.datasets import HeldOut, Selection, load_data, select
+from rdc_dyn.data import samples as data_module
+from rdc_dyn.data.datasets import HeldOut, Selection, load_data, select
+from rdc_dyn.data.samples import Data, Sample
 from rdc_dyn.status import DataError
 from tests.named_data import named
 from tests.problems import FLOAT, blobs, finite_latent, generator

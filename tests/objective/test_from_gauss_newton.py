@@ -10,9 +10,11 @@ import pytest
 import torch
 
 import rdc_dyn
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.from_gauss_newton import FromGaussNewton
+from rdc_dyn.curvature.gauss_newton import GaussNewton
+from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.linalg import ConjugateGradient, Factorised, Minres, Nystrom, Preconditioner
-from rdc_dyn.objective import FreeEnergy, GaussNewton, Work
-from rdc_dyn.objective.from_gauss_newton import FromGaussNewton
 from rdc_dyn.scenario import loads
 from rdc_dyn.scenario.sections.solvers.krylov import CgSection
 from rdc_dyn.status import UserError

@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.gauss_newton import GaussNewton
+from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.data.coupling import Coupling
+from rdc_dyn.data.samples import Data, Sample
 from rdc_dyn.linalg import ConjugateGradient
-from rdc_dyn.objective import Amortised, Data, FreeEnergy, Sample, Work
-from rdc_dyn.objective.coupling import Coupling
-from rdc_dyn.objective.gauss_newton import GaussNewton
+from rdc_dyn.objective import Amortised
 from rdc_dyn.objective.likelihood import Bernoulli, Gaussian
 from rdc_dyn.objective.networks import Networks
 from rdc_dyn.status import UserError

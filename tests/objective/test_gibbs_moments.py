@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 from torch.func import hessian, jacrev, vmap
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import linear_response
 from rdc_dyn.linalg import Dense, materialise
-from rdc_dyn.objective import FiniteLatent, FreeEnergy, Work
+from rdc_dyn.objective import FiniteLatent
 from tests.problems import blobs, controls, digits, equilibrium, finite_latent, generator
 
 LAM, GAMMA = 0.3, 1.5

@@ -12,8 +12,11 @@ import pytest
 import torch
 
 import rdc_dyn
-from rdc_dyn.objective import Data, FreeEnergy, Objective, Work, diagnostics
-from rdc_dyn.objective.coupling import optimal_coupling
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.data.coupling import optimal_coupling
+from rdc_dyn.data.samples import Data
+from rdc_dyn.objective import Objective, diagnostics
 from rdc_dyn.scenario import from_mapping
 from tests.problems import FLOAT, amortised, blobs, controls, finite_latent, generator, importance_weighted
 from tests.tiny import images

@@ -16,9 +16,11 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from torch.func import functional_call
 
 import rdc_dyn
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import linear_response
 from rdc_dyn.linalg import Dense
-from rdc_dyn.objective import FreeEnergy, ImportanceWeighted, Work
+from rdc_dyn.objective import ImportanceWeighted
 from rdc_dyn.objective.base import no_kernel
 from rdc_dyn.objective.likelihood import Gaussian
 from tests.problems import (

@@ -9,11 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.gauss_newton import GaussNewton
+from rdc_dyn.curvature.kfac import Kfac
+from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.data.coupling import Coupling
+from rdc_dyn.data.samples import Data, Sample
 from rdc_dyn.linalg import ConjugateGradient, Kronecker, Preconditioner
 from rdc_dyn.linalg.factorisation import materialise
-from rdc_dyn.objective import Amortised, Data, FreeEnergy, GaussNewton, Sample, Work
-from rdc_dyn.objective.coupling import Coupling
-from rdc_dyn.objective.kfac import Kfac
+from rdc_dyn.objective import Amortised
 from rdc_dyn.objective.likelihood import Bernoulli
 from rdc_dyn.objective.networks import Networks
 from rdc_dyn.status import UserError

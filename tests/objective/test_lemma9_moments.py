@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 from torch.func import hessian, jacrev, vmap
 
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Linearisation, Work
+from rdc_dyn.data.coupling import optimal_coupling
+from rdc_dyn.data.samples import Data
 from rdc_dyn.dynamics import linear_response
 from rdc_dyn.linalg import Dense
-from rdc_dyn.objective import Data, FiniteLatent, FreeEnergy, Work
-from rdc_dyn.objective.coupling import optimal_coupling
-from rdc_dyn.objective.linearisation import Linearisation
+from rdc_dyn.objective import FiniteLatent
 from tests.problems import blobs, controls, equilibrium, finite_latent, generator
 
 T, PRIOR = 0.4, 1e-2

@@ -8,11 +8,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rdc_dyn.objective import Data, FreeEnergy, Objective, Work
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.curvature.memory import bytes_per_datum, evaluation, graph_bytes
+from rdc_dyn.curvature.total import Local
+from rdc_dyn.data.coupling import optimal_coupling
+from rdc_dyn.data.samples import Data
+from rdc_dyn.objective import Objective
 from rdc_dyn.objective.base import OverData, terms_of
-from rdc_dyn.objective.coupling import optimal_coupling
-from rdc_dyn.objective.memory import bytes_per_datum, evaluation, graph_bytes
-from rdc_dyn.objective.total import Local
 from tests.problems import amortised, blobs, controls, finite_latent, generator, importance_weighted, linear_gaussian
 
 

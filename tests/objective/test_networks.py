@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils import parametrizations
 
-from rdc_dyn.objective import Amortised, FreeEnergy, GaussNewton, Work
-from rdc_dyn.objective.free_energy import repetition_error
-from rdc_dyn.objective.kfac import Kfac
+from rdc_dyn.curvature.free_energy import FreeEnergy, repetition_error
+from rdc_dyn.curvature.gauss_newton import GaussNewton
+from rdc_dyn.curvature.kfac import Kfac
+from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.curvature.memory import evaluation
+from rdc_dyn.objective import Amortised
 from rdc_dyn.objective.likelihood import Bernoulli
-from rdc_dyn.objective.memory import evaluation
 from rdc_dyn.objective.networks import Layout, Networks, refuse_no_function
 from rdc_dyn.status import UserError
 from tests.problems import amortised, blobs, controls, generator

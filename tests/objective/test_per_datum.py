@@ -8,10 +8,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rdc_dyn.objective import Amortised, Data, FreeEnergy, Work
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.graph import control_hessian
+from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.data.coupling import optimal_coupling
+from rdc_dyn.data.samples import Data
+from rdc_dyn.objective import Amortised
 from rdc_dyn.objective.base import PerDatum, terms_of
-from rdc_dyn.objective.coupling import optimal_coupling
-from rdc_dyn.objective.graph import control_hessian
 from tests.problems import amortised, blobs, controls, finite_latent, generator, importance_weighted
 
 OBJECTIVES: dict[str, Callable[[Data], PerDatum]] = {

@@ -13,12 +13,15 @@ import torch
 from torch import Tensor
 
 import rdc_dyn
+from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.data import coupling as couplings
+from rdc_dyn.data.coupling import Coupling, optimal_coupling, read_coupling
+from rdc_dyn.data.datasets import Selection, Transport, load_data
+from rdc_dyn.data.samples import Data
 from rdc_dyn.dynamics import linear_response
 from rdc_dyn.linalg import Dense
-from rdc_dyn.objective import Data, FreeEnergy, Objective, Work
-from rdc_dyn.objective import coupling as couplings
-from rdc_dyn.objective.coupling import Coupling, optimal_coupling, read_coupling
-from rdc_dyn.objective.datasets import Selection, Transport, load_data
+from rdc_dyn.objective import Objective
 from rdc_dyn.scenario import dump, from_mapping, load
 from rdc_dyn.status import DataError
 from tests.named_data import named

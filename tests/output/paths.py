@@ -20,7 +20,7 @@ def smooth(steps: int = 10) -> xr.Dataset:
 
 def jumping(points: int = 9, at: int = 4) -> xr.Dataset:
     """Distortion s² before a jump, 10 + s³ behind it."""
-    from rdc_dyn.output.dataset import to_dataset
+    from rdc_dyn.store.dataset import to_dataset
     from tests.tiny import ATTRIBUTES
 
     times = np.linspace(0.0, 0.8, points)

@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from rdc_dyn.output.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from rdc_dyn.output.segments import Segment
 from rdc_dyn.status import DataError
+from rdc_dyn.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from rdc_dyn.store.segments import Segment
 from tests.tiny import record
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rdc_dyn.output.identities import to_common_clock
+from rdc_dyn.read.identities import to_common_clock
 from rdc_dyn.status import UserError
 from tests.output.paths import jumping, smooth
 from tests.tiny import trajectory

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from rdc_dyn.output.dataset import to_dataset
-from rdc_dyn.output.record import CONTROLS, FUNCTIONALS, VARIABLES, Record
+from rdc_dyn.record import CONTROLS, FUNCTIONALS, VARIABLES, Record
+from rdc_dyn.store.dataset import to_dataset
 from tests.tiny import ATTRIBUTES, record, trajectory
 
 #: The contract, written out: renaming a variable is a change that users see.

@@ -9,11 +9,12 @@ import pytest
 import xarray as xr
 
 import rdc_dyn
-from rdc_dyn.output.events import events, to_text
-from rdc_dyn.output.record import Event
-from rdc_dyn.output.run_directory import open_run
-from rdc_dyn.output.run_writer import RunWriter
+from rdc_dyn.read.events import events
+from rdc_dyn.record import Event
 from rdc_dyn.status import DataError
+from rdc_dyn.store.log import to_text
+from rdc_dyn.store.run_directory import open_run
+from rdc_dyn.store.run_writer import RunWriter
 from tests.tiny import ATTRIBUTES, linear_gaussian, record, trajectory
 
 

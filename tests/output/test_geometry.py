@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rdc_dyn.output import identities
+from rdc_dyn.read import identities
 from rdc_dyn.status import UserError
 from tests.output.paths import curve, jumping, smooth
 from tests.tiny import trajectory

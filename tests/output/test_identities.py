@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rdc_dyn.output import identities
-from rdc_dyn.output.dataset import to_dataset
-from rdc_dyn.output.record import Record
+from rdc_dyn.read import identities
+from rdc_dyn.record import Record
+from rdc_dyn.store.dataset import to_dataset
 from tests.tiny import ATTRIBUTES
 
 _A, _B, _M = 0.7, 0.4, 0.9

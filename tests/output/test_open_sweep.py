@@ -14,12 +14,12 @@ import pytest
 import xarray as xr
 
 import rdc_dyn
-from rdc_dyn.output.dataset import to_dataset
-from rdc_dyn.output.netcdf import write_netcdf
-from rdc_dyn.output.open_sweep import open_sweep
-from rdc_dyn.output.packed import pack, read_packed, stamp
-from rdc_dyn.output.sweep_directory import read_sweep
+from rdc_dyn.read.open_sweep import open_sweep
 from rdc_dyn.status import DataError, UserError
+from rdc_dyn.store.dataset import to_dataset
+from rdc_dyn.store.netcdf import write_netcdf
+from rdc_dyn.store.packed import pack, read_packed, stamp
+from rdc_dyn.store.sweep_directory import read_sweep
 from tests.tiny import ATTRIBUTES, record
 
 _SOURCE = {"source": "rdc_dyn 0.1", "commit": "abc", "versions": "torch 2", "device": "cpu", "dtype": "float64"}
@@ -220,7 +220,7 @@ def test_nothing_to_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 _PROBE = """
 import resource, sys, time
-from rdc_dyn.output.open_sweep import open_sweep
+from rdc_dyn.read.open_sweep import open_sweep
 start = time.perf_counter()
 mean = float(open_sweep(sys.argv[1]).rate.isel(time=-1).mean())
 print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, mean)

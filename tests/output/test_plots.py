@@ -11,11 +11,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rdc_dyn.output import plots
-from rdc_dyn.output.dataset import to_dataset
-from rdc_dyn.output.plots import new_figure, save_figure, style, styles
-from rdc_dyn.output.record import FUNCTIONALS
+from rdc_dyn.read import plots
+from rdc_dyn.read.plots import new_figure, save_figure, style, styles
+from rdc_dyn.record import FUNCTIONALS
 from rdc_dyn.status import DataError, UserError
+from rdc_dyn.store.dataset import to_dataset
 from tests.output.figures import clipped, offsets, unlabelled
 from tests.output.paths import grid, jumping, smooth
 from tests.tiny import ATTRIBUTES, record, trajectory

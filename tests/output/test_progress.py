@@ -8,8 +8,8 @@ import re
 import pytest
 from rich.console import Console
 
-from rdc_dyn.output.progress import Live, Plain, Progress, Silent, choose_progress
-from rdc_dyn.output.record import Event
+from rdc_dyn.record import Event
+from rdc_dyn.running.progress import Live, Plain, Progress, Silent, choose_progress
 from tests.tiny import record
 
 _HEADERS = ["time", "lam", "gamma", "R", "D", "C", "|grad J|", "ETA"]

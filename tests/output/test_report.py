@@ -14,11 +14,11 @@ import xarray as xr
 from click.testing import CliRunner
 
 from rdc_dyn.cli import main
-from rdc_dyn.output.events import to_text
-from rdc_dyn.output.netcdf import write_netcdf
-from rdc_dyn.output.report import run_report, sweep_report, write_page
-from rdc_dyn.output.sweep_directory import read_sweep
+from rdc_dyn.read.report import run_report, sweep_report, write_page
 from rdc_dyn.status import DataError
+from rdc_dyn.store.log import to_text
+from rdc_dyn.store.netcdf import write_netcdf
+from rdc_dyn.store.sweep_directory import read_sweep
 from tests.output.paths import jumping, smooth
 from tests.tiny import ATTRIBUTES, trajectory
 
@@ -168,8 +168,8 @@ def test_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         {"run": ["a", "b"], "series": ("run", ["euler", "euler"]), "resolution": ("run", [0.1, 0.05]),
          "quantity": quantities, "series_name": ["euler"]},
     )  # fmt: skip
-    work_precision = pytest.importorskip("rdc_dyn.output.plots.work_precision")
-    from rdc_dyn.output.plots import plot_path
+    work_precision = pytest.importorskip("rdc_dyn.read.plots.work_precision")
+    from rdc_dyn.read.plots import plot_path
 
     monkeypatch.setattr(work_precision, "plot_work_precision", lambda comparison: plot_path(smooth()))
     page = _check(sweep_report(read_sweep(_sweep(tmp_path / "s", {"euler": smooth(5)})), comparison))

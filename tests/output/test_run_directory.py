@@ -15,14 +15,14 @@ import pytest
 import xarray as xr
 from netCDF4 import Dataset as NetCdf
 
-from rdc_dyn.output.dataset import to_dataset
-from rdc_dyn.output.lock import Lock
-from rdc_dyn.output.log import Log, read_log
-from rdc_dyn.output.netcdf import write_netcdf
-from rdc_dyn.output.record import Event
-from rdc_dyn.output.run_directory import last_checkpoint, open_run
-from rdc_dyn.output.run_writer import RunWriter
+from rdc_dyn.record import Event
 from rdc_dyn.status import DataError, UserError
+from rdc_dyn.store.dataset import to_dataset
+from rdc_dyn.store.lock import Lock
+from rdc_dyn.store.log import Log, read_log
+from rdc_dyn.store.netcdf import write_netcdf
+from rdc_dyn.store.run_directory import last_checkpoint, open_run
+from rdc_dyn.store.run_writer import RunWriter
 from tests.tiny import ATTRIBUTES, record, trajectory
 
 

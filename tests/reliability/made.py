@@ -27,7 +27,7 @@ ABORTED = 77
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["tests.reliability.made", "rdc_dyn.runner", "rdc_dyn.resumption", "rdc_dyn.output.accessor"]
+    ["tests.reliability.made", "rdc_dyn.running.runner", "rdc_dyn.running.resumption", "rdc_dyn.read.accessor"]
 )
 
 _SOLVED = {"response": {"solver": {"method": "cg", "preconditioner": "factorised"}}}

@@ -28,7 +28,7 @@ Fill = Callable[[Path], object]
 @pytest.fixture(autouse=True, scope="module")
 def _imported() -> None:
     """Libraries take longer to import than any file to be refused."""
-    for name in ("torchvision.datasets", "rdc_dyn.runner", "rdc_dyn.output.progress"):
+    for name in ("torchvision.datasets", "rdc_dyn.running.runner", "rdc_dyn.running.progress"):
         import_module(name)
 
 

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 
 import rdc_dyn
 from rdc_dyn.cli import main
-from rdc_dyn.output.checkpoint import load_checkpoint
-from rdc_dyn.output.run_directory import checkpoints
-from rdc_dyn.output.segments import read_segment
-from rdc_dyn.verify import verify
+from rdc_dyn.read.verify import verify
+from rdc_dyn.store.checkpoint import load_checkpoint
+from rdc_dyn.store.run_directory import checkpoints
+from rdc_dyn.store.segments import read_segment
 from tests.reliability.made import draws, same_bits
 from tests.tiny import linear_gaussian
 
@@ -135,7 +135,7 @@ def test_verify_tells_a_whole_run_from_a_damaged_one(scratch: Path) -> None:
 
 
 def test_verify_finds_a_broken_identity(scratch: Path) -> None:
-    from rdc_dyn.output.netcdf import write_netcdf
+    from rdc_dyn.store.netcdf import write_netcdf
 
     run = rdc_dyn.run(TREE)
     for change, name in (

@@ -20,9 +20,9 @@ from netCDF4 import Dataset as NetCdf
 
 import rdc_dyn
 from rdc_dyn.cli import main
-from rdc_dyn.output.netcdf import write_netcdf
 from rdc_dyn.scenario import dump, from_mapping
 from rdc_dyn.status import DataError
+from rdc_dyn.store.netcdf import write_netcdf
 from tests.reliability.test_attacks import bounded
 from tests.tiny import linear_gaussian, trajectory
 
@@ -167,7 +167,7 @@ def _read_all(folder: Path, fill: Callable[[Path], object]) -> None:
 
 def _import_everything() -> None:
     """So that no reader is charged for it."""
-    for name in ("comparison", "resumption", "verify", "output.accessor"):
+    for name in ("comparison", "running.resumption", "read.verify", "read.accessor"):
         import_module(f"rdc_dyn.{name}")
 
 

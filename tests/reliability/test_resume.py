@@ -137,7 +137,7 @@ def test_a_changed_scenario_is_refused_unless_forced_and_then_recorded(tmp_path:
 
 def test_another_version_is_refused_unless_forced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _quiet(rdc_dyn.run, TREE, tmp_path / "run", max_time=1e-9)
-    monkeypatch.setattr("rdc_dyn.output.provenance.commit", lambda: "another")
+    monkeypatch.setattr("rdc_dyn.store.provenance.commit", lambda: "another")
     with pytest.raises(rdc_dyn.UserError, match=r"commit was .* -> another"):
         rdc_dyn.resume(tmp_path / "run")
     assert "-> another (forced)" in rdc_dyn.resume(tmp_path / "run", force=True).attrs["history"]
@@ -145,7 +145,7 @@ def test_another_version_is_refused_unless_forced(tmp_path: Path, monkeypatch: p
 
 def test_elsewhere_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _quiet(rdc_dyn.run, TREE, tmp_path / "run", max_time=1e-9)
-    monkeypatch.setattr("rdc_dyn.output.provenance.processor", lambda: "another processor")
+    monkeypatch.setattr("rdc_dyn.store.provenance.processor", lambda: "another processor")
     last = rdc_dyn.resume(tmp_path / "run").attrs["history"].splitlines()[-1]
     assert "only to tolerance" in last and "another processor" in last
 
@@ -220,7 +220,7 @@ def test_a_second_interrupt_ends_at_once(scratch: Path) -> None:
     """The first one finds a step that takes a minute, and writing a checkpoint that takes another."""
     code = (
         "import time, sys\n"
-        "import rdc_dyn.recorder as recorder\n"
+        "import rdc_dyn.running.recorder as recorder\n"
         "def slow(*anything, **options):\n    print('writing', flush=True)\n    time.sleep(60)\n"
         "recorder.Recorder._checkpoint = slow\n"
         "from rdc_dyn.cli import main\nmain(sys.argv[1:])\n"

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import rdc_dyn
-from rdc_dyn.output.checkpoint import load_checkpoint
-from rdc_dyn.output.run_directory import checkpoints
-from rdc_dyn.output.segments import read_segment
+from rdc_dyn.store.checkpoint import load_checkpoint
+from rdc_dyn.store.run_directory import checkpoints
+from rdc_dyn.store.segments import read_segment
 from tests.reliability.made import (
     ABORTED,
     begin_or_resume,
@@ -163,7 +163,7 @@ def test_the_lock_of_a_dead_process_is_taken_over(scratch: Path) -> None:
 
 
 def test_a_living_holder_is_named(tmp_path: Path) -> None:
-    from rdc_dyn.output.lock import Lock
+    from rdc_dyn.store.lock import Lock
 
     with pytest.warns(rdc_dyn.RunWarning):
         rdc_dyn.run(TREE, tmp_path / "run", max_time=1e-9)

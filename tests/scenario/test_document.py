@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from rdc_dyn.scenario import ScenarioError, load
-from rdc_dyn.scenario.document import MAX_BYTES, decode, parse, parse_scenario
-from rdc_dyn.scenario.places import Document
+from rdc_dyn.scenario.document import MAX_BYTES, Document, decode, parse, parse_scenario
 
 
 def refusal(text: str) -> str:

@@ -21,10 +21,10 @@ from click.testing import CliRunner
 
 import rdc_dyn
 from rdc_dyn.cli import main
-from rdc_dyn.output.run_directory import TRAJECTORY, checkpoints, open_run
-from rdc_dyn.output.sweep_directory import MANIFEST, read_sweep
 from rdc_dyn.scenario import dump, from_mapping, loads
 from rdc_dyn.status import DataError, UserError
+from rdc_dyn.store.run_directory import TRAJECTORY, checkpoints, open_run
+from rdc_dyn.store.sweep_directory import MANIFEST, read_sweep
 from rdc_dyn.sweeps import SweepResult, plan, sweep
 from rdc_dyn.sweeps.local import LocalWorkers, WorkerDied
 from rdc_dyn.sweeps.worker import Outcome, Task, run_point
@@ -197,7 +197,7 @@ def test_fail_fast_begins_nothing_more(tmp_path: Path) -> None:
 
 
 def test_an_unexpected_exception_is_an_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rdc_dyn.runner.run_scenario", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("rdc_dyn.running.runner.run_scenario", lambda *_, **__: 1 / 0)
     result = sweep(_scenario(), {"seed": [1]}, output=tmp_path / "s", executor=InThisProcess())
     assert result.failed[0].message == "ZeroDivisionError: division by zero"
     left = json.loads((tmp_path / "s" / "failed" / f"{result.failed[0].name}.json").read_text())

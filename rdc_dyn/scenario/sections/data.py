@@ -15,7 +15,7 @@ from rdc_dyn.scenario.section import NonNegative, PathStr, Section
 from rdc_dyn.scenario.tree import Tree, number, section
 
 if TYPE_CHECKING:
-    from rdc_dyn.objective.data import Data
+    from rdc_dyn.data.samples import Data
     from rdc_dyn.objective.likelihood import Likelihood
     from rdc_dyn.scenario.context import Context
 
@@ -75,9 +75,9 @@ class DataSection(Section):
 
     def build(self, context: Context, likelihood: Likelihood) -> Data:
         """The data that J averages over, on the device, with what is held out of them."""
-        from rdc_dyn.objective.datasets import HeldOut, Selection, Transport, load_data
+        from rdc_dyn.data.datasets import HeldOut, Selection, Transport, load_data
+        from rdc_dyn.data.readers import Source
         from rdc_dyn.objective.likelihood import Bernoulli
-        from rdc_dyn.objective.readers import Source
 
         folder = context.folder
         place = Source(folder, self.root_folder(folder), self.download)

@@ -9,7 +9,7 @@ from pydantic import Field
 from rdc_dyn.scenario.section import Count, Positive, Section
 
 if TYPE_CHECKING:
-    from rdc_dyn.objective.evaluated import Evaluated
+    from rdc_dyn.distributed.evaluated import Evaluated
     from rdc_dyn.scenario.context import Context
 
 
@@ -33,7 +33,7 @@ class LinearisationSection(Section):
 
     def build(self, context: Context) -> Evaluated:
         """J and its derivatives at the start."""
-        from rdc_dyn.objective.evaluated import Evaluator
+        from rdc_dyn.distributed.evaluated import Evaluator
 
         memory = None if self.memory is None else 1e9 * self.memory
         scenario = context.scenario

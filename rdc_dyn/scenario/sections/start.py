@@ -15,9 +15,9 @@ from rdc_dyn.status import DataError
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import State
-    from rdc_dyn.output.checkpoint import Checkpoint
     from rdc_dyn.scenario.context import Context
     from rdc_dyn.scenario.scenario import Scenario
+    from rdc_dyn.store.checkpoint import Checkpoint
 
 
 class Equilibrate(Section):
@@ -77,8 +77,8 @@ class StartSection(Section):
         return State(theta, torch.tensor([lam, gamma, process.data_position], dtype=torch.float64).to(like))
 
     def _checkpoint(self, context: Context) -> Checkpoint:
-        from rdc_dyn.output.checkpoint import load_checkpoint
-        from rdc_dyn.output.run_directory import last_checkpoint
+        from rdc_dyn.store.checkpoint import load_checkpoint
+        from rdc_dyn.store.run_directory import last_checkpoint
 
         assert self.from_ is not None
         run, kind, size = context.folder / self.from_, context.scenario.objective.kind, context.objective.size

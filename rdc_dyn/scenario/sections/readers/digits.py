@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from rdc_dyn.scenario.families import NumberedReaderSection
 
 if TYPE_CHECKING:
-    from rdc_dyn.objective.readers import Labelled, Source
+    from rdc_dyn.data.readers import Labelled, Source
 
 
 class DigitsSection(NumberedReaderSection):
@@ -17,6 +17,6 @@ class DigitsSection(NumberedReaderSection):
 
     def read(self, source: Source) -> Labelled:
         """All of them."""
-        from rdc_dyn.objective.readers.digits import read_digits
+        from rdc_dyn.data.readers.digits import read_digits
 
         return read_digits()

@@ -10,7 +10,7 @@ from rdc_dyn.scenario.families import NamedReaderSection
 from rdc_dyn.scenario.section import Count, RootedPathStr
 
 if TYPE_CHECKING:
-    from rdc_dyn.objective.readers import Labelled, Source
+    from rdc_dyn.data.readers import Labelled, Source
 
 
 class ImageFolderSection(NamedReaderSection):
@@ -27,6 +27,6 @@ class ImageFolderSection(NamedReaderSection):
 
     def read(self, source: Source) -> Labelled:
         """The images, which are decoded when their inputs are asked for."""
-        from rdc_dyn.objective.readers.image_folder import read_image_folder
+        from rdc_dyn.data.readers.image_folder import read_image_folder
 
         return read_image_folder((source.root or source.folder) / self.folder, self.size, self.channels)

@@ -10,7 +10,7 @@ from rdc_dyn.scenario.families import NumberedReaderSection
 from rdc_dyn.scenario.section import PathStr
 
 if TYPE_CHECKING:
-    from rdc_dyn.objective.readers import Labelled, Source
+    from rdc_dyn.data.readers import Labelled, Source
 
 
 class NpzSection(NumberedReaderSection):
@@ -22,6 +22,6 @@ class NpzSection(NumberedReaderSection):
 
     def read(self, source: Source) -> Labelled:
         """All of its data."""
-        from rdc_dyn.objective.readers.npz import read_npz
+        from rdc_dyn.data.readers.npz import read_npz
 
         return read_npz(source.folder / self.file)

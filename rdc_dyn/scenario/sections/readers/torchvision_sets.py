@@ -9,7 +9,7 @@ from pydantic import Field
 from rdc_dyn.scenario.families import NamedReaderSection, NumberedReaderSection, ReaderSection
 
 if TYPE_CHECKING:
-    from rdc_dyn.objective.readers import Labelled, Source
+    from rdc_dyn.data.readers import Labelled, Source
 
 
 class _SplitSection(ReaderSection):
@@ -20,7 +20,7 @@ class _SplitSection(ReaderSection):
 
     def read(self, source: Source) -> Labelled:
         """The training or the test images."""
-        from rdc_dyn.objective.readers.torchvision_sets import read_torchvision
+        from rdc_dyn.data.readers.torchvision_sets import read_torchvision
 
         return read_torchvision(self.name, *self.published, source.root, self.split, download=source.download)
 

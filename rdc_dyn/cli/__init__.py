@@ -1,0 +1,5 @@
+"""The command `rdc-dyn`: a module for each subcommand."""
+
+from rdc_dyn.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,35 @@
+"""`rdc-dyn doctor`: describe this machine, or check the derivatives of a scenario."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from rdc_dyn.cli.shared import OVERRIDE, reported
+from rdc_dyn.status import UserError
+
+
+@click.command()
+@click.argument("scenario", required=False, type=click.Path(path_type=Path))
+@OVERRIDE
+@click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
+@reported
+def doctor(scenario: Path | None, overrides: tuple[str, ...], device: str | None) -> None:
+    """Describe this machine, or check the derivatives of SCENARIO and measure what they cost."""
+    if scenario is None and overrides:
+        raise UserError("doctor: --set overrides a key of a scenario, and none was given")
+    if scenario is None:
+        from rdc_dyn.doctor import machine, show
+
+        show((), machine(device))
+        return
+    from rdc_dyn.scenario import load
+
+    loaded = load(scenario, overrides)
+    from rdc_dyn.doctor import diagnose, show
+
+    report = diagnose(loaded, scenario.resolve().parent, device)
+    show(report.checks, report.measures)
+    sys.exit(0 if report.healthy else 3)

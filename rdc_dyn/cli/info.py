@@ -1,0 +1,115 @@
+"""`rdc-dyn info`: provenance and summary of a run."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rdc_dyn.cli.shared import reported, sentence
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@click.command()
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--scenario", "scenario_only", is_flag=True, help="Print the YAML that made it, for a file in this folder."
+)
+@reported
+def info(run_directory: Path, scenario_only: bool) -> None:
+    """Print provenance and summary of RUN."""
+    from rdc_dyn.store.run_directory import open_run
+
+    trajectory = open_run(run_directory)
+    if scenario_only:
+        _rerunnable(trajectory.attrs["scenario"])
+        return
+    attributes = trajectory.attrs
+    hidden = {"events", "scenario", "Conventions", "references", "status", "status_message", "status_detail"}
+    width = max(len(name) for name in attributes)
+    for name, value in attributes.items():
+        if name not in hidden:
+            click.echo(f"{name:<{width}}  {value}")
+    status, detail = attributes["status"], attributes.get("status_detail")
+    click.echo(f"{'status':<{width}}  {sentence(status, attributes['status_message'], detail)}")
+    import numpy as np
+
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # numbers that overflow are shown as they are
+        for line in _summary(trajectory):
+            click.echo(line)
+
+
+def _rerunnable(text: str) -> None:
+    """Print the scenario as a file for the working folder, and on standard error what data it needs besides."""
+    from rdc_dyn import scenario as scenarios
+
+    try:
+        scenario, needed = scenarios.portable(scenarios.loads(text), Path.cwd())
+    except scenarios.ScenarioError:  # from another version of the program, or malformed: shown as it is
+        click.echo(text, nl=False)
+        return
+    click.echo(scenarios.dump(scenario), nl=False)
+    if needed:
+        click.echo(f"rdc-dyn: data outside this folder; to run it again give {', '.join(needed)}", err=True)
+
+
+_SHOWN = (
+    "time",
+    "lam",
+    "gamma",
+    "rate",
+    "distortion",
+    "classification_loss",
+    "free_energy",
+    "accuracy",
+    "code_accuracy",
+    "validation_code_accuracy",
+)
+
+
+def _summary(trajectory: xr.Dataset) -> Iterable[str]:
+    """First and last values, and the largest residuals of the identities."""
+    import numpy as np
+
+    if trajectory.sizes["time"] == 0:
+        yield "no points"
+        return
+    yield f"\n{'':28}{'first':>14}{'last':>14}"
+    for name in _SHOWN:
+        values = trajectory[name].values if name in trajectory else np.array([math.nan])
+        if not all(math.isnan(value) for value in values):
+            yield f"{name:28}{values[0]:14.6g}{values[-1]:14.6g}"
+    yield f"\n{'points':28}{trajectory.sizes['time']:>14}"
+    for name in ("gradient_evaluations", "hessian_vector_products", "vector_field_evaluations"):
+        yield f"{name:28}{trajectory[name].values[-1]:14.0f}"
+    worst = {
+        "largest |grad J|": trajectory.equilibrium_residual,
+        "largest |held - start|": abs(trajectory.constraint_residual),
+        "largest Maxwell residual": trajectory.rdc.maxwell_residual(),
+        "largest free-energy closure": abs(trajectory.rdc.free_energy_closure()),
+    }
+    for name, residual in worst.items():
+        if bool(residual.notnull().any()):
+            yield f"{name:28}{float(residual.max()):14.2e}"
+    yield from _lost(trajectory)
+
+
+def _lost(trajectory: xr.Dataset) -> Iterable[str]:
+    """What the path has dissipated, also as a share of its work, and what its last point still loses per epoch."""
+    if "dissipation" not in trajectory:
+        return
+    lost, error = (float(trajectory[name].values[-1]) for name in ("dissipation", "dissipation_error"))
+    work = abs(float(trajectory.free_energy.values[-1] - trajectory.free_energy.values[0]) + lost)
+    yield f"{'dissipation':28}{lost:14.2e}"
+    yield f"{'error of the dissipation':28}{error:14.2e}"
+    if work > 0:
+        yield f"{'dissipation / work':28}{lost / work:14.2%}"
+    if "ageing" in trajectory:
+        yield f"{'ageing (nat an epoch)':28}{float(trajectory.ageing.values[-1]):14.2e}"

@@ -1,0 +1,84 @@
+"""The command `rdc-dyn`, whose light commands import neither torch nor xarray."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from rdc_dyn.cli import compare, doctor, info, plot, report, resume, run, sweep, verify
+from rdc_dyn.cli.shared import OVERRIDE, reported
+from rdc_dyn.status import UserError
+from rdc_dyn.store.provenance import program_version
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(program_version(), prog_name="rdc-dyn")
+def main() -> None:
+    """Dynamics on the rate-distortion-classification surface of a model."""
+
+
+@main.command()
+@click.argument("name", default="digits")
+@reported
+def init(name: str) -> None:
+    """Print a commented scenario to start from (NAME: see `rdc-dyn list templates`)."""
+    from rdc_dyn.scenario import template
+
+    click.echo(template(name), nl=False)
+
+
+@main.command()
+@click.argument("scenario", type=click.Path(path_type=Path))
+@OVERRIDE
+@reported
+def validate(scenario: Path, overrides: tuple[str, ...]) -> None:
+    """Check SCENARIO and list all its errors with file:line:column."""
+    from rdc_dyn.scenario import load
+
+    loaded = load(scenario, overrides)
+    click.echo(f"{scenario}: valid ({loaded.objective.kind}, {loaded.process.kind}, {loaded.integrator.method})")
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON schema of scenarios, for editors."""
+    from rdc_dyn.scenario import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@main.command("list")
+@click.argument("kind", required=False)
+@reported
+def list_(kind: str | None) -> None:
+    """List what can be chosen; KIND narrows it to objectives, integrators, ..."""
+    from rdc_dyn.scenario import catalogue
+
+    everything = catalogue()
+    if kind is not None and kind not in everything:
+        raise UserError(f"list: there is no kind {kind!r}; choose one of {', '.join(everything)}")
+    for name, members in everything.items():
+        if kind in (None, name):
+            click.secho(name, bold=True)
+            width = max(len(member) for member, _ in members)
+            for member, text in members:
+                click.echo(f"  {member:<{width}}  {text.rstrip('.')}")
+
+
+for _command in (
+    run.run,
+    resume.resume,
+    verify.verify,
+    doctor.doctor,
+    plot.plot,
+    info.info,
+    sweep.sweep,
+    compare.compare,
+    report.report,
+):
+    main.add_command(_command)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""`rdc-dyn report`: one page on a run or a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rdc_dyn.cli.shared import reported
+from rdc_dyn.status import DataError, UserError
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Page to write; .html.")
+@reported
+def report(directory: Path, output: Path) -> None:
+    """Write one self-contained page on a run or a sweep: figures, tables, events, provenance."""
+    if output.suffix not in (".html", ".htm"):
+        raise UserError(f"{output}: expected the name of a page that ends in .html")
+    if not output.parent.is_dir():
+        raise DataError(f"{output}: there is no folder {output.parent}")
+    from rdc_dyn.read.report import write_page
+
+    write_page(_of_sweep(directory) if (directory / "sweep.json").is_file() else _of_run(directory), output)
+    click.echo(f"wrote {output}")
+
+
+def _of_run(directory: Path) -> str:
+    from rdc_dyn.read.report import run_report
+    from rdc_dyn.store.run_directory import open_run
+
+    trajectory = open_run(directory)
+    try:
+        return run_report(trajectory)
+    except DataError as error:
+        raise DataError(f"{directory}: {error}") from None
+
+
+def _of_sweep(directory: Path) -> str:
+    from rdc_dyn.comparison import compare
+    from rdc_dyn.read.report import sweep_report
+    from rdc_dyn.store.sweep_directory import read_sweep
+
+    sweep = read_sweep(directory)
+    try:
+        comparison, why = compare(directory), ""
+    except UserError as error:  # too few runs, or no reference: the page says so
+        comparison, why = None, str(error)
+    return sweep_report(sweep, comparison, why)

@@ -1,0 +1,65 @@
+"""`rdc-dyn run`: run a scenario into a run directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rdc_dyn.cli.shared import OVERRIDE, conclude, listen, reported, seconds, tell
+from rdc_dyn.status import UserError
+
+
+@click.command()
+@click.argument("scenario", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Run directory to write.")
+@OVERRIDE
+@click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
+@click.option("--max-time", callback=seconds, metavar="TIME", help="Stop at the next point after 90s, 50m, 2h, ...")
+@click.option("--dry-run", is_flag=True, help="Build everything, say what would run, write nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@reported
+def run(
+    scenario: Path,
+    output: Path,
+    overrides: tuple[str, ...],
+    device: str | None,
+    max_time: float | None,
+    dry_run: bool,
+    quiet: bool,
+) -> None:
+    """Run SCENARIO into the run directory given by -o."""
+    from rdc_dyn.scenario import load
+
+    loaded = load(scenario, overrides)
+    from rdc_dyn.store.run_directory import vacant
+
+    # Of several processes, a late one would find the directory that the first has created; the run itself checks then.
+    if os.environ.get("WORLD_SIZE", "1") == "1" and not vacant(output):
+        raise UserError(f"{output}: already exists and is not empty; name another run directory with -o")
+    from rdc_dyn.running.build import build
+    from rdc_dyn.running.progress import choose_progress
+    from rdc_dyn.running.runner import run_scenario
+
+    folder = scenario.resolve().parent
+    if dry_run:
+        _describe(build(loaded, folder, device), output)
+        return
+
+    listen()
+    trajectory = run_scenario(loaded, folder, output, device=device, max_time=max_time, progress=choose_progress(quiet))
+    conclude(trajectory, output)
+
+
+def _describe(built: Any, output: Path) -> None:
+    """Say what would run."""
+    problem = built.problem
+    start, end = problem.process.span
+    segments = abs(end - start) / problem.step_size.nominal
+    tell(f"parameters   {problem.free_energy.objective.size}")
+    tell(f"device       {built.device}")
+    tell(f"data digest  {built.data_digest}")
+    tell(f"integrator   {problem.integrator.method}, {segments:.0f} segments of {problem.step_size.nominal:g}")
+    tell(f"would write  {output}")

@@ -1,0 +1,121 @@
+"""`rdc-dyn sweep`: run a scenario at every point of a grid."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from rdc_dyn.cli.shared import OVERRIDE, reported, sentence
+from rdc_dyn.status import UserError
+
+if TYPE_CHECKING:
+    from rdc_dyn.sweeps import Plan, SweepResult
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, handled like SIGINT but with its own exit code."""
+
+    exit_code = 143
+
+
+@click.command()
+@click.argument("scenario", type=click.Path(path_type=Path))
+@click.option(
+    "--grid",
+    "grid",
+    multiple=True,
+    metavar="KEY=VALUE,VALUE",
+    help="Values of a key, such as integrator.step_size=0.1,0.05; every combination is a run. Replaces the scenario's "
+    "own section sweep.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Sweep directory, new or begun.")
+@OVERRIDE
+@click.option("--jobs", type=click.IntRange(1), help="Worker processes on this machine; 1 if not given.")
+@click.option("--dask", metavar="ADDRESS", help="Scheduler of dask.distributed whose workers to use instead.")
+@click.option(
+    "--threads", type=click.IntRange(1), help="CPU threads of each run; else the cores are shared by the jobs."
+)
+@click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
+@click.option("--fail-fast", is_flag=True, help="After the first failure begin nothing more.")
+@click.option("--retry-failed", is_flag=True, help="Run again what has failed.")
+@click.option("--dry-run", is_flag=True, help="Validate all points and list them, write nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@reported
+def sweep(
+    scenario: Path,
+    grid: tuple[str, ...],
+    output: Path | None,
+    overrides: tuple[str, ...],
+    jobs: int | None,
+    dask: str | None,
+    threads: int | None,
+    device: str | None,
+    fail_fast: bool,
+    retry_failed: bool,
+    dry_run: bool,
+    quiet: bool,
+) -> None:
+    """Run SCENARIO at every point of a grid; a rerun does only what is missing."""
+    if jobs is not None and dask is not None:
+        raise UserError("--jobs and --dask: give one of the two")
+    if output is None and not dry_run:
+        raise UserError("-o: name the sweep directory")
+    from rdc_dyn.sweeps import plan, run_plan
+    from rdc_dyn.sweeps.cluster import cluster
+    from rdc_dyn.sweeps.grid import command_line_grid
+    from rdc_dyn.sweeps.progress import choose_progress
+
+    made = plan(scenario, command_line_grid(grid), overrides)
+    if output is None or dry_run:
+        _list(made)
+        return
+
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    if dask is not None and threads is None:
+        threads = 1  # a machine of a cluster hosts many workers
+    with nullcontext() if dask is None else cluster(dask) as executor:
+        result = run_plan(
+            made,
+            output,
+            jobs=jobs or 1,
+            executor=executor,
+            threads=threads,
+            device=device,
+            fail_fast=fail_fast,
+            retry_failed=retry_failed,
+            progress=choose_progress(quiet),
+        )
+    _summarise(result)
+    sys.exit(result.exit_code)
+
+
+def _list(made: Plan) -> None:
+    """List the points of a dry run."""
+    from rdc_dyn.sweeps.progress import describe
+
+    for point in made.points:
+        click.echo(f"{point.name}  {describe(point.values)}")
+    click.echo(f"{len(made.points)} points over {', '.join(made.keys)}")
+
+
+def _summarise(result: SweepResult) -> None:
+    """Say what failed, and how many points are done."""
+    from rdc_dyn.sweeps.progress import describe
+
+    for point in result.failed:
+        ended = sentence(point.status, point.message, None)
+        click.echo(f"failed: {point.name}  {describe(point.values)}: {ended}", err=True)
+    missing = sum(point.state == "missing" for point in result.points)
+    done = len(result.points) - len(result.failed) - missing
+    rest = f", {len(result.failed)} failed (--retry-failed runs them again)" * bool(result.failed)
+    rest += f", {missing} not run" * bool(missing)
+    click.echo(f"{done} of {len(result.points)} points done in {result.path}{rest}", err=result.exit_code != 0)

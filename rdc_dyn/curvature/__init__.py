@@ -1,0 +1,1 @@
+"""∇J and its derivatives: the kept graph, products with A, Gauss-Newton and Kronecker factors."""

@@ -1,0 +1,1 @@
+"""Samples of (x, y): readers, selections, couplings and checks."""

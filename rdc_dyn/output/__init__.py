@@ -1,1 +1,0 @@
-"""Records, datasets, files and figures of runs; only the checkpoints import torch."""

@@ -1,0 +1,1 @@
+"""Trajectories as a reader meets them: the accessor, identities, plots, reports, verification."""

@@ -1,0 +1,129 @@
+"""The accessor `ds.rdc`: identities, events and plots of a trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from rdc_dyn.read import identities
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@xr.register_dataset_accessor("rdc")
+class RdcAccessor:
+    """Identities, events and plots of a trajectory as methods of `ds.rdc`.
+
+    Each method calls the function of `rdc_dyn.output` that it names; see there for arguments, results and errors.
+
+    Args:
+        dataset: Trajectory; `plot_free_energy_surface` takes a grid of equilibria, `plot_work_precision` a comparison.
+    """
+
+    def __init__(self, dataset: xr.Dataset) -> None:
+        self._dataset = dataset
+
+    def drift(self, functional: str | Mapping[str, float] = "classification_loss") -> xr.DataArray:
+        """h(s) − h(0) of a functional, given by name or by weights; see `identities.drift`."""
+        return identities.drift(self._dataset, functional)
+
+    def maxwell_residual(self) -> xr.DataArray:
+        """|D_γ − C_λ| relative to its largest possible value; see `identities.maxwell_residual`."""
+        return identities.maxwell_residual(self._dataset)
+
+    def hessian_eigenvalues(self) -> xr.DataArray:
+        """Eigenvalues of the Hessian of F in (λ, γ), nat; see `identities.hessian_eigenvalues`."""
+        return identities.hessian_eigenvalues(self._dataset)
+
+    def first_law_residual(self) -> xr.DataArray:
+        """ΔR + ΔΩ + ∫ (λ dD + γ dC − ∂_tF dt) over each step, nat; see `identities.first_law_residual`."""
+        return identities.first_law_residual(self._dataset)
+
+    def free_energy_closure(self) -> xr.DataArray:
+        """F(s) − F(0) − ∫ (D dλ + C dγ + ∂_tF dt), nat; see `identities.free_energy_closure`."""
+        return identities.free_energy_closure(self._dataset)
+
+    def geodesic_straightness(self) -> float:
+        """Largest distance of (R, D) from the chord, over its length; see `identities.geodesic_straightness`."""
+        return identities.geodesic_straightness(self._dataset)
+
+    def arclength(self) -> xr.DataArray:
+        """∫ |d(R, D, C)| up to each point, nat; see `identities.arclength`."""
+        return identities.arclength(self._dataset)
+
+    def curvature(self) -> xr.DataArray:
+        """Curvature of the path in (R, D, C), 1/nat; see `identities.curvature`."""
+        return identities.curvature(self._dataset)
+
+    def equilibrium_mask(self, tolerance: float | None = None) -> xr.DataArray:
+        """Whether ‖∇J‖ ≤ tolerance at each point; see `identities.equilibrium_mask`."""
+        return identities.equilibrium_mask(self._dataset, tolerance)
+
+    def to_common_clock(self, clock: xr.Dataset | xr.DataArray | Sequence[float] | np.ndarray) -> xr.Dataset:
+        """The trajectory interpolated to another clock; see `identities.to_common_clock`."""
+        return identities.to_common_clock(self._dataset, clock)
+
+    @property
+    def events(self) -> xr.Dataset:
+        """Table of rejected steps, halvings, jumps, folds, warnings and the end; see `events.events`."""
+        from rdc_dyn.read.events import events  # it imports the store, which may be importing xarray just now
+
+        return events(self._dataset)
+
+    def plot(self, **options: Any) -> Figure:
+        """Plot the path, multipliers, losses and residuals in one figure; see `plots.plot_trajectory`."""
+        from rdc_dyn.read.plots import plot_trajectory
+
+        return plot_trajectory(self._dataset, **options)
+
+    def plot_path(self, **options: Any) -> Figure:
+        """Plot (R, D) along the process; see `plots.plot_path`."""
+        from rdc_dyn.read.plots import plot_path
+
+        return plot_path(self._dataset, **options)
+
+    def plot_multipliers(self, **options: Any) -> Figure:
+        """Plot (λ, γ) along the process; see `plots.plot_multipliers`."""
+        from rdc_dyn.read.plots import plot_multipliers
+
+        return plot_multipliers(self._dataset, **options)
+
+    def plot_losses(self, **options: Any) -> Figure:
+        """Plot R, D and C over the clock; see `plots.plot_losses`."""
+        from rdc_dyn.read.plots import plot_losses
+
+        return plot_losses(self._dataset, **options)
+
+    def plot_residuals(self, **options: Any) -> Figure:
+        """Plot residuals that vanish on an exact equilibrium path; see `plots.plot_residuals`."""
+        from rdc_dyn.read.plots import plot_residuals
+
+        return plot_residuals(self._dataset, **options)
+
+    def plot_dissipation(self, **options: Any) -> Figure:
+        """Plot dissipation, ageing and accuracies over the clock; see `plots.plot_dissipation`."""
+        from rdc_dyn.read.plots import plot_dissipation
+
+        return plot_dissipation(self._dataset, **options)
+
+    def plot_surface3d(self, **options: Any) -> Figure:
+        """Plot the path, or a grid of equilibria, in (R, D, C); see `plots.plot_surface3d`."""
+        from rdc_dyn.read.plots import plot_surface3d
+
+        return plot_surface3d(self._dataset, **options)
+
+    def plot_free_energy_surface(self, **options: Any) -> Figure:
+        """Plot F over a grid of (λ, γ); see `plots.plot_free_energy_surface`."""
+        from rdc_dyn.read.plots import plot_free_energy_surface
+
+        return plot_free_energy_surface(self._dataset, **options)
+
+    def plot_work_precision(self, **options: Any) -> Figure:
+        """Plot error against cost for a comparison; see `plots.work_precision.plot_work_precision`."""
+        from rdc_dyn.read.plots.work_precision import plot_work_precision
+
+        return plot_work_precision(self._dataset, **options)

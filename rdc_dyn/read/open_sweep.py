@@ -1,0 +1,195 @@
+"""All trajectories of a sweep as one lazy dataset over the swept keys and a common clock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from rdc_dyn.read.sweep_clock import choose_clock, on_clock
+from rdc_dyn.status import DataError, UserError
+from rdc_dyn.store.dataset import CONVENTIONS, TIME_ATTRS
+from rdc_dyn.store.packed import Packed
+from rdc_dyn.store.sweep_directory import Sweep, SweptRun, labels, read_sweep, text_of, value_list
+
+#: Attributes of each run that become variables: words, and numbers with their long names.
+_WORDS = ("device", "dtype", "versions", "commit", "scenario_sha256", "data_digest")
+_NUMBERS = {"seed": "seed", "threads": "CPU threads", "parameters": "number of parameters"}
+
+Cell = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """The dimensions that come from swept keys.
+
+    Attributes:
+        coordinates: Values of each key, numbers if all are, else words; NaN or "" stands for runs without the key.
+        cells: The run at each index.
+    """
+
+    coordinates: dict[str, np.ndarray]
+    cells: dict[Cell, SweptRun]
+
+    @property
+    def shape(self) -> Cell:
+        """Lengths of the dimensions."""
+        return tuple(len(values) for values in self.coordinates.values())
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the dimensions."""
+        return tuple(self.coordinates)
+
+
+def open_sweep(path: str | os.PathLike[str], clock: Sequence[float] | np.ndarray | None = None) -> xr.Dataset:
+    """Open all trajectories of a sweep as one lazy dataset.
+
+    Args:
+        path: A sweep directory.
+        clock: Times of the common clock. None: the longest clock of a run if all others are prefixes of it, else the
+            union of all clocks, or 1,000 equidistant times if the union has more.
+
+    Returns:
+        The trajectories, with the swept keys and `time` as dimensions; a variable of a run is read when it is computed.
+        The values of a key are numbers if all are, else words; runs without the key are at NaN or "". A key with the
+        name of a variable, such as `response`, becomes `scenario.response`. A run with another clock is interpolated by
+        `to_common_clock`. Values are NaN at times that a run did not reach, and where there is no run. `status`,
+        `status_message`, `run` and the provenance of each run are variables of the swept keys.
+
+    Raises:
+        UserError: If dask is missing.
+        DataError: If `path` is no sweep directory, no run has recorded a point, two runs have the same values of the
+            swept keys, or the runs come from different versions of the program.
+    """
+    try:
+        import dask.array  # noqa: F401  # reported here, once, rather than by the first variable
+    except ImportError:
+        raise UserError("open_sweep needs dask: pip install 'dask[array]'") from None
+    sweep = read_sweep(path)
+    runs = [point.packed for point in sweep.points if point.packed is not None]
+    if not any(run.columns["time"].shape[0] for run in runs):
+        raise DataError(f"{sweep.path}: no run of this sweep has recorded a point yet")
+    _same_program(sweep)
+    first = runs[0]
+    names = dict.fromkeys(name for run in runs for name in run.columns if name != "time")
+    grid = _grid(sweep, {*names, *first.labels, "time"})
+    times = choose_clock([run.read("time") for run in runs]) if clock is None else np.asarray(clock, dtype=np.float64)
+    words = {name: xr.Variable(name, list(values)) for name, values in first.labels.items()}
+    variables = {name: _variable(name, grid, times) for name in names}
+    swept = {key: xr.Variable(key, values, {"long_name": key}) for key, values in grid.coordinates.items()}
+    coordinates: dict[str, xr.Variable] = {**swept, "time": xr.Variable("time", times, TIME_ATTRS), **words}
+    coordinates |= {name: variables.pop(name) for name in first.coordinates if name != "time"}
+    attributes = {"Conventions": CONVENTIONS, "title": str(first.attributes.get("title", "")), "source": sweep.program}
+    return xr.Dataset(
+        {**variables, **{name: told for name, told in _provenance(grid).items() if name not in swept}},
+        coordinates,
+        {**attributes, "scenario": sweep.scenario, "swept": list(grid.dims)},
+    )
+
+
+def _same_program(sweep: Sweep) -> None:
+    """Raise DataError if runs come from different versions or commits of the program."""
+    made: dict[tuple[str, str], str] = {}
+    for point in sweep.points:
+        if point.packed is not None:
+            origin = (str(point.packed.attributes.get("source")), str(point.packed.attributes.get("commit")))
+            made.setdefault(origin, point.name)
+    if len(made) > 1:
+        told = " and ".join(f"{name} by {source} {commit[:12]}" for (source, commit), name in list(made.items())[:2])
+        raise DataError(f"{sweep.path}: runs of different program versions: {told}; run one of the two again")
+
+
+def _grid(sweep: Sweep, taken: set[str]) -> _Grid:
+    """Find the cell of each run; a key with the name of a variable, `response`, becomes `scenario.response`."""
+    axes = {key: _axis(sweep.points, key) for key in sweep.keys}
+    cells: dict[Cell, SweptRun] = {}
+    for point in sweep.points:
+        texts = {key: text_of(value) for key, value in point.values.items()}
+        cell = tuple(where[texts.get(key, "")] for key, (_, where) in axes.items())
+        if cell in cells:
+            message = f"runs {cells[cell].name} and {point.name} have the same values of the swept keys"
+            raise DataError(f"{sweep.path}: {message}; their scenarios differ elsewhere, keep them in two directories")
+        cells[cell] = point
+    return _Grid({f"scenario.{key}" if key in taken else key: values for key, (values, _) in axes.items()}, cells)
+
+
+def _axis(points: tuple[SweptRun, ...], key: str) -> tuple[np.ndarray, dict[str, int]]:
+    """Coordinate of a swept key, and index of each value by its JSON; an empty text stands for runs without the key."""
+    values = value_list(points, key)
+    lacking = any(key not in point.values for point in points)
+    if values and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        numbers = sorted({float(value) for value in values})
+        where = {text_of(value): numbers.index(float(value)) for value in values}
+        return np.array(numbers + [np.nan] * lacking), where | {"": len(numbers)}
+    named = labels(values)
+    words = list(dict.fromkeys(named.values()))
+    where = {text: words.index(label) for text, label in named.items()}
+    return np.array(words + [""] * lacking, dtype=str), where | {"": len(words)}
+
+
+def _variable(name: str, grid: _Grid, times: np.ndarray) -> xr.Variable:
+    """A trajectory variable of all runs, as a dask array with one task per run."""
+    import dask.array as da
+    from dask.base import tokenize
+
+    column = next(run.columns[name] for run in _runs(grid) if name in run.columns)
+    inner = column.shape[:-1] + times.shape
+    stamps = [(str(run.path), run.source) for run in _runs(grid)]
+    label = f"rdc-{name}-{tokenize(name, stamps, times)}"
+    tail = (0,) * len(inner)
+    block = (1,) * len(grid.shape) + inner
+    graph = {}
+    for cell in np.ndindex(*grid.shape):
+        point = grid.cells.get(cell)
+        graph[label, *cell, *tail] = (_block, None if point is None else point.packed, name, times, block)
+    chunks = tuple((1,) * length for length in grid.shape) + tuple((length,) for length in inner)
+    array = da.Array(graph, label, chunks, dtype=np.float64)
+    return xr.Variable(grid.dims + column.dims, array, column.attributes)
+
+
+def _block(run: Packed | None, name: str, times: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The body of a task: one variable of one run on the common clock."""
+    if run is None or name not in run.columns or not run.columns[name].shape[-1]:
+        return np.full(shape, np.nan)
+    return on_clock(run, name, times).reshape(shape)
+
+
+def _runs(grid: _Grid) -> Iterable[Packed]:
+    return (point.packed for point in grid.cells.values() if point.packed is not None)
+
+
+def _provenance(grid: _Grid) -> dict[str, xr.Variable]:
+    """Outcome and provenance of each run, as variables of the swept keys."""
+
+    def words(long_name: str, of: dict[Cell, str]) -> xr.Variable:
+        values = np.full(grid.shape, "", dtype=object)
+        for cell, text in of.items():
+            values[cell] = text
+        return xr.Variable(grid.dims, values.astype(str), {"long_name": long_name})
+
+    def numbers(long_name: str, units: str, of: dict[Cell, float]) -> xr.Variable:
+        values = np.full(grid.shape, np.nan)
+        for cell, number in of.items():
+            values[cell] = number
+        return xr.Variable(grid.dims, values, {"long_name": long_name, "units": units})
+
+    packed = {cell: point.packed for cell, point in grid.cells.items() if point.packed is not None}
+    wall = {cell: run.read("wall_time") for cell, run in packed.items()}
+    return {
+        "run": words("name of the run, its folder in runs/", {c: p.name for c, p in grid.cells.items()}),
+        "status": words("how the run ended", {c: p.status for c, p in grid.cells.items()}),
+        "status_message": words("the same in words", {c: p.message for c, p in grid.cells.items()}),
+        **{name: words(name, {c: str(r.attributes.get(name, "")) for c, r in packed.items()}) for name in _WORDS},
+        **{
+            name: numbers(text, "1", {c: float(r.attributes.get(name, np.nan)) for c, r in packed.items()})
+            for name, text in _NUMBERS.items()
+        },
+        "run_wall_time": numbers(
+            "wall time of the run until its last point", "s", {c: float(t[-1]) for c, t in wall.items() if t.size}
+        ),
+        "points": numbers("recorded points", "1", {c: float(t.size) for c, t in wall.items()}),
+    }

@@ -1,0 +1,121 @@
+"""The four-panel figure of a trajectory: path, multipliers, losses and residuals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rdc_dyn.read.plots.losses import widen
+from rdc_dyn.read.plots.multipliers import plot_multipliers
+from rdc_dyn.read.plots.path import plot_path
+from rdc_dyn.read.plots.residuals import residuals_of
+from rdc_dyn.read.plots.runs import (
+    Drawn,
+    Runs,
+    add_legend,
+    as_drawn,
+    canvas,
+    draw_branches,
+    legend_entries,
+    log_axis,
+    positive,
+)  # fmt: skip
+from rdc_dyn.read.plots.style import BLUE, GREEN, LABELS, ORANGE, RED, Style, figure_of
+
+_CHANGES = {
+    "rate": ("R", Style(BLUE, "o", "-")),
+    "distortion": ("D", Style(RED, "s", "--")),
+    "classification_loss": ("C", Style(GREEN, "^", "-.")),
+}
+_RESIDUALS = {
+    "equilibrium_residual": (r"$\|\nabla_\theta J\|$ (nat)", Style(BLUE, "o", "-")),
+    "constraint_residual": (r"$|h - h_0|$, $h$ held (nat)", Style(RED, "s", "--")),
+    "maxwell_residual": (r"$D_\gamma - C_\lambda$, relative", Style(GREEN, "^", "-.")),
+    "free_energy_closure": (r"closure of $F$ (nat)", Style(ORANGE, "D", ":")),
+}
+
+
+def plot_trajectory(
+    runs: Runs, *, axes: Axes | Sequence[Axes] | None = None, look: Mapping[str, Style] | None = None
+) -> Figure:
+    """Plot the path in (R, D), the path in (λ, γ), the losses and the residuals, in four panels.
+
+    The lower two show the changes of the losses since the start and all residuals of one run, or C and ‖∇J‖ of several.
+    """
+    drawn = as_drawn(runs, look)
+    figure, four = canvas(axes, (2, 2), (10.4, 7.8) if len(drawn) == 1 else (12.4, 7.8))
+    if figure is not None:
+        figure.suptitle(_title(drawn), fontsize=12)
+    path, multipliers, losses, residuals = four
+    styles = {one.name: one.style for one in drawn}
+    shown = {one.name: one.trajectory for one in drawn}
+    plot_path(shown, axes=path, look=styles)
+    plot_multipliers(shown, axes=multipliers, look=styles)
+    if len(drawn) == 1:
+        _changes(losses, drawn[0])
+        _all_residuals(residuals, drawn[0])
+    else:
+        _one_each(losses, drawn, "classification_loss")
+        _one_each(residuals, drawn, "equilibrium_residual")
+        for panel in (path, multipliers):
+            legend = panel.get_legend()
+            if legend is not None:
+                legend.remove()
+        add_legend(path if figure is None else figure, legend_entries(drawn, start=True))
+    titles = ("Path in the rate–distortion plane", "Lagrange multipliers", None, None)
+    for panel, title in zip(four, titles):
+        if title is not None:
+            panel.set_title(title, fontsize=11)
+    return figure_of(path)
+
+
+def _title(drawn: Sequence[Drawn]) -> str:
+    if len(drawn) > 1:
+        return f"{len(drawn)} runs"
+    attributes = drawn[0].trajectory.attrs
+    status = str(attributes.get("status", "")).lower().replace("_", " ")
+    return f"{attributes.get('title', drawn[0].name)}   [{status}]"
+
+
+def _above(panel: Axes) -> None:
+    """Put the legend above the axes, where no line runs."""
+    panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=8)
+
+
+def _changes(panel: Axes, one: Drawn) -> None:
+    """Plot changes since the start, so that three losses of different size share an axis."""
+    for name, (symbol, style) in _CHANGES.items():
+        values = one.trajectory[name].values
+        text = f"${symbol} - {symbol}_0$, ${symbol}_0 = ${values[0]:.4g}"
+        draw_branches(panel, one.trajectory, one.trajectory.time.values, values - values[0], style, text)
+    panel.axhline(0, color="0.7", linewidth=0.8, zorder=0)
+    panel.set(xlabel=LABELS["time"], ylabel="change since the start (nat)")
+    _above(panel)
+
+
+def _all_residuals(panel: Axes, one: Drawn) -> None:
+    for name, values in residuals_of(one.trajectory).items():
+        if np.isfinite(values).any():
+            text, style = _RESIDUALS[name]
+            draw_branches(panel, one.trajectory, one.trajectory.time.values, positive(values), style, text)
+    panel.set(xlabel=LABELS["time"], ylabel="residual")
+    if panel.lines:
+        log_axis(panel)
+        _above(panel)
+
+
+def _one_each(panel: Axes, drawn: Sequence[Drawn], name: str) -> None:
+    """Plot one variable of several runs."""
+    for one in drawn:
+        values = one.trajectory[name].values
+        shown = positive(values) if name.endswith("residual") else values
+        if np.isfinite(shown).any():
+            draw_branches(panel, one.trajectory, one.trajectory.time.values, shown, one.style)
+    panel.set(xlabel=LABELS["time"], ylabel=LABELS[name])
+    if name.endswith("residual") and panel.lines:
+        log_axis(panel)
+    else:
+        widen(panel)

@@ -1,0 +1,168 @@
+"""What a user sees during a run: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from rdc_dyn.record import Event, Record
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Headers and widths of the table's columns, 80 characters in all.
+_COLUMNS = {"time": 9, "lam": 10, "gamma": 10, "R": 11, "D": 12, "C": 11, "|grad J|": 9, "ETA": 8}
+
+
+class Progress(Protocol):
+    """Receives reports on the progress of a run."""
+
+    def equilibrating(self, phase: str, step: int, free_energy: float, residual: float) -> None:
+        """Report a step of equilibrating the start, with J and its `residual` ‖∇J‖."""
+        ...
+
+    def record(self, record: Record, fraction: float) -> None:
+        """Report a recorded point; `fraction` of the span is done."""
+        ...
+
+    def event(self, event: Event) -> None:
+        """Report an event."""
+        ...
+
+    def close(self) -> None:
+        """End the display."""
+        ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def equilibrating(self, phase: str, step: int, free_energy: float, residual: float) -> None:
+        """Do nothing."""
+
+    def record(self, record: Record, fraction: float) -> None:
+        """Do nothing."""
+
+    def event(self, event: Event) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class _Eta:
+    """Remaining time, extrapolated from the fraction of the span done and the time since the first record."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+
+    def text(self, fraction: float) -> str:
+        """Remaining hours, minutes and seconds; a dash before anything is done."""
+        if self._began is None:
+            self._began = time.monotonic()
+        if fraction <= 0:
+            return "-"
+        seconds = (time.monotonic() - self._began) * (1 - fraction) / fraction
+        minutes, seconds = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02d}:{seconds:02d}"
+
+
+def _row(cells: Iterable[str]) -> str:
+    """Cells aligned under their headers; a long number pushes the rest aside but never touches its neighbour."""
+    return "".join(f" {cell:>{width - 1}}" for cell, width in zip(cells, _COLUMNS.values()))
+
+
+def _cells(record: Record, eta: str) -> list[str]:
+    names = ("lam", "gamma", "rate", "distortion", "classification_loss")
+    numbers = [f"{record.values[name]:.5g}" for name in names]
+    return [f"{record.time:.6g}", *numbers, f"{record.values['equilibrium_residual']:.1e}", eta]
+
+
+def _equilibrating(phase: str, step: int, free_energy: float, residual: float) -> str:
+    return f"equilibrating ({phase} {step}): J {free_energy:.6g}, |grad J| {residual:.1e}"
+
+
+def _sentence(event: Event) -> str:
+    return f"{event.kind} at time {event.time:.5g}: {event.text}"
+
+
+class Plain:
+    """Prints a line per record and event, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._eta = _Eta()
+        self._header = False
+        self._last = 0.0
+
+    def equilibrating(self, phase: str, step: int, free_energy: float, residual: float) -> None:
+        """Print a line every five seconds."""
+        if time.monotonic() - self._last > 5 or step == 0:
+            self._last = time.monotonic()
+            print(_equilibrating(phase, step, free_energy, residual), flush=True)
+
+    def record(self, record: Record, fraction: float) -> None:
+        """Print a row of the table."""
+        if not self._header:
+            print(_row(_COLUMNS))
+            self._header = True
+        print(_row(_cells(record, self._eta.text(fraction))), flush=True)
+
+    def event(self, event: Event) -> None:
+        """Print a sentence to standard error."""
+        if event.kind != "end":
+            print(_sentence(event), file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Live:
+    """Shows the same table above a bar, from the first report on: an earlier error leaves the terminal alone."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self._eta = _Eta()
+        self._header = False
+        columns = (BarColumn(bar_width=20), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
+        self._bar = Bar(*columns, console=console or Console())
+        self._task = self._bar.add_task("starting", total=1.0)
+
+    def equilibrating(self, phase: str, step: int, free_energy: float, residual: float) -> None:
+        """Show phase, step, J and ‖∇J‖ beside the bar."""
+        self._bar.start()
+        self._bar.update(self._task, description=_equilibrating(phase, step, free_energy, residual))
+
+    def record(self, record: Record, fraction: float) -> None:
+        """Print a row of the table and advance the bar."""
+        self._bar.start()
+        if not self._header:
+            self._print(_row(_COLUMNS), "bold")
+            self._header = True
+        eta = self._eta.text(fraction)
+        self._print(_row(_cells(record, eta)), "")
+        self._bar.update(self._task, completed=fraction, description=f"time {record.time:.6g}, ETA {eta}")
+
+    def event(self, event: Event) -> None:
+        """Print a sentence in the table."""
+        if event.kind != "end":
+            self._print(_sentence(event), "yellow" if event.kind in ("warning", "rejected") else "cyan")
+
+    def close(self) -> None:
+        """Stop the bar and leave its last state on the screen."""
+        self._bar.stop()
+
+    def _print(self, text: str, style: str) -> None:
+        self._bar.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def choose_progress(quiet: bool) -> Progress:
+    """A live display on a terminal, plain lines elsewhere, nothing if `quiet`."""
+    if quiet:
+        return Silent()
+    return Live() if sys.stdout.isatty() else Plain()

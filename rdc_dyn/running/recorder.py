@@ -1,0 +1,179 @@
+"""Turn points and events of a simulation into records, segments of a trajectory and checkpoints."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import xarray as xr
+
+from rdc_dyn.record import Event, Record
+from rdc_dyn.running.build import Built
+from rdc_dyn.running.progress import Progress
+from rdc_dyn.running.signals import Signals
+from rdc_dyn.scenario import Scenario
+from rdc_dyn.simulate import Frozen, Point, Problem, aimed, freeze, noise_gap, saddle, to_record
+from rdc_dyn.status import Status
+from rdc_dyn.store.checkpoint import Checkpoint
+from rdc_dyn.store.in_memory import Store
+from rdc_dyn.store.segments import Segment
+
+#: Statuses from which a run can be resumed.
+RESUMABLE = frozenset({Status.TIME_LIMIT.name, Status.INTERRUPTED.name})
+
+
+class RunWarning(UserWarning):
+    """A run ended early, or its result should not be trusted as it stands."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A point as it arrived, before its diagnostics.
+
+    Attributes:
+        state: What the rest of the path depends on.
+        segments: Segments of the trajectory before it.
+        records: Records since the last segment.
+        events: Events since the last segment.
+        warned: Warnings already given: `noise` (the model memorises its frozen noise) and `saddle`.
+    """
+
+    point: Point
+    state: Frozen
+    segments: tuple[Segment, ...]
+    records: tuple[Record, ...]
+    events: tuple[Mapping[str, Any], ...]
+    warned: frozenset[str]
+
+
+@dataclass
+class Recorder:
+    """Records points as they arrive.
+
+    A checkpoint holds a point as it arrived, and a run that resumes from there records that point first. It therefore
+    does not matter when a run is stopped, even in the middle of the diagnostics of a point.
+
+    Attributes:
+        problem: The problem of `built`, with the slope of a geodesic that aims once that is known.
+        signals: Defers signals while something is written.
+        warned: Warnings already given, as in `Arrival`.
+        unrecorded: The last point, if it has not been recorded.
+        last: The last point as it arrived.
+        checkpointed: Index of the last point with a checkpoint, or -1.
+        rebuild: Builds the scenario's problem anew, if that is possible.
+    """
+
+    scenario: Scenario
+    built: Built
+    problem: Problem
+    store: Store
+    progress: Progress
+    signals: Signals = field(default_factory=Signals)
+    warned: frozenset[str] = frozenset()
+    unrecorded: Point | None = None
+    last: Arrival | None = None
+    checkpointed: int = -1
+    rebuild: Callable[[Scenario], Built] | None = None
+
+    def has(self, point: Point) -> bool:
+        """Whether this very point has arrived before, and been recorded if it was due."""
+        return self.last is not None and self.last.point is point and self.unrecorded is not point
+
+    def release(self) -> None:
+        """Release everything that holds graphs, except what is needed to restore the last point."""
+        if self.last is not None:
+            self.last = replace(self.last, point=replace(self.last.point, at=None))  # type: ignore[arg-type]
+        self.problem = self.built.problem
+
+    def restart(self, built: Built, problem: Problem, point: Point | None) -> None:
+        """Continue with another build of the same problem, restored at the last point (None if there was none)."""
+        self.built, self.problem = built, problem
+        self.store.attributes = dict(self.store.attributes) | built.choices
+        if self.last is not None and point is not None:
+            self.last = replace(self.last, point=point)
+            self.unrecorded = None if self.unrecorded is None else point
+
+    def point(self, point: Point, *, resumed: bool = False) -> None:
+        """Take a point: write a segment and a checkpoint if they are due, then its record if that is due.
+
+        A `resumed` point comes from a checkpoint, so that one is not written again.
+        """
+        kept = point.index % self.scenario.output.every == 0 or bool(point.jump)
+        turn = kept and self._turn and not resumed
+        if turn:
+            with self.signals.held():
+                self.store.cut()
+        self.last = self._arrived(point)
+        if resumed:
+            self.checkpointed = point.index
+        if turn:
+            self._checkpoint()
+        self.unrecorded = point
+        if kept:
+            self._record(point)
+
+    def _arrived(self, point: Point) -> Arrival:
+        store, state = self.store, freeze(self.problem, point)
+        if not store.lasting:
+            return Arrival(point, state, (), (), (), self.warned)
+        return Arrival(point, state, tuple(store.segments), tuple(store.records), tuple(store.events), self.warned)
+
+    @property
+    def _turn(self) -> bool:
+        return self.store.count % self.scenario.output.checkpoint_every == 0
+
+    def _record(self, point: Point) -> None:
+        start, end = self.scenario.process.span
+        record = to_record(self.problem, point, stability=self._turn or point.time == end)
+        with self.signals.held():
+            self.unrecorded = None
+            self.store.record(record)
+        self.progress.record(record, (point.time - start) / (end - start))
+        for name, warning in (("noise", noise_gap(record)), ("saddle", saddle(self.problem, record))):
+            if warning is not None and name not in self.warned:
+                self.warned |= {name}
+                warnings.warn(warning.text, RunWarning, stacklevel=2)
+                self.event(warning)
+
+    def event(self, event: Event) -> None:
+        """Keep an event, log it and show it."""
+        if event.kind == "aimed":
+            self.problem = aimed(self.problem, event.values["slope"])
+        with self.signals.held():
+            self.store.event(event)
+        self.progress.event(event)
+
+    def complete(self) -> None:
+        """Record the last point even if it is not due, since nothing comes after it."""
+        if self.unrecorded is not None:
+            self._record(self.unrecorded)
+
+    def finish(self, end: Event) -> xr.Dataset:
+        """Checkpoint the last point as it arrived, log the end and return the trajectory."""
+        status = {"status": end.values["status"], "status_message": end.text, "status_detail": end.values["detail"]}
+        bracket = {name: end.values[name] for name in ("stopped_after", "stopped_before") if name in end.values}
+        whole = end.values["status"] not in RESUMABLE
+        if self.last is not None and self.last.point.index != self.checkpointed:
+            self._checkpoint()
+        self.event(end)
+        with self.signals.held():
+            return self.store.finish(status | bracket, whole=whole, theta=self.scenario.output.theta != "none")
+
+    def _checkpoint(self) -> None:
+        last = self.last
+        if last is None or not self.store.lasting:
+            return
+        checkpoint = Checkpoint(
+            tensors=last.state.tensors,
+            values=dict(last.state.values) | {"warned": sorted(last.warned)},
+            objective=f"{self.scenario.objective.kind} {self.built.data_digest}",
+            attributes=self.store.attributes,
+            segments=last.segments,
+            records=last.records,
+            events=last.events,
+        )
+        with self.signals.held():
+            self.store.checkpoint(last.point.index, checkpoint)
+            self.checkpointed = last.point.index

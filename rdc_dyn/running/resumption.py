@@ -1,0 +1,241 @@
+"""Resume a run from its last checkpoint: on the same machine, bit for bit as if it had never been stopped."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from rdc_dyn import scenario as scenarios
+from rdc_dyn.dynamics import Corrector, Integrator, Process, ResponseModel
+from rdc_dyn.objective import Objective
+from rdc_dyn.objective.own_modules import Own
+from rdc_dyn.record import Event
+from rdc_dyn.running.build import Built, build
+from rdc_dyn.running.passed import passed
+from rdc_dyn.running.progress import Progress, Silent
+from rdc_dyn.running.recorder import RESUMABLE, Recorder
+from rdc_dyn.running.runner import carry, describe_run
+from rdc_dyn.running.signals import Signals
+from rdc_dyn.scenario import Scenario
+from rdc_dyn.simulate import Frozen, Point, thaw
+from rdc_dyn.status import DataError, NumericalFailure, Status, UserError
+from rdc_dyn.store.checkpoint import Checkpoint, load_checkpoint
+from rdc_dyn.store.in_memory import InMemory
+from rdc_dyn.store.lock import Lock
+from rdc_dyn.store.log import LOG
+from rdc_dyn.store.run_directory import DIGESTS, SCENARIO, TRAJECTORY, checkpoints, open_run
+from rdc_dyn.store.run_writer import RunWriter
+from rdc_dyn.store.segments import repair
+
+#: Attributes that identify a run; a difference is refused unless forced.
+_PROGRAM = ("source", "versions", "commit", "data_digest", "coupling_digest", "parameters")
+#: Attributes that may change the last bits.
+_MACHINE = ("platform", "processor", "device", "threads", "processes", "backend")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a run can be resumed.
+
+    Attributes:
+        path: File of the checkpoint.
+        said: What had to be skipped or repaired, one clause each.
+    """
+
+    path: Path
+    checkpoint: Checkpoint
+    said: tuple[str, ...]
+
+
+def resume(
+    run: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    max_time: float | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+    networks: Own | None = None,
+    process: Process | None = None,
+    objective: Objective | None = None,
+    response: ResponseModel | None = None,
+    corrector: Corrector | None = None,
+    integrator: Integrator | None = None,
+) -> xr.Dataset:
+    """Resume a run that was killed, interrupted or stopped by a limit.
+
+    Args:
+        run: The run directory.
+        device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
+        max_time: Seconds after which the run stops, at the next point.
+        force: Resume even if the scenario, the program or the data differ from those of the checkpoint, or the run has
+            ended; the trajectory's attribute `history` then says what changed.
+        progress: Receives the progress of the run; None shows nothing.
+        networks: The modules that `run` was given, if the scenario has parts of kind module.
+        process: The object that `run` was given in place of this section; one with another source is refused.
+        objective: Likewise.
+        response: Likewise.
+        corrector: Likewise.
+        integrator: Likewise.
+
+    Returns:
+        The trajectory, as from `run`; that of a complete run is returned as it is.
+
+    Raises:
+        UserError: If another process is writing to the directory, or if `force` is not set and either something changed
+            or the run has stopped for a numerical reason.
+        DataError: If there is no run, or none of its checkpoints can be used.
+    """
+    path, began = Path(run), time.monotonic()
+    given = passed(process=process, objective=objective, response=response, corrector=corrector, integrator=integrator)
+    scenario = _scenario(path, device)
+    # Digests are written last: without them the run died before it was finished.
+    ended = open_run(path) if (path / DIGESTS).is_file() and (path / TRAJECTORY).is_file() and not force else None
+    if ended is not None and ended.attrs["status"] not in RESUMABLE:
+        if ended.attrs["status"] == Status.COMPLETED.name:
+            return ended
+        status = Status[ended.attrs["status"]]
+        raise UserError(
+            f"{path}: the run ended, {status.value}; after a change of {path / SCENARIO} rdc-dyn resume --force goes "
+            "on from its last checkpoint"
+        )
+
+    make = partial(build, folder=path, device=device, networks=networks, given=given)
+    built, signals = make(scenario), Signals()
+
+    def lead() -> xr.Dataset:
+        lock = Lock.take(path, "another run")
+        try:
+            recorder = Recorder(scenario, built, built.problem, InMemory(), progress or Silent(), signals, rebuild=make)
+            attributes, point = _restored(recorder, path, lock, force=force)
+            return carry(recorder, attributes, point, began, max_time)
+        finally:
+            lock.release()
+
+    with signals.guarded():
+        return lead() if built.team is None else built.team.lead(lead)
+
+
+def _scenario(path: Path, device: str | None) -> Scenario:
+    if not (path / SCENARIO).is_file():
+        raise DataError(f"{path}: no run to resume, {SCENARIO} is missing; begin with rdc-dyn run SCENARIO -o {path}")
+    # The run wrote this file with absolute paths, which may lead anywhere.
+    document = replace(scenarios.read(path / SCENARIO), folder=None)
+    scenario = scenarios.absolute(scenarios.resolve(document), path)
+    return scenario if device is None else scenario.model_copy(update={"device": device})
+
+
+def _restored(
+    recorder: Recorder, path: Path, lock: Lock, *, force: bool
+) -> tuple[dict[str, str | int | float], Point | None]:
+    """Let the recorder go on where the last checkpoint is: the attributes, and the point; None begins again."""
+    built, signals = recorder.built, recorder.signals
+    attributes = describe_run(recorder.scenario, built)
+    found = _find(path, built)
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if found is None:
+        text = f"{now} begun again, there was no checkpoint yet"
+        with signals.held():
+            recorder.store = RunWriter.reopen(path, lock, None, text)
+        return attributes, None
+    changed = list(_changes(found.checkpoint.attributes, attributes))
+    if changed and not force:
+        raise UserError(
+            f"{path}: not the run that {found.path.name} is of: {'; '.join(changed)}; with rdc-dyn resume --force it "
+            "goes on all the same, and the trajectory says so"
+        )
+    recorder.problem, point, difference, recorder.warned = _thaw(found, built)
+    text = "; ".join(
+        [
+            f"{now} resumed at time {point.time:.8g} from {found.path.name}",
+            *found.said,
+            *(f"{each} (forced)" for each in changed),
+            _sameness(found.checkpoint.attributes, attributes, difference, same=not changed),
+        ]
+    )
+    with signals.held():
+        recorder.store = RunWriter.reopen(path, lock, (found.path, found.checkpoint), text)
+    recorder.progress.event(Event("resumed", point.time, text.partition(" ")[2], {}))
+    return attributes | {"history": f"{found.checkpoint.attributes['history']}\n{text}"}, point
+
+
+def _find(path: Path, built: Built) -> Found | None:
+    """The newest intact checkpoint, with the segments of the trajectory that it refers to."""
+    files, said = checkpoints(path), list[str]()
+    for file in files:
+        try:
+            checkpoint = load_checkpoint(file, built.problem.start.theta.numel())
+            said += [
+                f"segment {name} was damaged and written anew from {LOG}" for name in repair(path, checkpoint.segments)
+            ]
+            return Found(file, checkpoint, tuple(said))
+        except DataError as error:
+            said.append(f"passed over: {error}")
+    if files:
+        raise DataError(f"{path}: no checkpoint can be used; {'; '.join(said)}")
+    return None
+
+
+def _thaw(found: Found, built: Built) -> tuple[Any, Point, float, frozenset[str]]:
+    values = found.checkpoint.values
+    try:
+        return *thaw(built.problem, Frozen(found.checkpoint.tensors, values)), frozenset(values["warned"])
+    except NumericalFailure as failure:
+        raise DataError(f"{found.path}: {failure}") from None
+    except DataError as error:
+        raise DataError(f"{found.path}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{found.path}: not a state of this program ({type(error).__name__}: {error})") from None
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """What makes this another run than that of the checkpoint, one clause each."""
+    if before.get("scenario_sha256") != now["scenario_sha256"]:
+        yield f"the scenario has changed ({_differences(str(before.get('scenario')), str(now['scenario']))})"
+    for name in _PROGRAM:
+        if before.get(name) != now.get(name):
+            yield f"{name} was {_short(before.get(name), now.get(name))}"
+
+
+def _differences(before: str, now: str) -> str:
+    """Dotted keys that differ between two resolved scenarios, with both values."""
+    try:
+        old, new = (_flat(scenarios.loads(text).model_dump(by_alias=True, mode="json")) for text in (before, now))
+    except UserError:
+        return "the old one can no longer be read"
+    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    return ", ".join(f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys[:6]) + ", ..." * (len(keys) > 6)
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, Mapping):
+        return {prefix: tree}
+    flat = dict[str, Any]()
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _short(before: Any, now: Any) -> str:
+    """Both values; of lists of versions only the entries that differ."""
+    old, new = (str(value).split(", ") for value in (before, now))
+    if len(old) > 1:
+        return f"{', '.join(o for o in old if o not in new)} -> {', '.join(n for n in new if n not in old)}"
+    return f"{before} -> {now}"
+
+
+def _sameness(before: Mapping[str, Any], now: Mapping[str, Any], difference: float, *, same: bool) -> str:
+    """Whether the bits are those of a run that was never stopped, and if not, why."""
+    moved = [f"{name} {before.get(name)} -> {now.get(name)}" for name in _MACHINE if before.get(name) != now.get(name)]
+    if same and not moved and difference == 0.0:
+        return "same program, machine and threads: the same bits as without the stop"
+    if difference:
+        moved.append(f"J, its gradient or a preconditioner are off by {difference:.1e}, relative")
+    return "the same as without the stop only to tolerance" + f" ({', '.join(moved)})" * bool(moved)

@@ -1,0 +1,245 @@
+"""Run a scenario to a trajectory: the outermost call, with files, limits and signals."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray as xr
+
+from rdc_dyn import scenario as scenarios
+from rdc_dyn.dynamics import Corrector, Integrator, Process, ResponseModel
+from rdc_dyn.objective import Objective
+from rdc_dyn.objective.own_modules import Own
+from rdc_dyn.record import Event
+from rdc_dyn.running.build import Built, build
+from rdc_dyn.running.passed import overrides, passed
+from rdc_dyn.running.progress import Progress, Silent
+from rdc_dyn.running.recorder import Recorder, RunWarning
+from rdc_dyn.running.signals import Signals
+from rdc_dyn.scenario import Scenario
+from rdc_dyn.simulate import Point, simulate, thaw
+from rdc_dyn.status import NumericalFailure, Status, UserError
+from rdc_dyn.store.in_memory import InMemory, Store
+from rdc_dyn.store.provenance import provenance
+from rdc_dyn.store.run_writer import RunWriter
+
+#: Graphs that the evaluation of a block may take: its own, and one for each vector in a batch (see `evaluation`).
+_GRAPHS = 9
+
+
+class Interrupted(KeyboardInterrupt):
+    """SIGTERM, handled like SIGINT but with its own exit code."""
+
+    exit_code = 143
+
+
+def run(
+    scenario: Scenario | Mapping[str, Any] | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    device: str | None = None,
+    max_time: float | None = None,
+    progress: Progress | None = None,
+    networks: Own | None = None,
+    process: Process | None = None,
+    objective: Objective | None = None,
+    response: ResponseModel | None = None,
+    corrector: Corrector | None = None,
+    integrator: Integrator | None = None,
+) -> xr.Dataset:
+    """Run a scenario.
+
+    Args:
+        scenario: A scenario, a mapping with its keys, or the path of a YAML file.
+        output: Run directory to write; None keeps everything in memory.
+        device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
+        max_time: Seconds after which the run stops, at the next point.
+        progress: Receives the progress of the run; None shows nothing.
+        networks: A `torch.nn.Module` for each part of the objective whose kind is module, such as
+            `{"encoder": module}`. Its parameters are copied into θ and are not modified; `load_networks` returns the
+            trained modules.
+        process: Moves the controls in place of the scenario's section of this name. Like the four that follow, it is
+            recorded by its qualified name and a digest of its source, and `resume` has to be given it again.
+        objective: J.
+        response: Gives θ_c and M.
+        corrector: Returns to the surface.
+        integrator: Integrates the vector field over one step of `integrator.step_size`.
+
+    Returns:
+        The trajectory. Its attribute `status` names a `Status`, and `status_message` is the sentence that belongs to
+        it. A run that stops for a numerical reason raises no exception: it issues a `RunWarning` and returns what was
+        computed. Under torchrun every process returns the trajectory of process 0, which alone writes, warns and
+        reports to `progress`, and raises what that process raises.
+
+    Raises:
+        ScenarioError: If the scenario has errors; all are listed.
+        UserError: If the run directory is not empty, the device does not exist, the modules do not fit the scenario,
+            an object does not fit its section, or a geodesic aims at a point whose classification loss is not that of
+            its start.
+        DataError: If data cannot be used or files cannot be written.
+    """
+    given = passed(process=process, objective=objective, response=response, corrector=corrector, integrator=integrator)
+    folder = Path(scenario).resolve().parent if isinstance(scenario, (str, os.PathLike)) else Path.cwd()
+    document = scenarios.read(scenario)
+    return run_scenario(
+        scenarios.resolve(document, overrides(given, document)),
+        folder,
+        output,
+        device=device,
+        max_time=max_time,
+        progress=progress,
+        networks=networks,
+        given=given,
+    )
+
+
+def run_scenario(
+    scenario: Scenario,
+    folder: Path,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    device: str | None = None,
+    max_time: float | None = None,
+    progress: Progress | None = None,
+    networks: Own | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Run a loaded scenario whose relative paths start from `folder`; see `run`."""
+    began = time.monotonic()
+    if scenario.sweep is not None:
+        raise UserError(f"{scenario.name}: its section sweep makes it many runs; use rdc-dyn sweep, or rdc_dyn.sweep")
+    scenario = scenarios.absolute(scenario, folder)
+    if device is not None:  # the run directory records the device in use
+        scenario = scenario.model_copy(update={"device": device})
+
+    make = partial(build, folder=folder, device=device, networks=networks, given=given)
+    built, signals = make(scenario), Signals()
+
+    def lead() -> xr.Dataset:
+        store: Store = InMemory() if output is None else RunWriter.create(Path(output), scenarios.dump(scenario))
+        recorder = Recorder(scenario, built, built.problem, store, progress or Silent(), signals, rebuild=make)
+        return carry(recorder, describe_run(scenario, built), None, began, max_time)
+
+    with signals.guarded():  # a signal does not cut a commit in two; of several processes the first one leads
+        return lead() if built.team is None else built.team.lead(lead)
+
+
+def describe_run(scenario: Scenario, built: Built) -> dict[str, str | int | float]:
+    """Attributes of a run's trajectory."""
+    team = built.team
+    return provenance(
+        name=scenario.name,
+        scenario=scenarios.dump(scenario),
+        seed=scenario.seed,
+        device=built.device_name,
+        dtype=scenario.dtype,
+        threads=torch.get_num_threads(),
+        processes=1 if team is None else team.group.world,
+        backend=None if team is None else team.group.backend(built.device),
+        data_digest=built.data_digest,
+        coupling_digest=built.coupling_digest,
+        parameters=built.problem.free_energy.objective.size,
+        choices=built.choices,
+    )
+
+
+def carry(
+    recorder: Recorder,
+    attributes: Mapping[str, str | int | float],
+    resumed: Point | None,
+    began: float,
+    max_time: float | None,
+) -> xr.Dataset:
+    """Simulate, record and return the trajectory; `began` is the start by the monotonic clock."""
+    store = recorder.store
+    fresh = resumed is None and store.lasting and not store.count
+    try:
+        with recorder.signals.held():
+            store.begin(attributes)
+        end = drive(recorder, resumed, began, max_time)
+        while end.values["status"] == Status.OUT_OF_MEMORY.name and shrink(recorder, end):
+            end = drive(recorder, None if recorder.last is None else recorder.last.point, began, max_time)
+        trajectory = recorder.finish(end)
+    except UserError:
+        if fresh and not store.count:
+            store.discard()
+        raise
+    finally:
+        recorder.progress.close()
+        store.close()
+    if end.values["status"] != Status.COMPLETED.name:
+        warnings.warn(f"{end.values['status']}: {end.text}", RunWarning, stacklevel=2)
+    return trajectory
+
+
+def drive(recorder: Recorder, resumed: Point | None, began: float, max_time: float | None) -> Event:
+    """Pass points and events from the simulation to the recorder until it ends, time is up, or a signal arrives."""
+    clock, last = recorder.scenario.process.span
+    try:
+        if resumed is not None and not recorder.has(resumed):
+            recorder.point(resumed, resumed=True)
+        for item in simulate(recorder.problem, recorder.progress.equilibrating, resumed):
+            if isinstance(item, Event):
+                if item.kind == "end":
+                    recorder.complete()
+                    return item
+                recorder.event(item)
+                continue
+            clock = item.time
+            recorder.point(item)
+            if max_time is not None and time.monotonic() - began > max_time and clock != last:
+                return _stopped(clock, Status.TIME_LIMIT, f"{max_time:g} s")
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        return _stopped(clock, Status.OUT_OF_MEMORY, (str(error).splitlines() or ["no reason given"])[0][:200])
+    except KeyboardInterrupt as signal:
+        return _stopped(clock, Status.INTERRUPTED, "SIGTERM" if isinstance(signal, Interrupted) else "SIGINT")
+    except NumericalFailure as failure:  # from a point's diagnostics; the simulation handles its own
+        return _stopped(clock, failure.status, failure.detail)
+    raise RuntimeError("a simulation ends with an event")
+
+
+def shrink(recorder: Recorder, end: Event) -> bool:
+    """After running out of memory, rebuild J for blocks of at most half as many data; False if none are smaller."""
+    choices = recorder.built.choices
+    block, each = int(choices.get("linearisation_block", 0)), float(choices.get("graph_bytes_per_datum", 0.0))
+    if recorder.rebuild is None or recorder.built.team is not None or block < 2 or not each:
+        return False
+    recorder.release()
+    while block >= 2:
+        block //= 2
+        try:
+            _in_blocks(recorder, block, each)
+        except (torch.OutOfMemoryError, MemoryError):
+            continue
+        text = f"out of memory ({end.values['detail']}); going on in smaller blocks of {block} data"
+        recorder.event(Event("warning", end.time, text, {"block": block}))
+        return True
+    return False
+
+
+def _in_blocks(recorder: Recorder, block: int, each: float) -> None:
+    """Rebuild the problem for blocks of `block` data, at `each` bytes per datum."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    memory = 1e-9 * each * (block + 0.5) * _GRAPHS
+    scenario = recorder.scenario
+    section = scenario.linearisation.model_copy(update={"graph": "recomputed", "memory": memory})
+    assert recorder.rebuild is not None
+    built = recorder.rebuild(scenario.model_copy(update={"linearisation": section}))
+    problem, point = built.problem, None
+    if recorder.last is not None:
+        problem, point, _ = thaw(problem, recorder.last.state)
+    recorder.restart(built, problem, point)
+
+
+def _stopped(clock: float, status: Status, detail: str) -> Event:
+    return Event("end", clock, status.value, {"status": status.name, "detail": detail})

@@ -1,0 +1,1 @@
+"""Encoders, decoders and classifiers, a file for each architecture."""

@@ -1,0 +1,1 @@
+"""Files of runs and sweeps; only the checkpoints import torch."""

@@ -1,0 +1,160 @@
+"""A sweep directory: `sweep.json`, `runs/NAME/`, `failed/NAME.json`, and packed copies that are quick to read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rdc_dyn.status import DataError, Status
+from rdc_dyn.store.commit import reported
+
+if TYPE_CHECKING:
+    from rdc_dyn.store.packed import Packed
+
+MANIFEST, RUNS, FAILED, PACKED = "sweep.json", "runs", "failed", "packed"
+FORMAT = "rdc_dyn sweep 1"
+#: Statuses that say nothing about the scenario: such runs are repeated.
+UNFINISHED = frozenset({Status.INTERRUPTED.name, Status.TIME_LIMIT.name})
+#: Keys that name what a section is.
+_TAGS = ("method", "kind", "name")
+
+State = Literal["done", "failed", "missing"]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a sweep is made of: the program with its version and commit, the swept scenario as YAML, keys and points.
+
+    A point has the name of its run, and values of those swept keys that its scenario has.
+    """
+
+    path: Path
+    program: str
+    scenario: str
+    keys: tuple[str, ...]
+    points: Mapping[str, Mapping[str, Any]]
+
+    def run(self, name: str) -> Path:
+        """The run directory of a point."""
+        return self.path / RUNS / name
+
+    def failure(self, name: str) -> Path:
+        """The file that says why a point has no trajectory."""
+        return self.path / FAILED / f"{name}.json"
+
+
+@dataclass(frozen=True)
+class SweptRun:
+    """A point of a sweep, as it is on disk; its name is the hash of its resolved scenario.
+
+    Attributes:
+        state: done: it ran to its end; failed: it stopped numerically or left no trajectory; missing: neither.
+        status: Name of a `Status`, FAILED without a trajectory, or MISSING; the message explains it.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    state: State
+    status: str
+    message: str
+    packed: Packed | None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep, as it is on disk; its points are in the order of the manifest, which explains the other fields."""
+
+    path: Path
+    program: str
+    scenario: str
+    keys: tuple[str, ...]
+    points: tuple[SweptRun, ...]
+
+
+def read_manifest(path: str | os.PathLike[str]) -> Manifest:
+    """Read the manifest of a sweep directory; DataError if it is missing or damaged."""
+    path = Path(path)
+    try:
+        with reported(path, f"not a sweep directory, no readable {MANIFEST}"):
+            content = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise DataError(f"{path / MANIFEST}: of another format, {content['format']!r}; expected {FORMAT!r}")
+        points = {str(point["name"]): dict(point["values"]) for point in content["points"]}
+        return Manifest(path, content["program"], content["scenario"], tuple(content["keys"]), points)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path / MANIFEST}: damaged ({error})") from None
+
+
+def read_sweep(path: str | os.PathLike[str]) -> Sweep:
+    """Read a sweep directory; DataError if it is none. Variables of the trajectories are read on demand."""
+    manifest = read_manifest(path)
+    points = tuple(read_point(manifest, name) for name in manifest.points)
+    return Sweep(manifest.path, manifest.program, manifest.scenario, manifest.keys, points)
+
+
+def read_point(manifest: Manifest, name: str) -> SweptRun:
+    """Read the state of a point from disk; a damaged trajectory counts as missing."""
+    values = manifest.points[name]
+    try:
+        packed = _packed(manifest, name)
+    except DataError as error:
+        return SweptRun(name, values, "missing", "MISSING", str(error), None)
+    if packed is not None:
+        status, message = packed.attributes.get("status", "MISSING"), packed.attributes.get("status_message", "")
+        detail = packed.attributes.get("status_detail")
+        state: State = "done" if status == Status.COMPLETED.name else "missing" if status in UNFINISHED else "failed"
+        return SweptRun(name, values, state, status, message + (f" ({detail})" if detail else ""), packed)
+    try:
+        message = str(json.loads(manifest.failure(name).read_text(encoding="utf-8"))["message"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return SweptRun(name, values, "missing", "MISSING", "not run yet", None)
+    return SweptRun(name, values, "failed", "FAILED", message, None)
+
+
+def _packed(manifest: Manifest, name: str) -> Packed | None:
+    """The packed trajectory of a run, made anew if missing or out of date; None if there is no trajectory."""
+    from rdc_dyn.store.packed import pack, read_packed, stamp
+    from rdc_dyn.store.run_directory import TRAJECTORY, open_run
+
+    file, target = manifest.run(name) / TRAJECTORY, manifest.path / PACKED / name
+    source = stamp(file)
+    if source is None:
+        return None
+    if packed := read_packed(target, source):
+        return packed
+    pack(open_run(file), source, target)
+    return read_packed(target, source)
+
+
+def value_list(points: tuple[SweptRun, ...], key: str) -> list[Any]:
+    """Distinct values of a swept key in the order of the points, of which some may lack the key."""
+    return list({text_of(p.values[key]): p.values[key] for p in points if key in p.values}.values())
+
+
+def labels(values: list[Any]) -> dict[str, str]:
+    """Short labels for the distinct values of a swept key, by their JSON: of sections, what tells them apart."""
+    texts = [text_of(value) for value in values]
+    sections = [value for value in values if isinstance(value, dict)]
+    for tag in _TAGS:
+        tags = [str(value[tag]) for value in sections if tag in value]
+        if len(set(tags)) == len(values):
+            return dict(zip(texts, tags))
+    return {text: _label(value, sections) for text, value in zip(texts, values)}
+
+
+def _label(value: Any, sections: list[dict[str, Any]]) -> str:
+    if not isinstance(value, dict):
+        return value if isinstance(value, str) else text_of(value)
+    differing = {k: v for k, v in value.items() if any(text_of(v) != text_of(s.get(k, v)) for s in sections)}
+    tags = [str(value[tag]) for tag in _TAGS if tag in value]
+    rest = [f"{k}: {text_of(v)}" for k, v in differing.items() if k not in _TAGS]
+    return ", ".join([*tags[:1], *rest]) or text_of(value)
+
+
+def text_of(value: Any) -> str:
+    """The JSON of a value, by which values are told apart."""
+    return json.dumps(value, sort_keys=True)

@@ -1,6 +1,0 @@
-"""Verify a run directory: files against their digests, points against the identities of the theory."""
-
-from rdc_dyn.verify.finding import Finding
-from rdc_dyn.verify.run import verify
-
-__all__ = ["Finding", "verify"]

@@ -14,14 +14,14 @@ from rdc_dyn._lazy import when_imported
 
 if TYPE_CHECKING:
     from rdc_dyn.comparison import compare
-    from rdc_dyn.dynamics.corrector import Corrector
-    from rdc_dyn.dynamics.process import Process
+    from rdc_dyn.dynamics.correctors.base import Corrector
+    from rdc_dyn.dynamics.processes.base import Process
     from rdc_dyn.objective.base import Objective
     from rdc_dyn.read.open_sweep import open_sweep
+    from rdc_dyn.running.load_networks import load_networks
     from rdc_dyn.running.recorder import RunWarning
     from rdc_dyn.running.resumption import resume
     from rdc_dyn.running.runner import run
-    from rdc_dyn.running.trained import load_networks
     from rdc_dyn.scenario import Scenario, ScenarioError
     from rdc_dyn.sections import ReaderSection as Reader
     from rdc_dyn.status import DataError, Status, UserError
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     __version__: str
 
 _PUBLIC = {
-    "Corrector": "rdc_dyn.dynamics.corrector",
+    "Corrector": "rdc_dyn.dynamics.correctors.base",
     "DataError": "rdc_dyn.status",
     "Objective": "rdc_dyn.objective.base",
-    "Process": "rdc_dyn.dynamics.process",
+    "Process": "rdc_dyn.dynamics.processes.base",
     "Reader": "rdc_dyn.sections:ReaderSection",
     "RunWarning": "rdc_dyn.running.recorder",
     "Scenario": "rdc_dyn.scenario",
@@ -42,7 +42,7 @@ _PUBLIC = {
     "Status": "rdc_dyn.status",
     "UserError": "rdc_dyn.status",
     "compare": "rdc_dyn.comparison",
-    "load_networks": "rdc_dyn.running.trained",
+    "load_networks": "rdc_dyn.running.load_networks",
     "open_run": "rdc_dyn.store.run_directory",
     "open_sweep": "rdc_dyn.read.open_sweep",
     "resume": "rdc_dyn.running.resumption",

@@ -15,7 +15,7 @@ import torch
 
 import rdc_dyn
 from rdc_dyn.dynamics import IsoFunctional, NoCorrector
-from rdc_dyn.dynamics.process import SurfacePoint
+from rdc_dyn.dynamics.processes.base import SurfacePoint
 from tests import tiny
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rdc_dyn.curvature.linearisation import Linearisation, Work
-from rdc_dyn.curvature.total import Local, Total
+from rdc_dyn.curvature.sum_over_data import Local, Total
 from rdc_dyn.linalg.base import Controls, Vector
 from rdc_dyn.objective.base import Objective, OverData, PerDatum, terms_of
 from rdc_dyn.status import UserError

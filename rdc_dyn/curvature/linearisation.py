@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.curvature.total import Products, Second
+from rdc_dyn.curvature.sum_over_data import Products, Second
 from rdc_dyn.linalg.base import Controls, Rows, Vector, all_finite
 from rdc_dyn.objective.base import Objective
 from rdc_dyn.status import NumericalFailure, Status

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rdc_dyn.curvature.graph import GradientGraph
-from rdc_dyn.curvature.total import Local
+from rdc_dyn.curvature.sum_over_data import Local
 from rdc_dyn.data.samples import Block
 from rdc_dyn.linalg.base import Controls, Vector
 from rdc_dyn.objective.base import Objective, OverData, Term, terms_of

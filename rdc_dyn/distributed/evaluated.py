@@ -12,12 +12,12 @@ from torch import Tensor
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.curvature.memory import Evaluation, available_memory, evaluation
-from rdc_dyn.curvature.total import Total
+from rdc_dyn.curvature.sum_over_data import Total
 from rdc_dyn.data.samples import Block
 from rdc_dyn.distributed.group import Group
-from rdc_dyn.distributed.share import Share
+from rdc_dyn.distributed.local_share import Share
+from rdc_dyn.distributed.sum_over_processes import Distributed
 from rdc_dyn.distributed.team import Team
-from rdc_dyn.distributed.total import Distributed
 from rdc_dyn.linalg.base import Vector
 from rdc_dyn.objective.base import Objective, OverData
 from rdc_dyn.status import UserError

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rdc_dyn.distributed.group import Group
-from rdc_dyn.distributed.share import HEAD_LENGTH, RELEASES, Command, Order, Share
+from rdc_dyn.distributed.local_share import HEAD_LENGTH, RELEASES, Command, Order, Share
 from rdc_dyn.linalg.base import Vector
 from rdc_dyn.status import UserError
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rdc_dyn.curvature.free_energy import repetition_error
-from rdc_dyn.curvature.total import Local
+from rdc_dyn.curvature.sum_over_data import Local
 from rdc_dyn.doctor.place import Line, Place
 from rdc_dyn.linalg.base import Vector
 from rdc_dyn.objective import Objective

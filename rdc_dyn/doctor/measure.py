@@ -14,7 +14,7 @@ from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.gauss_newton import GaussNewton
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.curvature.memory import available_memory, evaluation
-from rdc_dyn.curvature.total import Local
+from rdc_dyn.curvature.sum_over_data import Local
 from rdc_dyn.data.samples import Block
 from rdc_dyn.dynamics import State
 from rdc_dyn.linalg.factorisation import MAX_SIZE

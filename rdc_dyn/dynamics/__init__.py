@@ -1,26 +1,29 @@
 """Dynamics of θ and its controls: response, process, vector field, integrator, corrector and step size."""
 
-from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure, Memory
+from rdc_dyn.dynamics.correctors.base import Constraint, Correction, Corrector, Departure, Memory
+from rdc_dyn.dynamics.correctors.dual import DualRule, Feedback, Geco, NuPi
+from rdc_dyn.dynamics.correctors.gradient import Gradient
+from rdc_dyn.dynamics.correctors.newton_krylov import NewtonKrylov
+from rdc_dyn.dynamics.correctors.no_corrector import NoCorrector
+from rdc_dyn.dynamics.correctors.primal_dual import PrimalDual
+from rdc_dyn.dynamics.correctors.variance_reduced import VarianceReduced
 from rdc_dyn.dynamics.curve import Curve, CurvePoint
-from rdc_dyn.dynamics.dual import DualRule, Feedback, Geco, NuPi
-from rdc_dyn.dynamics.finite_difference import FiniteDifference
-from rdc_dyn.dynamics.gradient import Gradient
 from rdc_dyn.dynamics.integrator import Integrator, IntegratorStep
-from rdc_dyn.dynamics.linear_response import LinearResponse, linear_response
 from rdc_dyn.dynamics.minimise import Minimiser, Minimum
-from rdc_dyn.dynamics.newton_krylov import NewtonKrylov
-from rdc_dyn.dynamics.no_corrector import NoCorrector
-from rdc_dyn.dynamics.no_response import NoResponse
-from rdc_dyn.dynamics.primal_dual import PrimalDual
-from rdc_dyn.dynamics.process import IsoFunctional, Prescribed, Process, SurfacePoint
-from rdc_dyn.dynamics.response import Estimate, Known, Response, ResponseModel
-from rdc_dyn.dynamics.secant import Secant
-from rdc_dyn.dynamics.secant_filter import SecantFilter
+from rdc_dyn.dynamics.processes.base import Process, SurfacePoint
+from rdc_dyn.dynamics.processes.geodesic_transfer import GeodesicTransfer
+from rdc_dyn.dynamics.processes.iso_functional import IsoFunctional
+from rdc_dyn.dynamics.processes.iso_functional_transfer import IsoFunctionalTransfer
+from rdc_dyn.dynamics.processes.prescribed import Prescribed
+from rdc_dyn.dynamics.responses.base import Estimate, Known, Response, ResponseModel
+from rdc_dyn.dynamics.responses.finite_difference import FiniteDifference
+from rdc_dyn.dynamics.responses.linear_response import LinearResponse, linear_response
+from rdc_dyn.dynamics.responses.no_response import NoResponse
+from rdc_dyn.dynamics.responses.secant import Secant
+from rdc_dyn.dynamics.responses.secant_filter import SecantFilter
 from rdc_dyn.dynamics.stability import Approach, Monitor, Stability, approach
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.dynamics.step_size import StepSize
-from rdc_dyn.dynamics.transfer import GeodesicTransfer, IsoFunctionalTransfer
-from rdc_dyn.dynamics.variance_reduced import VarianceReduced
 from rdc_dyn.dynamics.vector_field import VectorField
 
 __all__ = [

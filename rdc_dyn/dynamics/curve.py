@@ -11,9 +11,9 @@ from torch import Tensor
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Linearisation
-from rdc_dyn.dynamics.linear_response import linear_response
-from rdc_dyn.dynamics.process import Process
-from rdc_dyn.dynamics.response import Response, explicit_derivatives, functional_gradients
+from rdc_dyn.dynamics.processes.base import Process
+from rdc_dyn.dynamics.responses.base import Response, explicit_derivatives, functional_gradients
+from rdc_dyn.dynamics.responses.linear_response import linear_response
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg import LinearSolution, Spectrum, SymmetricOperator, dense_spectrum, materialise
 from rdc_dyn.linalg.base import Rows

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
-from rdc_dyn.dynamics.process import Process, SurfacePoint
-from rdc_dyn.dynamics.response import Known, Response, ResponseModel
+from rdc_dyn.dynamics.processes.base import Process, SurfacePoint
+from rdc_dyn.dynamics.responses.base import Known, Response, ResponseModel
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.status import NumericalFailure, Status
 

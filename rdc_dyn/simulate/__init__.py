@@ -1,6 +1,6 @@
 """Runs a process: finds the first equilibrium, then integrates and corrects segments, each accepted or halved."""
 
-from rdc_dyn.simulate.aim import aimed
+from rdc_dyn.simulate.aim_geodesic import aimed
 from rdc_dyn.simulate.frozen import Frozen, freeze, thaw
 from rdc_dyn.simulate.loop import simulate
 from rdc_dyn.simulate.observe import noise_gap, saddle, to_record

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from rdc_dyn.dynamics.response import Response, free_energy_hessian
+from rdc_dyn.dynamics.responses.base import Response, free_energy_hessian
 from rdc_dyn.linalg.base import Controls
 from rdc_dyn.simulate.problem import Point, Problem
 

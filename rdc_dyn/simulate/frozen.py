@@ -28,7 +28,7 @@ from rdc_dyn.dynamics import (
     StepSize,
 )
 from rdc_dyn.linalg import Learned, Preconditioner, materialise
-from rdc_dyn.simulate.aim import aimed
+from rdc_dyn.simulate.aim_geodesic import aimed
 from rdc_dyn.simulate.follow import curve_of
 from rdc_dyn.simulate.problem import Point, Problem, Walk
 from rdc_dyn.status import DataError, Status

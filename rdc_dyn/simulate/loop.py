@@ -8,7 +8,7 @@ from dataclasses import replace
 from rdc_dyn.dynamics import StepSize
 from rdc_dyn.record import Event
 from rdc_dyn.simulate import events
-from rdc_dyn.simulate.aim import aim
+from rdc_dyn.simulate.aim_geodesic import aim
 from rdc_dyn.simulate.dissipation import with_dissipation
 from rdc_dyn.simulate.follow import follow
 from rdc_dyn.simulate.problem import Point, Problem, Watch

@@ -9,7 +9,7 @@ import torch
 
 from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics import Correction, State
-from rdc_dyn.dynamics.gradient import stream
+from rdc_dyn.dynamics.correctors.gradient import stream
 from rdc_dyn.linalg.base import all_finite, decomposing
 from rdc_dyn.simulate.problem import Point, Problem, Watch
 from rdc_dyn.simulate.step import watched

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 import rdc_dyn
-from rdc_dyn.curvature.total import Local, LocalSecond
+from rdc_dyn.curvature.sum_over_data import Local, LocalSecond
 from rdc_dyn.dynamics.minimise import Minimiser
 from rdc_dyn.linalg import ConjugateGradient, Preconditioner
 from rdc_dyn.objective.variational import Variational

@@ -21,7 +21,7 @@ from rdc_dyn.curvature.gauss_newton import GaussNewton
 from rdc_dyn.curvature.kfac import Kfac
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import State
-from rdc_dyn.dynamics.gradient import schedule
+from rdc_dyn.dynamics.correctors.gradient import schedule
 from rdc_dyn.linalg import ConjugateGradient, LinearSolution, Minres, Nystrom, Preconditioner, Recipe, SymmetricOperator
 from rdc_dyn.objective import Amortised
 from tests.benchmarks.models import like, mnist, mnist_vae

@@ -20,7 +20,7 @@ from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.data.samples import Data, Sample
 from rdc_dyn.dynamics import Constraint, Feedback
-from rdc_dyn.dynamics.minibatch_descent import Descent
+from rdc_dyn.dynamics.correctors.minibatch_descent import Descent
 from rdc_dyn.objective import Amortised
 from rdc_dyn.objective.architectures import Deconv
 from rdc_dyn.objective.architectures.resnet18 import ResNet18

@@ -24,7 +24,7 @@ from rdc_dyn.dynamics import (
     StepSize,
     linear_response,
 )
-from rdc_dyn.dynamics.corrector import Constraint
+from rdc_dyn.dynamics.correctors.base import Constraint
 from rdc_dyn.linalg import (
     Dense,
     Factorised,

@@ -28,9 +28,9 @@ from rdc_dyn.dynamics import (
     SecantFilter,
     State,
 )
-from rdc_dyn.dynamics.dual import Controlled, Plant
-from rdc_dyn.dynamics.minibatch_descent import Average, Descent, Mixture
-from rdc_dyn.dynamics.primal_dual import Judgement, Round, _seen
+from rdc_dyn.dynamics.correctors.dual import Controlled, Plant
+from rdc_dyn.dynamics.correctors.minibatch_descent import Average, Descent, Mixture
+from rdc_dyn.dynamics.correctors.primal_dual import Judgement, Round, _seen
 from rdc_dyn.objective import LinearGaussian, Objective
 from rdc_dyn.objective.base import Functionals
 from rdc_dyn.simulate import Point, Problem, simulate

@@ -10,7 +10,7 @@ import torch
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.dynamics import Constraint, Correction, Departure, Integrator, IsoFunctional, Minimum, State
-from rdc_dyn.dynamics.newton_krylov import NewtonKrylov
+from rdc_dyn.dynamics.correctors.newton_krylov import NewtonKrylov
 from rdc_dyn.linalg import Dense
 from rdc_dyn.simulate import Point, Problem
 from rdc_dyn.simulate import step as steps

@@ -25,7 +25,7 @@ from rdc_dyn.dynamics import (
     StepSize,
     linear_response,
 )
-from rdc_dyn.dynamics.response import free_energy_hessian
+from rdc_dyn.dynamics.responses.base import free_energy_hessian
 from rdc_dyn.linalg import Dense
 from rdc_dyn.objective import LinearGaussian
 from rdc_dyn.simulate import Point, Problem

@@ -10,7 +10,7 @@ import torch
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import Integrator, IsoFunctional, IsoFunctionalTransfer, Process, SecantFilter
-from rdc_dyn.dynamics.response import Known
+from rdc_dyn.dynamics.responses.base import Known
 from rdc_dyn.simulate import Point
 from tests.dynamics.test_transfer import pair
 from tests.problems import linear_gaussian, points_and_events, problem

@@ -9,10 +9,10 @@ import torch
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Work
-from rdc_dyn.curvature.total import Local
+from rdc_dyn.curvature.sum_over_data import Local
 from rdc_dyn.data.samples import Data
 from rdc_dyn.dynamics import Gradient, Integrator, IsoFunctional, Secant, State, VarianceReduced
-from rdc_dyn.dynamics.gradient import stream
+from rdc_dyn.dynamics.correctors.gradient import stream
 from rdc_dyn.linalg import Nystrom, Preconditioner
 from rdc_dyn.linalg.factorised import Factorised
 from rdc_dyn.linalg.identity import Identity

@@ -19,7 +19,7 @@ from rdc_dyn.curvature.gauss_newton import GaussNewton
 from rdc_dyn.curvature.kfac import Kfac
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.curvature.memory import bytes_per_datum, evaluation
-from rdc_dyn.curvature.total import Local
+from rdc_dyn.curvature.sum_over_data import Local
 from rdc_dyn.data.samples import Data, Sample
 from rdc_dyn.linalg import ConjugateGradient, Nystrom, Preconditioner
 from rdc_dyn.linalg.factorisation import materialise

@@ -28,13 +28,13 @@ from torch import Tensor
 import rdc_dyn
 from rdc_dyn.cli import main
 from rdc_dyn.curvature.graph import First
-from rdc_dyn.curvature.total import Local, Total
+from rdc_dyn.curvature.sum_over_data import Local, Total
 from rdc_dyn.data.coupling import optimal_coupling
 from rdc_dyn.data.samples import Block, Data
 from rdc_dyn.distributed.group import Group, join
-from rdc_dyn.distributed.share import Order, Share
+from rdc_dyn.distributed.local_share import Order, Share
+from rdc_dyn.distributed.sum_over_processes import Distributed
 from rdc_dyn.distributed.team import Team
-from rdc_dyn.distributed.total import Distributed
 from rdc_dyn.objective.base import OverData, terms_of
 from rdc_dyn.scenario import dump, from_mapping
 from rdc_dyn.status import UserError

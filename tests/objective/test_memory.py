@@ -11,7 +11,7 @@ import torch
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.curvature.memory import bytes_per_datum, evaluation, graph_bytes
-from rdc_dyn.curvature.total import Local
+from rdc_dyn.curvature.sum_over_data import Local
 from rdc_dyn.data.coupling import optimal_coupling
 from rdc_dyn.data.samples import Data
 from rdc_dyn.objective import Objective

@@ -139,7 +139,7 @@ def test_memory_is_flat_over_two_thousand_steps(scratch: Path) -> None:
 def test_out_of_memory_is_tried_in_smaller_chunks_and_then_a_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rdc_dyn.curvature.total import Local
+    from rdc_dyn.curvature.sum_over_data import Local
 
     linearise, calls = Local.linearise, [0]
     budget = [3, 0.0]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Linearisation
-from rdc_dyn.dynamics.response import Known, Response, explicit_derivatives, finite, functional_gradients
+from rdc_dyn.dynamics.responses.base import Known, Response, explicit_derivatives, finite, functional_gradients
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import LinearSolver, Rows
 from rdc_dyn.status import NumericalFailure

@@ -9,8 +9,8 @@ import torch
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Linearisation
-from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure
-from rdc_dyn.dynamics.gradient import stream
+from rdc_dyn.dynamics.correctors.base import Constraint, Correction, Corrector, Departure
+from rdc_dyn.dynamics.correctors.gradient import stream
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Vector
 from rdc_dyn.linalg.preconditioner import Preconditioner

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.data.samples import Block
-from rdc_dyn.dynamics.corrector import Constraint, Memory
-from rdc_dyn.dynamics.dual import Controlled, DualRule, Plant
+from rdc_dyn.dynamics.correctors.base import Constraint, Memory
+from rdc_dyn.dynamics.correctors.dual import Controlled, DualRule, Plant
 from rdc_dyn.linalg.base import Controls, Rows, Vector
 from rdc_dyn.objective.base import PerDatum
 

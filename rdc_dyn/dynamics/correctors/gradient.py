@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
-from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure
+from rdc_dyn.dynamics.correctors.base import Constraint, Correction, Corrector, Departure
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Vector, all_finite
 from rdc_dyn.status import NumericalFailure, Status

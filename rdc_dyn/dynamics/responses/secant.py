@@ -10,8 +10,8 @@ from torch import Tensor
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Linearisation
-from rdc_dyn.dynamics.linear_response import LinearResponse
-from rdc_dyn.dynamics.response import Known, Response, extrapolated, finite, free_energy_hessian
+from rdc_dyn.dynamics.responses.base import Known, Response, extrapolated, finite, free_energy_hessian
+from rdc_dyn.dynamics.responses.linear_response import LinearResponse
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Controls, Rows, all_finite
 from rdc_dyn.status import NumericalFailure, Status

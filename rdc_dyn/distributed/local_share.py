@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rdc_dyn.curvature.graph import First
-from rdc_dyn.curvature.total import Products, Second, Total
+from rdc_dyn.curvature.sum_over_data import Products, Second, Total
 from rdc_dyn.linalg.base import Controls, Vector
 
 #: Keys to release that fit into the head of a command; a command creates at most one key, so none pile up.

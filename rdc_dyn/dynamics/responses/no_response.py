@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Linearisation
-from rdc_dyn.dynamics.response import Known, Response
+from rdc_dyn.dynamics.responses.base import Known, Response
 from rdc_dyn.dynamics.state import State
 
 

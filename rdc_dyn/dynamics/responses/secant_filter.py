@@ -11,8 +11,8 @@ from torch import Tensor
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.graph import control_hessian
 from rdc_dyn.curvature.linearisation import Linearisation
-from rdc_dyn.dynamics.response import ENTRIES, Estimate, Known, Response, extrapolated, finite
-from rdc_dyn.dynamics.secant import concave, relative_scale
+from rdc_dyn.dynamics.responses.base import ENTRIES, Estimate, Known, Response, extrapolated, finite
+from rdc_dyn.dynamics.responses.secant import concave, relative_scale
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Controls
 from rdc_dyn.objective.base import OverData, terms_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
-from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure
+from rdc_dyn.dynamics.correctors.base import Constraint, Correction, Corrector, Departure
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.status import NumericalFailure
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.curvature.graph import First
-from rdc_dyn.distributed.share import Command, first_of, flat
+from rdc_dyn.distributed.local_share import Command, first_of, flat
 from rdc_dyn.distributed.team import Team
 from rdc_dyn.linalg.base import Controls, Rows, Vector
 

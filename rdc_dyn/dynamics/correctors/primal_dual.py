@@ -12,10 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
-from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure
-from rdc_dyn.dynamics.dual import DualRule, Feedback
-from rdc_dyn.dynamics.gradient import stream
-from rdc_dyn.dynamics.minibatch_descent import Average, Descent, data_weights, per_datum
+from rdc_dyn.dynamics.correctors.base import Constraint, Correction, Corrector, Departure
+from rdc_dyn.dynamics.correctors.dual import DualRule, Feedback
+from rdc_dyn.dynamics.correctors.gradient import stream
+from rdc_dyn.dynamics.correctors.minibatch_descent import Average, Descent, data_weights, per_datum
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Controls, all_finite
 from rdc_dyn.status import NumericalFailure, Status

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Linearisation
-from rdc_dyn.dynamics.corrector import Constraint, Correction, Corrector, Departure
-from rdc_dyn.dynamics.response import explicit_derivatives, functional_gradients
+from rdc_dyn.dynamics.correctors.base import Constraint, Correction, Corrector, Departure
+from rdc_dyn.dynamics.responses.base import explicit_derivatives, functional_gradients
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import LinearSolver, Rows
 from rdc_dyn.status import NumericalFailure, Status

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Linearisation
-from rdc_dyn.dynamics.corrector import Corrector
-from rdc_dyn.dynamics.response import Known, Response, extrapolated, finite
+from rdc_dyn.dynamics.correctors.base import Corrector
+from rdc_dyn.dynamics.responses.base import Known, Response, extrapolated, finite
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.status import NumericalFailure, Status
 

@@ -1,0 +1,1 @@
+"""What brings a state back to the surface."""

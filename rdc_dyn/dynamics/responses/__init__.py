@@ -1,0 +1,1 @@
+"""How an equilibrium responds to its controls: θ_c and M."""

@@ -51,7 +51,7 @@ RootedPathStr = Annotated[str, PathMark(rooted=True)]
 class Section(BaseModel):
     """Base of all sections: no unknown keys, no silent conversions, no change after validation."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True, defer_build=True)
 
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:

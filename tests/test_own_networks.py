@@ -294,3 +294,20 @@ def test_a_run_with_own_modules_goes_on(tmp_path: Path) -> None:
         rdc_dyn.resume(tmp_path / "run")
     resumed = rdc_dyn.resume(tmp_path / "run", networks=modules)
     np.testing.assert_array_equal(resumed.free_energy, whole.free_energy)
+
+
+def test_a_sweep_takes_them_and_goes_on_with_the_same_alone(tmp_path: Path) -> None:
+    tree, modules, grid = scenario(_MODULES), own(), {"seed": [0, 1]}
+    swept = rdc_dyn.sweep(tree, grid, output=tmp_path / "sweep", networks=modules)
+    assert [point.state for point in swept.points] == ["done", "done"]
+    alone = rdc_dyn.run(tree, networks=modules)
+    first = next(point for point in swept.points if point.values["seed"] == 0)
+    np.testing.assert_array_equal(
+        rdc_dyn.open_run(tmp_path / "sweep" / "runs" / first.name).free_energy, alone.free_energy
+    )
+    assert rdc_dyn.sweep(tree, grid, output=tmp_path / "sweep", networks=modules).ran == ()
+    with pytest.raises(UserError, match="its runs have other networks"):
+        rdc_dyn.sweep(tree, grid, output=tmp_path / "sweep", networks={**modules, "decoder": own()["encoder"]})
+    with pytest.raises(UserError, match=r"a module was passed, but objective\.encoder\.kind is mlp"):
+        rdc_dyn.sweep(scenario(_MLPS), grid, output=tmp_path / "other", networks=modules)
+    assert not (tmp_path / "other").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -102,6 +103,15 @@ def describe(own: Own) -> dict[str, str]:
         count = sum(p.numel() for p in own[name].parameters() if p.requires_grad)
         texts.append(f"{name}: {count} parameters\n{cut}")
     return {"modules": "\n".join(texts)} if texts else {}
+
+
+def digest(own: Own) -> str:
+    """SHA-256 of the structure and the parameters of modules."""
+    found = hashlib.sha256(str(sorted(describe(own).items())).encode())
+    for name in sorted(own):
+        for key, value in own[name].state_dict().items():
+            found.update(f"{name}.{key}".encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _first_line(error: Exception) -> str:

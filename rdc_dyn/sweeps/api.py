@@ -7,19 +7,22 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rdc_dyn import scenario as scenarios
 from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.status import UserError
 from rdc_dyn.store.sweep_directory import PACKED, Manifest, SweptRun, read_point
-from rdc_dyn.sweeps.directory import clear, discard_unfinished, join_manifest, locked, program, write_failure
+from rdc_dyn.sweeps.directory import NETWORKS, clear, discard_unfinished, join_manifest, locked, program, write_failure
 from rdc_dyn.sweeps.drive import drive
 from rdc_dyn.sweeps.grid import Grid, Grids, choose_grids
 from rdc_dyn.sweeps.local import LocalWorkers
 from rdc_dyn.sweeps.points import Point, resolve_points
 from rdc_dyn.sweeps.progress import Count, SweepProgress
 from rdc_dyn.sweeps.worker import Task
+
+if TYPE_CHECKING:
+    from rdc_dyn.objective.own_modules import Own
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def sweep(
     executor: Executor | None = None,
     threads: int | None = None,
     device: str | None = None,
+    networks: Own | None = None,
     fail_fast: bool = False,
     retry_failed: bool = False,
     progress: SweepProgress | None = None,
@@ -94,6 +98,8 @@ def sweep(
         executor: Runs the points elsewhere, in place of `jobs`; its workers must see the directory under the same path.
         threads: CPU threads of each run whose scenario does not set them; None divides the cores among the jobs.
         device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
+        networks: Modules for the parts of the objective whose kind is module, as `run` takes them; they are sent to the
+            workers, so that their classes must be importable there. A sweep goes on with the same ones only.
         fail_fast: Start no further point after the first failure; points that are running still finish.
         retry_failed: Run failed points again.
         progress: Receives the progress of the sweep; None shows nothing.
@@ -103,8 +109,8 @@ def sweep(
 
     Raises:
         ScenarioError: If any point has mistakes; all are listed, and nothing is run.
-        UserError: If there is nothing to sweep, the directory belongs to another sweep or program version, or another
-            sweep is writing to it.
+        UserError: If there is nothing to sweep, the modules do not fit a point, the directory belongs to another sweep or
+            program version, or another sweep is writing to it.
         DataError: If files cannot be written.
     """
     made = plan(scenario, grid)
@@ -115,6 +121,7 @@ def sweep(
         executor=executor,
         threads=threads,
         device=device,
+        networks=networks,
         fail_fast=fail_fast,
         retry_failed=retry_failed,
         progress=progress or Count(),
@@ -132,6 +139,7 @@ def run_plan(
     fail_fast: bool,
     retry_failed: bool,
     progress: SweepProgress,
+    networks: Own | None = None,
 ) -> SweepResult:
     """Run a validated sweep; see `sweep`."""
     if jobs < 1:
@@ -139,14 +147,30 @@ def run_plan(
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise UserError("a sweep starts processes of its own: call it without torchrun")
     threads = threads or max(1, (os.cpu_count() or 1) // jobs)
-    path = path.absolute()
+    path, text = path.absolute(), scenarios.dump_tree(made.document.tree)
+    if networks:
+        from rdc_dyn.objective.own_modules import check_own, digest
+
+        for point in made.points:
+            section = scenarios.loads(point.text).objective
+            check_own(section.kind, section.networks, networks)
+        text += f"{NETWORKS}{digest(networks)}\n"
     with locked(path):
-        manifest = join_manifest(path, scenarios.dump_tree(made.document.tree), made.keys, made.points)
+        manifest = join_manifest(path, text, made.keys, made.points)
         wanted = [read_point(manifest, point.name) for point in made.points]
         again = ("missing", "failed") if retry_failed else ("missing",)
         texts = {point.name: point.text for point in made.points}
         tasks = [
-            Task(p.name, texts[p.name], manifest.run(p.name), path / PACKED / p.name, threads, device, program())
+            Task(
+                p.name,
+                texts[p.name],
+                manifest.run(p.name),
+                path / PACKED / p.name,
+                threads,
+                device,
+                program(),
+                networks,
+            )
             for p in wanted
             if p.state in again
         ]

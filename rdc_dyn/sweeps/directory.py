@@ -61,6 +61,10 @@ def write_atomically(path: Path, content: Any) -> None:
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
+#: Before the digest of modules that were passed, behind the scenario of a sweep.
+NETWORKS = "# networks: "
+
+
 def join_manifest(path: Path, scenario: str, keys: Sequence[str], points: Sequence[Point]) -> Manifest:
     """Add points to the manifest of a locked directory, or create it, and return it as it is now on disk.
 
@@ -75,6 +79,8 @@ def join_manifest(path: Path, scenario: str, keys: Sequence[str], points: Sequen
     kept: Mapping[str, Mapping[str, Any]] = {} if found is None else found.points
     if found is not None:
         _check(found, keys, points)
+        if found.scenario.partition(NETWORKS)[2] != scenario.partition(NETWORKS)[2]:
+            raise UserError(f"{path}: its runs have other networks; pass those, or name another directory with -o")
     manifest = Manifest(path, program(), scenario, tuple(keys), {**kept, **{p.name: p.values for p in points}})
     write_atomically(
         path / MANIFEST,

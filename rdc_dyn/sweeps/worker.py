@@ -20,6 +20,8 @@ from rdc_dyn.sweeps.directory import program
 if TYPE_CHECKING:
     import xarray as xr
 
+    from rdc_dyn.objective.own_modules import Own
+
 #: Variables that the libraries behind torch read once, when they are loaded.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 #: Thread counts and warning filters belong to a whole process, but a dask worker may have several threads.
@@ -37,6 +39,7 @@ class Task:
         threads: CPU threads, if the scenario does not set them.
         device: Overrides the scenario's device.
         program: Version and commit of the sweep, which the worker must share.
+        networks: Modules for parts of the objective.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Task:
     threads: int
     device: str | None
     program: str
+    networks: Own | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,9 @@ def _run(task: Task) -> Outcome:
         if trajectory is None:
             if task.path.exists():  # an earlier attempt that cannot be resumed
                 shutil.rmtree(task.path)
-            trajectory = run_scenario(scenarios.loads(task.text), Path("/"), task.path, device=task.device)
+            trajectory = run_scenario(
+                scenarios.loads(task.text), Path("/"), task.path, device=task.device, networks=task.networks
+            )
     source = stamp(task.path / TRAJECTORY)
     assert source is not None, "a run that returns has written its trajectory"
     pack(trajectory, source, task.packed)
@@ -125,6 +131,6 @@ def _gone_on(task: Task) -> xr.Dataset | None:
     try:
         if not checkpoints(task.path) or (task.path / SCENARIO).read_text(encoding="utf-8") != scenarios.dump(scenario):
             return None
-        return resume(task.path, device=task.device)
+        return resume(task.path, device=task.device, networks=task.networks)
     except (UserError, OSError, UnicodeDecodeError):  # whatever prevents resuming, starting anew is always right
         return None

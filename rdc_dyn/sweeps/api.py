@@ -109,8 +109,8 @@ def sweep(
 
     Raises:
         ScenarioError: If any point has mistakes; all are listed, and nothing is run.
-        UserError: If there is nothing to sweep, the modules do not fit a point, the directory belongs to another sweep or
-            program version, or another sweep is writing to it.
+        UserError: If there is nothing to sweep, the modules do not fit a point, the directory belongs to another sweep
+            or program version, or another sweep is writing to it.
         DataError: If files cannot be written.
     """
     made = plan(scenario, grid)

@@ -30,7 +30,7 @@ from rdc_dyn.dynamics import (
 )
 from rdc_dyn.dynamics.correctors.dual import Controlled, Plant
 from rdc_dyn.dynamics.correctors.minibatch_descent import Average, Descent, Mixture
-from rdc_dyn.dynamics.correctors.primal_dual import Judgement, Round, _seen
+from rdc_dyn.dynamics.correctors.primal_dual import Judgement, Round, _restored, _seen, _stays
 from rdc_dyn.objective import LinearGaussian, Objective
 from rdc_dyn.objective.base import Functionals
 from rdc_dyn.simulate import Point, Problem, simulate
@@ -317,6 +317,21 @@ def test_a_slope_that_was_too_flat_is_corrected_between_means(answer: float, slo
     seen = replace(found, slopes=_seen(last, found, held))
     assert float(seen.slopes) == pytest.approx(slope)
     assert float(seen.asked) == pytest.approx(-(0.03 + answer) / slope)
+
+
+@pytest.mark.parametrize(("answer", "stays"), [(0.0, True), (-0.01, True), (-0.02, False), (-0.05, False)])
+def test_a_deviation_that_stays_asks_for_twice_as_much(answer: float, stays: bool) -> None:
+    """0.03 nat off; learning, or a response slower than a round, keeps it there whatever a round asks for."""
+    held = constraint(0.5, slope=-0.1)
+
+    def around(deviation: float) -> Round:
+        average = Average(tensors(), controls(1.0, 4.0), torch.zeros((2, 3), dtype=torch.float64), 1, 1.0, 0.5)
+        return Round(average, tensors(deviation), tensors(-0.1)[:, None], Judgement(2.0, 0.0, 0.0, 0.0))
+
+    last, found = around(0.03), around(0.03 + answer)
+    assert _stays(last, found) is stays
+    once, twice = (float(_restored(replace(found, persistence=n), held)[1]) - 4.0 for n in (0, 1))
+    assert twice == pytest.approx(2 * once) and once == pytest.approx(1.5 * (0.03 + answer) / 0.1)
 
 
 def test_no_feedback_where_the_data_move_or_the_multipliers_are_fixed() -> None:

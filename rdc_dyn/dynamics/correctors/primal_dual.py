@@ -68,12 +68,14 @@ class Round:
     Attributes:
         deviation: h(θ̄) − h⁰ in nats.
         slopes: dh/du as far as it is known by now.
+        persistence: Rounds in a row after which what is held was as far off as before, on the same side.
     """
 
     average: Average
     deviation: Float[Tensor, "m"]
     slopes: Float[Tensor, "m m"]
     judgement: Judgement
+    persistence: int = 0
 
     @property
     def asked(self) -> Float[Tensor, "m"]:
@@ -180,7 +182,9 @@ class PrimalDual(Corrector):
             deviation = constraint.weights @ functionals - constraint.values
             found = replace(found, deviation=deviation, slopes=constraint.slopes)
             found = found if last is None else replace(found, slopes=_seen(last, found, constraint))
-        return replace(found, judgement=self._judge(found, descent.size, functionals, constraint, departure))
+        judgement = self._judge(found, descent.size, functionals, constraint, departure)
+        stays = last is not None and judgement.held > 1 and _stays(last, found)
+        return replace(found, judgement=judgement, persistence=last.persistence + 1 if last and stays else 0)
 
     def _functionals(
         self, free_energy: FreeEnergy, descent: Descent, average: Average, rate: float
@@ -223,9 +227,19 @@ def _bounded(begin: Controls, goal: Controls, constraint: Constraint) -> Control
 
 
 def _restored(found: Round, constraint: Constraint) -> Controls:
-    """The controls after the move that the deviation asks for, along the slopes of the surface and over-relaxed."""
-    controls = found.average.controls
-    return _bounded(controls, controls + _RESTORING * found.asked @ constraint.directions, constraint)
+    """The controls after the move that the deviation asks for, along the slopes of the surface and over-relaxed.
+
+    A deviation that stays asks for twice as much each time: learning drives it, or the response is slower than a round.
+    """
+    controls, gain = found.average.controls, _RESTORING * 2.0**found.persistence
+    return _bounded(controls, controls + gain * found.asked @ constraint.directions, constraint)
+
+
+def _stays(last: Round, found: Round) -> bool:
+    """Whether what is furthest off has kept its side and more than half of its distance."""
+    worst = int(found.deviation.abs().argmax())
+    now, before = float(found.deviation[worst]), float(last.deviation[worst])
+    return now * before > 0 and abs(now) > 0.5 * abs(before)
 
 
 def _seen(last: Round, found: Round, constraint: Constraint) -> Float[Tensor, "m m"]:

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 import rdc_dyn
 from rdc_dyn.dynamics import IsoFunctional, NoCorrector
 from rdc_dyn.dynamics.processes.base import SurfacePoint
+from rdc_dyn.scenario.given import recorded
 from tests import tiny
 
 
@@ -268,3 +270,14 @@ def test_a_run_whose_package_is_gone_says_so(installed: Path) -> None:
     _register(installed, "bowl = ray_sections:Bowl\nstill = ray_sections:Still")
     gone = command(installed, "resume", "out")
     assert gone.returncode == 2 and "process.kind: unknown kind 'ray'" in gone.stderr, gone.stderr
+
+
+def test_the_record_of_an_object_knows_its_parameters_and_no_address() -> None:
+    one, same, other = (IsoFunctional((0.0, end)) for end in (0.3, 0.3, 0.4))
+    assert recorded(one) == recorded(same) != recorded(other)
+
+    @dataclass
+    class Holder:
+        held: object
+
+    assert recorded(Holder(object())) == recorded(Holder(object()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 from typing import Any, NoReturn
 
 from pydantic import Field
@@ -53,7 +54,7 @@ def recorded(thing: Any) -> dict[str, str]:
             if inspect.isfunction(member)
         )
     if kind.__repr__ is not object.__repr__:
-        text += repr(thing)
+        text += re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))  # an address is another in each process
     return {
         "object": f"{kind.__module__}.{kind.__qualname__}",
         "source": hashlib.sha256(text.encode()).hexdigest(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import torch
 import rdc_dyn
 from rdc_dyn.dynamics import IsoFunctional, NoCorrector
 from rdc_dyn.dynamics.processes.base import SurfacePoint
+from rdc_dyn.scenario import loads
 from rdc_dyn.scenario.given import recorded
 from tests import tiny
 
@@ -72,6 +74,43 @@ def test_a_run_goes_on_with_the_object_that_it_began_with(tmp_path: Path) -> Non
     assert ds.lam.values.tobytes() == whole.lam.values.tobytes()
 
 
+def test_an_object_is_refused_where_the_run_began_with_a_section(tmp_path: Path) -> None:
+    with pytest.warns(rdc_dyn.RunWarning, match="TIME_LIMIT"):
+        rdc_dyn.run(scenario(), tmp_path / "run", max_time=0.0)
+    with pytest.raises(rdc_dyn.UserError, match="process: an object was passed, but the run began with"):
+        rdc_dyn.resume(tmp_path / "run", process=Spiral())
+
+
+def test_runs_of_an_object_are_compared_with_the_finest(tmp_path: Path) -> None:
+    """No closed form follows a process that no file holds."""
+    for size in (0.2, 0.1):
+        tree = scenario(integrator={"method": "euler", "step_size": size})
+        rdc_dyn.run(tree, tmp_path / "runs" / f"h{size}", process=Spiral())
+    found = rdc_dyn.compare(tmp_path / "runs")
+    assert "finest run h0.1" in found.attrs["reference"]
+
+
+def test_geco_takes_every_process_that_frees_gamma_alone() -> None:
+    """What a process frees is said by its section, so that one from outside is known too."""
+    tree = tiny.images(corrector={"method": "geco"}, response={"kind": "secant_filter"})
+    hold = {"kind": "iso_functional_transfer", "hold": {"rate": 0.1, "classification_loss": 1.0}}
+    tree["data"] = {"source": {"name": "digits", "classes": [0, 1]}, "target": {"name": "digits", "classes": [2, 3]}}
+    loads(json.dumps(tree | {"process": hold}))
+    with pytest.raises(rdc_dyn.ScenarioError, match="geco moves one multiplier"):
+        loads(json.dumps(tree | {"process": {"kind": "iso_classification"}}))
+
+
+def test_the_examples_of_the_readme_run() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Spiral" in block]
+    names: dict[str, Any] = {"tree": scenario()}
+    for block in blocks:
+        code = block.replace('"scenarios/digits_iso_classification.yaml"', "tree")
+        exec(compile(code, "README.md", "exec", dont_inherit=True), names)
+    assert names["ds"].attrs["status"] == "COMPLETED" and len(blocks) == 2
+    assert names["SpiralSection"](kind="spiral").turns == 3.0
+
+
 def test_a_shipped_process_that_is_passed_gives_the_same_numbers() -> None:
     by_section = rdc_dyn.run(scenario(process={"kind": "iso_classification", "span": [0.0, 0.3]}))
     by_object = rdc_dyn.run(scenario(), process=IsoFunctional((0.0, 0.3)))
@@ -86,12 +125,12 @@ def test_a_corrector_that_is_passed_is_used() -> None:
 @pytest.mark.parametrize(
     ("things", "message"),
     [
-        ({"process": "spiral"}, "process: is a str and has no span, rates; expected a rdc_dyn.Process"),
+        ({"process": "spiral"}, "process: got an object of class str without span, rates; expected an rdc_dyn.Process"),
         ({"process": Spiral}, r"process: is the class Spiral; expected an object, Spiral\(...\)"),
         ({"process": Wrong()}, r"process: Wrong.rates gives \(2,\); expected a tensor of shape \(3,\)"),
-        ({"objective": object()}, "objective: is a object and has no size"),
-        ({"corrector": Spiral()}, "corrector: is a Spiral and has no correct"),
-        ({"integrator": 4}, "integrator: is a int and has no step"),
+        ({"objective": object()}, "objective: got an object of class object without size"),
+        ({"corrector": Spiral()}, "corrector: got an object of class Spiral without correct"),
+        ({"integrator": 4}, "integrator: got an object of class int without step; expected an object with step"),
     ],
 )
 def test_an_object_that_does_not_fit_is_refused(things: dict[str, Any], message: str, tmp_path: Path) -> None:

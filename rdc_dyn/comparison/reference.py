@@ -16,6 +16,7 @@ from rdc_dyn.comparison.runs import Run
 from rdc_dyn.comparison.series import resolution_key
 from rdc_dyn.scenario import loads
 from rdc_dyn.scenario.families import INTEGRATORS
+from rdc_dyn.scenario.given import GIVEN
 from rdc_dyn.status import DataError, UserError
 
 CLOSED_FORM, FINEST = "closed_form", "finest"
@@ -43,8 +44,8 @@ class Reference:
 
 def has_closed_form(run: Run) -> bool:
     """Whether a run's objective has a closed form."""
-    prior = run.values.get("objective.weight_prior_precision", 0.0)
-    return run.values.get("objective.kind") == "linear_gaussian" and prior == 0
+    prior, process = run.values.get("objective.weight_prior_precision", 0.0), run.values.get("process.kind")
+    return run.values.get("objective.kind") == "linear_gaussian" and prior == 0 and process != GIVEN
 
 
 def choose(runs: Sequence[Run], wanted: str | None) -> Reference:

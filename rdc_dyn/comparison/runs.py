@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rdc_dyn.scenario import ScenarioError
-from rdc_dyn.scenario.document import parse_scenario
+from rdc_dyn.scenario import ScenarioError, loads
 from rdc_dyn.status import DataError, Status
 from rdc_dyn.store.log import LOG
 from rdc_dyn.store.run_directory import TRAJECTORY, open_run
@@ -29,8 +28,7 @@ class Run:
     Attributes:
         name: Name of its folder.
         trajectory: None if the run left no readable trajectory, or one without points.
-        values: Resolved scenario by dotted key, as written in the file, so that files of other program versions can be
-            read too; only the swept keys if the run failed without a trajectory.
+        values: Resolved scenario by dotted key; only the swept keys if the run failed without a trajectory.
         status: Name of a `Status`, or RUNNING, FAILED or UNREADABLE.
     """
 
@@ -91,7 +89,7 @@ def _is_run(path: Path) -> bool:
 def _run(path: Path) -> Run:
     try:
         trajectory = open_run(path)
-        values = flatten(parse_scenario(trajectory.attrs["scenario"], str(path)).tree)
+        values = flatten(loads(trajectory.attrs["scenario"], str(path)).model_dump(by_alias=True, mode="json"))
     except (DataError, ScenarioError) as error:
         return Run(path.name, None, {}, "UNREADABLE", str(error).splitlines()[0])
     status, message = str(trajectory.attrs["status"]), str(trajectory.attrs["status_message"])

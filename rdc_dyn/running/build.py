@@ -145,10 +145,10 @@ def _described(context: Context, problem: Problem, place: torch.device) -> Built
     data = context.objective.data if isinstance(context.objective, OverData) else None
     count = 0 if data is None else sum(data.parts.values())
     approximations = scenario.approximations(int(choices.get("curvature_data", count)), count)
-    choices |= {"response_kind": scenario.response.kind, "approximations": approximations}
+    choices = choices | {"response_kind": scenario.response.kind, "approximations": approximations}
     if data is None:
         return Built(problem, place, "second moments in the scenario", None, choices)
-    choices |= {**Ends.of(data).record(), **describe(context.networks)}
+    choices = choices | {**Ends.of(data).record(), **describe(context.networks)}
     coupling = None if data.coupling is None else data.coupling.digest()
     return Built(problem, place, data.digest(), coupling, choices, context.evaluated.team)
 

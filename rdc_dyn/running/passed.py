@@ -40,8 +40,9 @@ def passed(**things: Any) -> dict[str, Any]:
         if isinstance(thing, type):
             raise UserError(f"{name}: is the class {thing.__qualname__}; expected an object, {thing.__qualname__}(...)")
         if missing or not isinstance(thing, _BASES.get(name, object)):
-            lacks = f" and has no {', '.join(missing)}" * bool(missing)
-            raise UserError(f"{name}: is a {type(thing).__qualname__}{lacks}; expected a rdc_dyn.{name.capitalize()}")
+            lacks = f" without {', '.join(missing)}" * bool(missing)
+            base = f"rdc_dyn.{name.capitalize()}" if name in _BASES else f"object with {', '.join(_NEEDED[name])}"
+            raise UserError(f"{name}: got an object of class {type(thing).__qualname__}{lacks}; expected an {base}")
     return found
 
 

@@ -53,7 +53,13 @@ class Context:
     def _part(self, name: str, *needed: Any) -> Any:
         """What a section builds, or the object that was passed in its place."""
         section = getattr(self.scenario, name)
-        return section.taken(name, self.given.get(name)) if isinstance(section, Given) else section.build(*needed)
+        if isinstance(section, Given):
+            return section.taken(name, self.given.get(name))
+        if name in self.given:
+            raise UserError(
+                f"{name}: an object was passed, but the run began with the scenario's section; leave it out"
+            )
+        return section.build(*needed)
 
     @cached_property
     def objective(self) -> Objective:

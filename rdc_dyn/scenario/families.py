@@ -38,11 +38,13 @@ class ObjectiveSection(Section):
     Attributes:
         exact: Whether J holds the Gibbs encoder itself, so that looking ahead for singular points is cheap.
         samples_data: Whether J is a sum over the data of the section `data`; None where it may or may not be.
+        target: The key that says where the data move to, by section; None where the objective knows it by itself.
     """
 
     kind: str
     exact: ClassVar[bool] = False
     samples_data: ClassVar[bool | None] = True
+    target: ClassVar[tuple[str, str] | None] = ("data", "target")
 
     @property
     def networks(self) -> Mapping[str, EncoderSection | DecoderSection | ClassifierSection]:
@@ -146,6 +148,8 @@ class ProcessSection(Section):
     Attributes:
         transfer: Whether the clock is the data position, which the process moves.
         holds_classification: Whether gamma is what keeps C constant, so that it has to be positive.
+        responds: Whether its rates need M; else theta may follow by corrections alone.
+        start_elsewhere: Key besides the section `start` that may give the first value of a multiplier.
     """
 
     kind: str
@@ -161,6 +165,8 @@ class ProcessSection(Section):
     )
     transfer: ClassVar[bool] = False
     holds_classification: ClassVar[bool] = False
+    responds: ClassVar[bool] = True
+    start_elsewhere: ClassVar[str] = ""
 
     @abstractmethod
     def build(self, start: State) -> Process:
@@ -186,9 +192,14 @@ class ProcessSection(Section):
         return cls.transfer
 
     @classmethod
-    def gives(cls, own: Tree, key: str) -> str | None:
-        """Where the raw section gives the first value of lam or gamma; None: nowhere, empty: it does."""
-        return None
+    def frees_one(cls, own: Tree) -> bool:
+        """Whether gamma alone is free, or nothing, by the raw section."""
+        return not cls.responds
+
+    @classmethod
+    def gives(cls, own: Tree, key: str) -> bool:
+        """Whether the raw section gives the first value of lam or gamma."""
+        return False
 
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
@@ -202,11 +213,10 @@ class ProcessSection(Section):
         if cls.holds_classification and number(section(tree, "start").get("gamma")) == 0:
             message = f"must be > 0 for {kind}: at gamma = 0 nothing holds the classification loss"
             yield Finding(("start", "gamma"), message)
-        if cls.moves_data(own):
-            gaussian = section(tree, "objective").get("kind") == "linear_gaussian"
-            target = ("objective", "target_second_moment") if gaussian else ("data", "target")
-            if section(tree, target[0]).get(target[1]) is None:
-                yield Finding(target, f"missing; the process '{kind}' moves the data from a source to a target")
+        objective = OBJECTIVES.of(tree.get("objective"))
+        target = None if objective is None else objective.target
+        if cls.moves_data(own) and target is not None and section(tree, target[0]).get(target[1]) is None:
+            yield Finding(target, f"missing; the process '{kind}' moves the data from a source to a target")
         # Relaxing onto another branch takes the minimiser of the start.
         steps = section(tree, "start", "equilibrate").get("newton_steps")
         if type(steps) is int and steps == 0 and own.get("on_fold") == "relax":
@@ -339,7 +349,6 @@ class CorrectorSection(Section):
         stochastic: Whether it records means over epochs of minibatches, by which the multipliers hold what is held.
         needs_data: Whether it draws minibatches, whatever its settings.
         promises: Whether it reaches a tolerance on |grad J|.
-        frozen_noise: Whether it takes all data, for which nothing draws fresh noise.
         boundary_layer: Whether a transfer begins with a short step, in which it learns the foreign data.
     """
 
@@ -348,7 +357,6 @@ class CorrectorSection(Section):
     stochastic: ClassVar[bool] = False
     needs_data: ClassVar[bool] = False
     promises: ClassVar[bool] = False
-    frozen_noise: ClassVar[bool] = False
     boundary_layer: ClassVar[bool] = False
 
     @abstractmethod
@@ -358,7 +366,7 @@ class CorrectorSection(Section):
     @property
     def pull(self) -> float:
         """κ of dh/ds = -κ (h - h0), by which the vector field pulls what the process holds back to its value."""
-        return getattr(self, "baumgarte", None) or 0.0
+        return 0.0
 
     @property
     def approximations(self) -> tuple[str, ...]:
@@ -370,11 +378,21 @@ class CorrectorSection(Section):
         """Whether it draws minibatches, by the raw section."""
         return cls.needs_data
 
+    @classmethod
+    def takes_fresh_noise(cls, own: Tree) -> bool:
+        """Whether noise may be drawn anew for each minibatch, by the raw section: not by what takes all data."""
+        return True
+
 
 class PullingSection(CorrectorSection):
     """A corrector that leaves what the process holds to the vector field."""
 
     baumgarte: NonNegative | None = Field(default=None, description=_BAUMGARTE)
+
+    @property
+    def pull(self) -> float:
+        """The scenario's."""
+        return self.baumgarte or 0.0
 
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:

@@ -121,6 +121,10 @@ def test_a_mixture_gives_j_what_is_held_and_what_a_multiplier_multiplies(
 # --- paths --------------------------------------------------------------------------------------------------------
 
 
+def primal_dual(batch: int, learning_rate: float, updates: int, epochs: int) -> PrimalDual:
+    return PrimalDual(batch, learning_rate, updates, epochs, tolerance=5e-3, dissipation=1e-2)
+
+
 def stochastic(run: Problem, corrector: PrimalDual) -> Problem:
     return replace(run, corrector=corrector, response=SecantFilter())
 
@@ -141,7 +145,7 @@ def exact_and_stochastic(
 
 def test_minibatches_walk_the_exact_iso_classification_path() -> None:
     """Gibbs sums over three codes: γ(λ), (R, D) and M within what the corrector says of them."""
-    corrector = PrimalDual(24, learning_rate=3e-3, updates=200, epochs=8)
+    corrector = primal_dual(24, 3e-3, 200, 8)
     objective = finite_latent(blobs(240), 3, 1e-2)
     exact, found = exact_and_stochastic(objective, IsoFunctional((0.6, 1.2), clock="lam"), 0.2, corrector)
     for one, other in zip(exact, found, strict=True):
@@ -156,7 +160,7 @@ def test_minibatches_walk_the_exact_iso_classification_path() -> None:
 
 def test_a_transfer_by_minibatches_begins_at_the_source_and_ends_at_the_target() -> None:
     data = Data(blobs(120, seed=0).source, blobs(120, seed=1).source, None, 3)
-    corrector = PrimalDual(24, learning_rate=3e-3, updates=100, epochs=8)
+    corrector = primal_dual(24, 3e-3, 100, 8)
     process = IsoFunctionalTransfer((0.0, 1.0), 0.0)
     exact, found = exact_and_stochastic(finite_latent(data, 3, 1e-2), process, 0.1, corrector)
     assert found[-1].time == 1.0
@@ -238,7 +242,7 @@ def gaussian_paths(objective: LinearGaussian, process: Process, lam: float, gamm
     assert events[-1].values["status"] == "COMPLETED", events
     target = None if objective.target is None else rows_of(objective.target, 200, 5)
     wrapped = Rows(objective, Data(rows_of(objective.source, 200, 4), target, None, 1))
-    run = stochastic(run, PrimalDual(20, learning_rate=2e-3, updates=900, epochs=12))
+    run = stochastic(run, primal_dual(20, 2e-3, 900, 12))
     run = replace(
         run, free_energy=FreeEnergy(wrapped, Work()), start=exact[0].state,
         minimiser=replace(run.minimiser, max_steps=0, tolerance=1.0),
@@ -364,7 +368,7 @@ def test_each_update_is_counted_once() -> None:
         finite_latent(blobs(120), 3, 1e-2), IsoFunctional((0.6, 0.8), clock="lam"), 0.6, 2.0, Integrator("euler"), 0.2,
         look_ahead=False, adam_steps=200,
     )  # fmt: skip
-    run, counts = stochastic(run, PrimalDual(24, learning_rate=3e-3, updates=50, epochs=8)), []
+    run, counts = stochastic(run, primal_dual(24, 3e-3, 50, 8)), []
     for item in simulate(run):
         if isinstance(item, Point):
             assert item.memory is not None
@@ -374,20 +378,20 @@ def test_each_update_is_counted_once() -> None:
 
 
 def test_a_value_that_no_multiplier_reaches_is_named_with_its_numbers() -> None:
-    done = refused(finite_latent(blobs(60), 3, 1e-2), PrimalDual(12, 3e-3, 30, 2), constraint(-3.0))
+    done = refused(finite_latent(blobs(60), 3, 1e-2), primal_dual(12, 3e-3, 30, 2), constraint(-3.0))
     assert done.failure is Status.NOT_HELD and done.at is None
     assert "wanted is -3" in done.detail and "gamma from 2 to" in done.detail
 
 
 def test_a_multiplier_at_its_bound_is_named() -> None:
-    done = refused(finite_latent(blobs(60), 3, 1e-2), PrimalDual(12, 3e-3, 300, 3), constraint(5.0, slope=-1e-3))
+    done = refused(finite_latent(blobs(60), 3, 1e-2), primal_dual(12, 3e-3, 300, 3), constraint(5.0, slope=-1e-3))
     assert done.failure is Status.BOUND_REACHED and "gamma = 0" in done.detail
 
 
 def test_what_is_not_finite_is_named() -> None:
     objective = finite_latent(blobs(60), 3, 1e-2)
     start = objective.initial(generator(2)) * float("nan")
-    assert refused(objective, PrimalDual(12, 3e-3, 30, 2), constraint(0.5), start).failure is Status.NON_FINITE
+    assert refused(objective, primal_dual(12, 3e-3, 30, 2), constraint(0.5), start).failure is Status.NON_FINITE
 
 
 def test_a_slope_that_is_known_to_be_nothing_stops_the_path() -> None:
@@ -396,7 +400,7 @@ def test_a_slope_that_is_known_to_be_nothing_stops_the_path() -> None:
         objective, IsoFunctional((0.6, 1.2), clock="lam"), 0.6, 2.0, Integrator("euler"), 0.2, look_ahead=False,
         adam_steps=200,
     )  # fmt: skip
-    run = stochastic(run, PrimalDual(24, learning_rate=3e-3, updates=50, epochs=8))
+    run = stochastic(run, primal_dual(24, 3e-3, 50, 8))
     point = points_and_events(run)[0][1]
     errors = torch.full((3, 3), 9.0, dtype=torch.float64)
     unknown = replace(point.response, error=errors)
@@ -415,7 +419,7 @@ def test_full_batches_converge_to_newtons_path() -> None:
         look_ahead=False, adam_steps=200,
     )  # fmt: skip
     exact, _ = points_and_events(run)
-    corrector = PrimalDual(60, learning_rate=3e-4, updates=6000, epochs=8)
+    corrector = primal_dual(60, 3e-4, 6000, 8)
     found, events = points_and_events(replace(run, corrector=corrector))
     assert events[-1].values["status"] == "COMPLETED", events
     assert float(found[-1].at.controls[1]) == pytest.approx(float(exact[-1].at.controls[1]), rel=1e-4)

@@ -97,11 +97,11 @@ class PrimalDual(Corrector):
     """
 
     batch: int
-    learning_rate: float = 1.5e-3
-    updates: int = 480
-    epochs: int = 8
-    tolerance: float = 5e-3
-    dissipation: float = 1e-2
+    learning_rate: float
+    updates: int
+    epochs: int
+    tolerance: float
+    dissipation: float
     seed: int = 0
     rule: DualRule = field(default_factory=Feedback)
     averages: ClassVar[bool] = True

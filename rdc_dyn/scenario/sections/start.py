@@ -99,9 +99,9 @@ class StartSection(Section):
             return
         for key in ("lam", "gamma"):
             member = PROCESSES.of(process)
-            elsewhere = None if member is None else member.gives(process, key)
-            if start.get(key) is None and elsewhere != "":
-                pair = f", or a pair in {elsewhere}" if elsewhere else ""
+            if start.get(key) is None and not (member is not None and member.gives(process, key)):
+                elsewhere = member is not None and member.start_elsewhere
+                pair = f", or a pair in {elsewhere}.{key}" if elsewhere else ""
                 yield Finding((*path, key), f"missing; give a number >= 0, or start.from{pair}")
 
     def resolve(self, scenario: Scenario) -> Self:

@@ -46,3 +46,8 @@ class GradientSection(PullingSection):
     def draws(cls, own: Tree) -> bool:
         """Whether it takes minibatches."""
         return own.get("batch") is not None
+
+    @classmethod
+    def takes_fresh_noise(cls, own: Tree) -> bool:
+        """Only for minibatches."""
+        return cls.draws(own)

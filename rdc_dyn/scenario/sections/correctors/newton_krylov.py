@@ -35,7 +35,11 @@ class NewtonKrylovSection(PullingSection):
     )
     solves: ClassVar[bool] = True
     promises: ClassVar[bool] = True
-    frozen_noise: ClassVar[bool] = True
+
+    @classmethod
+    def takes_fresh_noise(cls, own: Tree) -> bool:
+        """No: J has to be a function."""
+        return False
 
     def build(self, context: Context) -> Corrector:
         """Newton's method with the solver of the response."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.families import RESPONSES, CorrectorSection
+from rdc_dyn.scenario.families import PROCESSES, RESPONSES, CorrectorSection
 from rdc_dyn.scenario.problems import Finding, Path
 from rdc_dyn.scenario.section import Count, NonNegative, Positive, UnitInterval
 from rdc_dyn.scenario.tree import Tree, section
@@ -30,8 +31,13 @@ class StochasticSection(CorrectorSection):
     stochastic: ClassVar[bool] = True
     needs_data: ClassVar[bool] = True
 
-    def with_rule(self, rule: DualRule, context: Context, **settings: Any) -> PrimalDual:
-        """The corrector with that rule; a `UserError` where J or the data do not allow its minibatches."""
+    def with_rule(
+        self, rule: DualRule, context: Context, tolerance: float = math.inf, dissipation: float = math.inf
+    ) -> PrimalDual:
+        """The corrector with that rule; a `UserError` where J or the data do not allow its minibatches.
+
+        A rule that ends after its epochs, wherever it is, is judged by no tolerance.
+        """
         from rdc_dyn.dynamics import PrimalDual
         from rdc_dyn.objective.base import PerDatum
 
@@ -45,9 +51,10 @@ class StochasticSection(CorrectorSection):
             self.learning_rate,
             self.updates,
             self.epochs,
-            seed=context.scenario.seed,
-            rule=rule,
-            **settings,
+            tolerance,
+            dissipation,
+            context.scenario.seed,
+            rule,
         )
 
     @property
@@ -80,8 +87,8 @@ class SingleRuleSection(StochasticSection):
         """Gamma alone is free."""
         yield from super().check(tree, path)
         method, process = section(tree, *path).get("method"), section(tree, "process")
-        given = process.get("kind") in ("prescribed", "iso_classification_transfer") or process.get("clock") == "lam"
-        if not given:
+        member = PROCESSES.of(process)
+        if member is not None and not member.frees_one(process):
             message = f"{method} moves one multiplier, so that gamma alone must be free: process.clock: lam"
             yield Finding((*path, "method"), message)
 
@@ -101,7 +108,7 @@ class PrimalDualSection(StochasticSection):
         """Feedback by the surface's own response."""
         from rdc_dyn.dynamics import Feedback
 
-        return self.with_rule(Feedback(), context, tolerance=self.tolerance, dissipation=self.dissipation)
+        return self.with_rule(Feedback(), context, self.tolerance, self.dissipation)
 
 
 class GecoSection(SingleRuleSection):

@@ -9,6 +9,7 @@ from pydantic import Field
 from rdc_dyn.scenario.families import PullingSection
 from rdc_dyn.scenario.section import Count, Positive
 from rdc_dyn.scenario.sections.correctors._words import BATCH, TOLERANCE
+from rdc_dyn.scenario.tree import Tree
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import Corrector
@@ -28,7 +29,11 @@ class VarianceReducedSection(PullingSection):
     solves: ClassVar[bool] = True
     needs_data: ClassVar[bool] = True
     promises: ClassVar[bool] = True
-    frozen_noise: ClassVar[bool] = True
+
+    @classmethod
+    def takes_fresh_noise(cls, own: Tree) -> bool:
+        """No: J has to be a function."""
+        return False
 
     def build(self, context: Context) -> Corrector:
         """SVRG with the preconditioner of the response's solver."""

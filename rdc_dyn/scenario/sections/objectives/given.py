@@ -13,3 +13,4 @@ class GivenObjectiveSection(Given, ObjectiveSection):
 
     kind: Literal["given"]
     samples_data: ClassVar[bool | None] = None
+    target: ClassVar[tuple[str, str] | None] = None

@@ -36,6 +36,7 @@ class LinearGaussianSection(ObjectiveSection):
     weight_prior_precision: NonNegative = Field(default=0.0, description="rho of the weight prior rho/2 |theta|^2 in J")
     exact: ClassVar[bool] = True
     samples_data: ClassVar[bool | None] = False
+    target: ClassVar[tuple[str, str] | None] = ("objective", "target_second_moment")
 
     def build(self, context: Context) -> Objective:
         """J of the second moments."""

@@ -83,7 +83,7 @@ class VariationalSection(ObjectiveSection):
         if section(tree, *path).get("noise") != "fresh":
             return
         method, member = corrector.get("method", "none"), CORRECTORS.of(corrector)
-        if member is not None and (member.frozen_noise or (method == "gradient" and not member.draws(corrector))):
+        if member is not None and not member.takes_fresh_noise(corrector):
             message = f"fresh is drawn for each minibatch, and the corrector {method} takes frozen noise"
             yield Finding((*path, "noise"), f"{message}; use primal_dual")
         elif section(tree, "start", "equilibrate").get("newton_steps", 1) != 0:

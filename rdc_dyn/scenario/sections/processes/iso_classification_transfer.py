@@ -8,6 +8,7 @@ from pydantic import Field
 
 from rdc_dyn.scenario.families import ProcessSection
 from rdc_dyn.scenario.section import Finite
+from rdc_dyn.scenario.tree import Tree
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import Process, State
@@ -20,6 +21,11 @@ class IsoClassificationTransferSection(ProcessSection):
     lam_rate: Finite = Field(description="d lam / dt")
     transfer: ClassVar[bool] = True
     holds_classification: ClassVar[bool] = True
+
+    @classmethod
+    def frees_one(cls, own: Tree) -> bool:
+        """Gamma, since lam is given."""
+        return True
 
     def build(self, start: State) -> Process:
         """The process."""

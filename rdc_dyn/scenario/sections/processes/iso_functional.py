@@ -22,6 +22,11 @@ class IsoFunctionalSection(ProcessSection):
     hold: Held
     clock: ClockField = "multipliers"
 
+    @classmethod
+    def frees_one(cls, own: Tree) -> bool:
+        """With lam as the clock."""
+        return own.get("clock") == "lam"
+
     def build(self, start: State) -> Process:
         """The process."""
         from rdc_dyn.dynamics import IsoFunctional

@@ -25,6 +25,11 @@ class IsoFunctionalTransferSection(ProcessSection):
     lam_rate: Finite = Field(default=0.0, description="d lam / dt")
     transfer: ClassVar[bool] = True
 
+    @classmethod
+    def frees_one(cls, own: Tree) -> bool:
+        """Gamma, since lam is given."""
+        return True
+
     def build(self, start: State) -> Process:
         """The process."""
         from rdc_dyn.dynamics import IsoFunctionalTransfer

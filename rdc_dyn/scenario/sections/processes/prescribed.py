@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -36,6 +36,9 @@ class PrescribedSection(ProcessSection):
         default="linear", description="jump: at the second ends as soon as the clock runs"
     )
 
+    responds: ClassVar[bool] = False
+    start_elsewhere: ClassVar[str] = "process.path"
+
     @property
     def data_position(self) -> float:
         """t at the start."""
@@ -64,9 +67,9 @@ class PrescribedSection(ProcessSection):
         return section(own, "path").get("data_position") not in (None, [0, 0])
 
     @classmethod
-    def gives(cls, own: Tree, key: str) -> str | None:
+    def gives(cls, own: Tree, key: str) -> bool:
         """A pair of ends gives the first value."""
-        return "" if isinstance(section(own, "path").get(key), list) else f"process.path.{key}"
+        return isinstance(section(own, "path").get(key), list)
 
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:

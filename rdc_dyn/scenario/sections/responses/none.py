@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from rdc_dyn.scenario.families import ResponseSection
+from rdc_dyn.scenario.families import PROCESSES, ResponseSection
 from rdc_dyn.scenario.problems import Finding, Path
 from rdc_dyn.scenario.sections.responses._words import Solver
 from rdc_dyn.scenario.sections.solvers.krylov import CgSection
@@ -38,7 +38,7 @@ class NoResponseSection(ResponseSection):
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
         """The multipliers are given."""
         yield from super().check(tree, path)
-        kind = section(tree, "process").get("kind")
-        if kind not in (None, "prescribed"):
+        kind, member = section(tree, "process").get("kind"), PROCESSES.of(tree.get("process"))
+        if member is not None and member.responds:
             message = f"none goes with process.kind: prescribed; {kind} needs to know how C answers to the multipliers"
             yield Finding((*path, "kind"), message)

@@ -47,7 +47,7 @@ class ObjectiveSection(Section):
     target: ClassVar[tuple[str, str] | None] = ("data", "target")
 
     @property
-    def networks(self) -> Mapping[str, EncoderSection | DecoderSection | ClassifierSection]:
+    def networks(self) -> Mapping[str, NetworkSection]:
         """The sections of its networks, by part; none where it has none."""
         return {}
 
@@ -56,8 +56,8 @@ class ObjectiveSection(Section):
         """J."""
 
 
-class EncoderSection(Section):
-    """The mean and log-variance of e(z|x).
+class NetworkSection(Section):
+    """A part of an objective that is a network.
 
     Attributes:
         own: Whether it is a module that is passed in Python.
@@ -65,43 +65,27 @@ class EncoderSection(Section):
 
     kind: str
     own: ClassVar[bool] = False
-    latent_dim: Count
 
     @abstractmethod
     def build(self, ends: Ends) -> Architecture:
-        """The network, of which shapes are still to be given."""
+        """The architecture, without the sizes of its ends."""
 
 
-class DecoderSection(Section):
-    """d(x|z).
+class EncoderSection(NetworkSection):
+    """The mean and log-variance of e(z|x)."""
 
-    Attributes:
-        own: Whether it is a module that is passed in Python.
-    """
+    latent_dim: Count
 
-    kind: str
-    own: ClassVar[bool] = False
+
+class DecoderSection(NetworkSection):
+    """d(x|z)."""
+
     likelihood: Literal["gaussian", "bernoulli"]
     variance: Positive = Field(default=0.05, description="of a gaussian likelihood, per component of x")
 
-    @abstractmethod
-    def build(self, ends: Ends) -> Architecture:
-        """The network, of which shapes are still to be given."""
 
-
-class ClassifierSection(Section):
-    """c(y|z).
-
-    Attributes:
-        own: Whether it is a module that is passed in Python.
-    """
-
-    kind: str
-    own: ClassVar[bool] = False
-
-    @abstractmethod
-    def build(self, ends: Ends) -> Architecture:
-        """The network, of which shapes are still to be given."""
+class ClassifierSection(NetworkSection):
+    """c(y|z)."""
 
 
 class ReaderSection(Section):

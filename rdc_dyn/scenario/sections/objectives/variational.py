@@ -15,6 +15,7 @@ from rdc_dyn.scenario.families import (
     ClassifierSection,
     DecoderSection,
     EncoderSection,
+    NetworkSection,
     ObjectiveSection,
 )
 from rdc_dyn.scenario.problems import Finding, Path, show
@@ -54,7 +55,7 @@ class VariationalSection(ObjectiveSection):
     )
 
     @property
-    def networks(self) -> dict[str, EncoderSection | DecoderSection | ClassifierSection]:
+    def networks(self) -> dict[str, NetworkSection]:
         """The sections of the three parts."""
         return {"encoder": self.encoder, "decoder": self.decoder, "classifier": self.classifier}
 

@@ -55,10 +55,10 @@ def test_mapping_path_and_scenario_give_the_same_bits(tmp_path: Path) -> None:
 def test_the_run_directory_holds_what_run_returns(tmp_path: Path) -> None:
     returned = rdc_dyn.run(linear_gaussian(), tmp_path / "run")
     assert rdc_dyn.open_run(tmp_path / "run").identical(returned)
-    records, events, attributes = read_log(tmp_path / "run")
-    assert [r.values["rate"] for r in records] == list(returned.rate.values)
-    assert [(e["event"], e["status"]) for e in events] == [("end", "COMPLETED")]
-    assert attributes.items() <= returned.attrs.items()
+    logged = read_log(tmp_path / "run")
+    assert [r.values["rate"] for r in logged.records] == list(returned.rate.values)
+    assert [(e["event"], e["status"]) for e in logged.events] == [("end", "COMPLETED")]
+    assert logged.attributes.items() <= returned.attrs.items()
     assert (tmp_path / "run" / "scenario.yaml").read_text() == returned.attrs["scenario"]
 
 
@@ -108,7 +108,7 @@ def test_stop_on_the_way_keeps_the_points_so_far(tmp_path: Path) -> None:
         run = rdc_dyn.run(tree, tmp_path / "run")
     assert "CORRECTOR_DIVERGED" in run.attrs["status_detail"]
     assert run.sizes["time"] >= 1
-    assert [e["event"] for e in read_log(tmp_path / "run")[1]] == ["rejected", "end"]
+    assert [e["event"] for e in read_log(tmp_path / "run").events] == ["rejected", "end"]
 
 
 def test_time_limit(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_interrupt_between_record_and_display(tmp_path: Path) -> None:
         run = rdc_dyn.run(linear_gaussian(), tmp_path / "run", progress=progress)
     np.testing.assert_allclose(run.time.values, [0, 0.1, 0.2], rtol=1e-12)
     assert progress.closed
-    assert len(read_log(tmp_path / "run")[0]) == 3
+    assert len(read_log(tmp_path / "run").records) == 3
 
 
 @pytest.mark.parametrize("place", ["to_record", "freeze"])
@@ -274,7 +274,7 @@ def test_frozen_noise_that_is_learnt_by_heart_is_said(tmp_path: Path) -> None:
     assert "fresh_distortion" in run and "fresh_classification_loss" in run
     gap = abs(run.fresh_classification_loss - run.classification_loss) / run.classification_loss
     assert float(gap[0]) > 0.05
-    warned = [event for event in read_log(tmp_path / "run")[1] if event["event"] == "warning"]
+    warned = [event for event in read_log(tmp_path / "run").events if event["event"] == "warning"]
     assert len(warned) == 1
     assert "samples" in warned[0]["text"]
 
@@ -293,7 +293,7 @@ def test_a_saddle_is_said_where_the_path_is_to_stay_on_minima(on_fold: str | Non
     assert run.attrs["status"] == "COMPLETED"
     unstable = run.time.values[run.smallest_eigenvalue.values < 0]
     assert 0 < len(unstable) < run.sizes["time"]
-    warned = [event for event in read_log(tmp_path / "run")[1] if event["event"] == "warning"]
+    warned = [event for event in read_log(tmp_path / "run").events if event["event"] == "warning"]
     assert [event["time"] for event in warned] == ([unstable[0]] if on_fold is None else [])
 
 

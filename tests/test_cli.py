@@ -183,7 +183,7 @@ def test_run_then_info_then_plot(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "completed" in result.output
     assert {p.name for p in run.iterdir()} == {
-        "trajectory.nc", "scenario.yaml", "log.jsonl", "checkpoints", "segments", "SHA256SUMS", ".lock"
+        "trajectory.nc", "scenario.yaml", "log.jsonl", "checkpoints", "SHA256SUMS", ".lock"
     }  # fmt: skip
     with xr.open_dataset(run / "trajectory.nc") as ds:
         assert ds.sizes["time"] == 3

@@ -73,7 +73,8 @@ def conclude(trajectory: xr.Dataset, path: Path) -> NoReturn:
     tell(sentence(status.name, status.value, detail), err=failed)
     tell(f"{trajectory.sizes['time']} points in {path}", err=failed)
     if status in (Status.TIME_LIMIT, Status.INTERRUPTED):
-        tell(f"rdc-dyn resume {path} goes on from here", err=True)
+        what = "goes on from here" if trajectory.sizes["time"] else "begins again, for nothing was computed yet"
+        tell(f"rdc-dyn resume {path} {what}", err=True)
     sys.exit(143 if detail == "SIGTERM" else status.exit_code)
 
 

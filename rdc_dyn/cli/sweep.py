@@ -44,6 +44,7 @@ class Terminated(KeyboardInterrupt):
 @click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
 @click.option("--fail-fast", is_flag=True, help="After the first failure begin nothing more.")
 @click.option("--retry-failed", is_flag=True, help="Run again what has failed.")
+@click.option("--add", is_flag=True, help="Add points to the sweep that is in the directory.")
 @click.option("--dry-run", is_flag=True, help="Validate all points and list them, write nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @reported
@@ -58,6 +59,7 @@ def sweep(
     device: str | None,
     fail_fast: bool,
     retry_failed: bool,
+    add: bool,
     dry_run: bool,
     quiet: bool,
 ) -> None:
@@ -92,6 +94,7 @@ def sweep(
             device=device,
             fail_fast=fail_fast,
             retry_failed=retry_failed,
+            add=add,
             progress=choose_progress(quiet),
         )
     _summarise(result)

@@ -18,8 +18,8 @@ import xarray as xr
 
 from rdc_dyn.record import JUMPS
 from rdc_dyn.status import DataError
-from rdc_dyn.store.log import EVENTS, LOG, read_log
-from rdc_dyn.store.run_directory import open_run
+from rdc_dyn.store.log import LOG, read_log
+from rdc_dyn.store.run_directory import EVENTS, open_run
 
 #: Columns of every table, in this order; those of particular events stand before the sentences.
 _WORDS = ("kind", "status")
@@ -47,7 +47,7 @@ def events(run: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
             raise DataError("events: the trajectory has no attribute events; expected one that rdc_dyn ran or opened")
         return _table([_read(line) for line in run.attrs[EVENTS].splitlines()])
     path = Path(run)
-    return _table(read_log(path)[1]) if (path / LOG).is_file() else events(open_run(path))
+    return _table(read_log(path).events) if (path / LOG).is_file() else events(open_run(path))
 
 
 def _read(line: str) -> dict[str, Any]:

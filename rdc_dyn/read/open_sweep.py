@@ -10,9 +10,10 @@ import numpy as np
 import xarray as xr
 
 from rdc_dyn.read.sweep_clock import choose_clock, on_clock
+from rdc_dyn.record import CONTROLS, FUNCTIONALS
 from rdc_dyn.status import DataError, UserError
-from rdc_dyn.store.dataset import CONVENTIONS, TIME_ATTRS
-from rdc_dyn.store.packed import Packed
+from rdc_dyn.store.dataset import CONVENTIONS, TIME_ATTRS, dims, metadata
+from rdc_dyn.store.lazy_run import LazyRun
 from rdc_dyn.store.sweep_directory import Sweep, SweptRun, labels, read_sweep, text_of, value_list
 
 #: Attributes of each run that become variables: words, and numbers with their long names.
@@ -70,19 +71,22 @@ def open_sweep(path: str | os.PathLike[str], clock: Sequence[float] | np.ndarray
     except ImportError:
         raise UserError("open_sweep needs dask: pip install 'dask[array]'") from None
     sweep = read_sweep(path)
-    runs = [point.packed for point in sweep.points if point.packed is not None]
-    if not any(run.columns["time"].shape[0] for run in runs):
+    runs = [point.trajectory for point in sweep.points if point.trajectory is not None]
+    if not any(run.points for run in runs):
         raise DataError(f"{sweep.path}: no run of this sweep has recorded a point yet")
     _same_program(sweep)
     first = runs[0]
-    names = dict.fromkeys(name for run in runs for name in run.columns if name != "time")
-    grid = _grid(sweep, {*names, *first.labels, "time"})
+    names = dict.fromkeys(name for run in runs for name in run.names if name != "time")
+    grid = _grid(sweep, {*names, "time", "functional", "control"})
     times = choose_clock([run.read("time") for run in runs]) if clock is None else np.asarray(clock, dtype=np.float64)
-    words = {name: xr.Variable(name, list(values)) for name, values in first.labels.items()}
+    words = {
+        "functional": xr.Variable("functional", list(FUNCTIONALS)),
+        "control": xr.Variable("control", list(CONTROLS)),
+    }
     variables = {name: _variable(name, grid, times) for name in names}
     swept = {key: xr.Variable(key, values, {"long_name": key}) for key, values in grid.coordinates.items()}
     coordinates: dict[str, xr.Variable] = {**swept, "time": xr.Variable("time", times, TIME_ATTRS), **words}
-    coordinates |= {name: variables.pop(name) for name in first.coordinates if name != "time"}
+    coordinates |= {name: variables.pop(name) for name in CONTROLS}
     attributes = {"Conventions": CONVENTIONS, "title": str(first.attributes.get("title", "")), "source": sweep.program}
     return xr.Dataset(
         {**variables, **{name: told for name, told in _provenance(grid).items() if name not in swept}},
@@ -93,14 +97,16 @@ def open_sweep(path: str | os.PathLike[str], clock: Sequence[float] | np.ndarray
 
 def _same_program(sweep: Sweep) -> None:
     """Raise DataError if runs come from different versions or commits of the program."""
-    made: dict[tuple[str, str], str] = {}
+    made: dict[tuple[str, ...], str] = {}
     for point in sweep.points:
-        if point.packed is not None:
-            origin = (str(point.packed.attributes.get("source")), str(point.packed.attributes.get("commit")))
-            made.setdefault(origin, point.name)
+        if point.trajectory is not None:
+            told = (str(point.trajectory.attributes.get(name)) for name in ("source", "commit", "source_digest"))
+            made.setdefault(tuple(told), point.name)
     if len(made) > 1:
-        told = " and ".join(f"{name} by {source} {commit[:12]}" for (source, commit), name in list(made.items())[:2])
-        raise DataError(f"{sweep.path}: runs of different program versions: {told}; run one of the two again")
+        two = " and ".join(
+            f"{name} by {source} {c[:12]} (sources {d[:12]})" for (source, c, d), name in list(made.items())[:2]
+        )
+        raise DataError(f"{sweep.path}: runs of different program versions: {two}; run one of the two again")
 
 
 def _grid(sweep: Sweep, taken: set[str]) -> _Grid:
@@ -136,30 +142,29 @@ def _variable(name: str, grid: _Grid, times: np.ndarray) -> xr.Variable:
     import dask.array as da
     from dask.base import tokenize
 
-    column = next(run.columns[name] for run in _runs(grid) if name in run.columns)
-    inner = column.shape[:-1] + times.shape
-    stamps = [(str(run.path), run.source) for run in _runs(grid)]
+    inner = (3,) * (len(dims(name)) - 1) + times.shape
+    stamps = [(str(run.path), run.digest) for run in _runs(grid)]
     label = f"rdc-{name}-{tokenize(name, stamps, times)}"
     tail = (0,) * len(inner)
     block = (1,) * len(grid.shape) + inner
     graph = {}
     for cell in np.ndindex(*grid.shape):
         point = grid.cells.get(cell)
-        graph[label, *cell, *tail] = (_block, None if point is None else point.packed, name, times, block)
+        graph[label, *cell, *tail] = (_block, None if point is None else point.trajectory, name, times, block)
     chunks = tuple((1,) * length for length in grid.shape) + tuple((length,) for length in inner)
     array = da.Array(graph, label, chunks, dtype=np.float64)
-    return xr.Variable(grid.dims + column.dims, array, column.attributes)
+    return xr.Variable(grid.dims + dims(name), array, metadata(name))
 
 
-def _block(run: Packed | None, name: str, times: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _block(run: LazyRun | None, name: str, times: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The body of a task: one variable of one run on the common clock."""
-    if run is None or name not in run.columns or not run.columns[name].shape[-1]:
+    if run is None or name not in run.names or not run.points:
         return np.full(shape, np.nan)
     return on_clock(run, name, times).reshape(shape)
 
 
-def _runs(grid: _Grid) -> Iterable[Packed]:
-    return (point.packed for point in grid.cells.values() if point.packed is not None)
+def _runs(grid: _Grid) -> Iterable[LazyRun]:
+    return (point.trajectory for point in grid.cells.values() if point.trajectory is not None)
 
 
 def _provenance(grid: _Grid) -> dict[str, xr.Variable]:
@@ -177,19 +182,19 @@ def _provenance(grid: _Grid) -> dict[str, xr.Variable]:
             values[cell] = number
         return xr.Variable(grid.dims, values, {"long_name": long_name, "units": units})
 
-    packed = {cell: point.packed for cell, point in grid.cells.items() if point.packed is not None}
-    wall = {cell: run.read("wall_time") for cell, run in packed.items()}
+    runs = {cell: point.trajectory for cell, point in grid.cells.items() if point.trajectory is not None}
+    wall = {cell: run.read("wall_time")[-1:] for cell, run in runs.items()}
     return {
         "run": words("name of the run, its folder in runs/", {c: p.name for c, p in grid.cells.items()}),
         "status": words("how the run ended", {c: p.status for c, p in grid.cells.items()}),
         "status_message": words("the same in words", {c: p.message for c, p in grid.cells.items()}),
-        **{name: words(name, {c: str(r.attributes.get(name, "")) for c, r in packed.items()}) for name in _WORDS},
+        **{name: words(name, {c: str(r.attributes.get(name, "")) for c, r in runs.items()}) for name in _WORDS},
         **{
-            name: numbers(text, "1", {c: float(r.attributes.get(name, np.nan)) for c, r in packed.items()})
+            name: numbers(text, "1", {c: float(r.attributes.get(name, np.nan)) for c, r in runs.items()})
             for name, text in _NUMBERS.items()
         },
         "run_wall_time": numbers(
             "wall time of the run until its last point", "s", {c: float(t[-1]) for c, t in wall.items() if t.size}
         ),
-        "points": numbers("recorded points", "1", {c: float(t.size) for c, t in wall.items()}),
+        "points": numbers("recorded points", "1", {c: float(run.points) for c, run in runs.items()}),
     }

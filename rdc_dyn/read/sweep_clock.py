@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rdc_dyn.store.packed import Packed
+from rdc_dyn.store.dataset import dims
+from rdc_dyn.store.lazy_run import LazyRun
 
 #: Longest union of clocks that is used as it is.
 MOST_TIMES = 1000
@@ -27,7 +28,7 @@ def choose_clock(clocks: Sequence[np.ndarray]) -> np.ndarray:
     return union if union.size <= MOST_TIMES else np.linspace(union[0], union[-1], MOST_TIMES)
 
 
-def on_clock(run: Packed, name: str, times: np.ndarray) -> np.ndarray:
+def on_clock(run: LazyRun, name: str, times: np.ndarray) -> np.ndarray:
     """A variable of a non-empty run on the common clock, time last; NaN outside the span of the run.
 
     Values are as recorded if the run's clock is a prefix of the common one, and interpolated otherwise.
@@ -41,7 +42,7 @@ def on_clock(run: Packed, name: str, times: np.ndarray) -> np.ndarray:
 
     # The further variables tell branches apart, so that no spline runs across a jump or round a fold.
     part = run.dataset(name, "jump_theta", "morse_index")
-    return to_common_clock(part, times)[name].transpose(*run.columns[name].dims).values
+    return to_common_clock(part, times)[name].transpose(*dims(name)).values
 
 
 def _is_beginning(clock: np.ndarray, whole: np.ndarray) -> bool:

@@ -1,15 +1,14 @@
-"""Turn points and events of a simulation into records, segments of a trajectory and checkpoints."""
+"""Turn points and events of a simulation into records and checkpoints."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import xarray as xr
 
-from rdc_dyn.record import Event, Record
+from rdc_dyn.record import Event
 from rdc_dyn.running.build import Built
 from rdc_dyn.running.progress import Progress
 from rdc_dyn.running.signals import Signals
@@ -18,7 +17,7 @@ from rdc_dyn.simulate import Frozen, Point, Problem, aimed, freeze, noise_gap, s
 from rdc_dyn.status import Status
 from rdc_dyn.store.checkpoint import Checkpoint
 from rdc_dyn.store.in_memory import Store
-from rdc_dyn.store.segments import Segment
+from rdc_dyn.store.log import Mark
 
 #: Statuses from which a run can be resumed.
 RESUMABLE = frozenset({Status.TIME_LIMIT.name, Status.INTERRUPTED.name})
@@ -34,17 +33,13 @@ class Arrival:
 
     Attributes:
         state: What the rest of the path depends on.
-        segments: Segments of the trajectory before it.
-        records: Records since the last segment.
-        events: Events since the last segment.
+        log: The end of the log before it.
         warned: Warnings already given: `noise` (the model memorises its frozen noise) and `saddle`.
     """
 
     point: Point
     state: Frozen
-    segments: tuple[Segment, ...]
-    records: tuple[Record, ...]
-    events: tuple[Mapping[str, Any], ...]
+    log: Mark
     warned: frozenset[str]
 
 
@@ -90,22 +85,19 @@ class Recorder:
     def restart(self, built: Built, problem: Problem, point: Point | None) -> None:
         """Continue with another build of the same problem, restored at the last point (None if there was none)."""
         self.built, self.problem = built, problem
-        self.store.attributes = dict(self.store.attributes) | built.choices
+        self.store.begin(dict(self.store.attributes) | built.choices)
         if self.last is not None and point is not None:
             self.last = replace(self.last, point=point)
             self.unrecorded = None if self.unrecorded is None else point
 
     def point(self, point: Point, *, resumed: bool = False) -> None:
-        """Take a point: write a segment and a checkpoint if they are due, then its record if that is due.
+        """Take a point: write a checkpoint if one is due, then its record if that is due.
 
         A `resumed` point comes from a checkpoint, so that one is not written again.
         """
         kept = point.index % self.scenario.output.every == 0 or bool(point.jump)
         turn = kept and self._turn and not resumed
-        if turn:
-            with self.signals.held():
-                self.store.cut()
-        self.last = self._arrived(point)
+        self.last = Arrival(point, freeze(self.problem, point), self.store.mark(), self.warned)
         if resumed:
             self.checkpointed = point.index
         if turn:
@@ -113,12 +105,6 @@ class Recorder:
         self.unrecorded = point
         if kept:
             self._record(point)
-
-    def _arrived(self, point: Point) -> Arrival:
-        store, state = self.store, freeze(self.problem, point)
-        if not store.lasting:
-            return Arrival(point, state, (), (), (), self.warned)
-        return Arrival(point, state, tuple(store.segments), tuple(store.records), tuple(store.events), self.warned)
 
     @property
     def _turn(self) -> bool:
@@ -152,14 +138,12 @@ class Recorder:
 
     def finish(self, end: Event) -> xr.Dataset:
         """Checkpoint the last point as it arrived, log the end and return the trajectory."""
-        status = {"status": end.values["status"], "status_message": end.text, "status_detail": end.values["detail"]}
-        bracket = {name: end.values[name] for name in ("stopped_after", "stopped_before") if name in end.values}
         whole = end.values["status"] not in RESUMABLE
         if self.last is not None and self.last.point.index != self.checkpointed:
             self._checkpoint()
         self.event(end)
         with self.signals.held():
-            return self.store.finish(status | bracket, whole=whole, theta=self.scenario.output.theta != "none")
+            return self.store.finish(theta=not whole or self.scenario.output.theta != "none")
 
     def _checkpoint(self) -> None:
         last = self.last
@@ -169,10 +153,7 @@ class Recorder:
             tensors=last.state.tensors,
             values=dict(last.state.values) | {"warned": sorted(last.warned)},
             objective=f"{self.scenario.objective.kind} {self.built.data_digest}",
-            attributes=self.store.attributes,
-            segments=last.segments,
-            records=last.records,
-            events=last.events,
+            log=last.log,
         )
         with self.signals.held():
             self.store.checkpoint(last.point.index, checkpoint)

@@ -28,17 +28,21 @@ from rdc_dyn.scenario import Scenario
 from rdc_dyn.simulate import Frozen, Point, thaw
 from rdc_dyn.status import DataError, NumericalFailure, Status, UserError
 from rdc_dyn.store.checkpoint import Checkpoint, load_checkpoint
+from rdc_dyn.store.disk import below
 from rdc_dyn.store.in_memory import InMemory
 from rdc_dyn.store.lock import Lock
-from rdc_dyn.store.log import LOG
+from rdc_dyn.store.log import LOG, Logged, read_log
 from rdc_dyn.store.run_directory import DIGESTS, SCENARIO, TRAJECTORY, checkpoints, open_run
 from rdc_dyn.store.run_writer import RunWriter
-from rdc_dyn.store.segments import repair
 
 #: Attributes that identify a run; a difference is refused unless forced.
-_PROGRAM = ("source", "versions", "commit", "data_digest", "coupling_digest", "parameters")
+_PROGRAM = ("source", "versions", "commit", "source_digest", "data_digest", "coupling_digest", "parameters")
 #: Attributes that may change the last bits.
 _MACHINE = ("platform", "processor", "device", "threads", "processes", "backend")
+
+
+class NoCheckpointError(DataError):
+    """All checkpoints of a run are damaged."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,13 @@ class Found:
 
     Attributes:
         path: File of the checkpoint.
-        said: What had to be skipped or repaired, one clause each.
+        logged: What the log says up to there.
+        said: What had to be skipped, one clause each.
     """
 
     path: Path
     checkpoint: Checkpoint
+    logged: Logged
     said: tuple[str, ...]
 
 
@@ -127,7 +133,7 @@ def _scenario(path: Path, device: str | None) -> Scenario:
     if not (path / SCENARIO).is_file():
         raise DataError(f"{path}: no run to resume, {SCENARIO} is missing; begin with rdc-dyn run SCENARIO -o {path}")
     # The run wrote this file with absolute paths, which may lead anywhere.
-    document = replace(scenarios.read(path / SCENARIO), folder=None)
+    document = replace(scenarios.read(below(path, SCENARIO)), folder=None)
     scenario = scenarios.absolute(scenarios.resolve(document), path)
     return scenario if device is None else scenario.model_copy(update={"device": device})
 
@@ -139,13 +145,14 @@ def _restored(
     built, signals = recorder.built, recorder.signals
     attributes = describe_run(recorder.scenario, built)
     found = _find(path, built)
+    before = {} if found is None else found.logged.attributes
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if found is None:
         text = f"{now} begun again, there was no checkpoint yet"
         with signals.held():
-            recorder.store = RunWriter.reopen(path, lock, None, text)
-        return attributes, None
-    changed = list(_changes(found.checkpoint.attributes, attributes))
+            recorder.store = RunWriter.reopen(path, lock, None)
+        return attributes | {"history": f"{attributes['history']}\n{text}"}, None
+    changed = list(_changes(before, attributes))
     if changed and not force:
         raise UserError(
             f"{path}: not the run that {found.path.name} is of: {'; '.join(changed)}; with rdc-dyn resume --force it "
@@ -157,29 +164,30 @@ def _restored(
             f"{now} resumed at time {point.time:.8g} from {found.path.name}",
             *found.said,
             *(f"{each} (forced)" for each in changed),
-            _sameness(found.checkpoint.attributes, attributes, difference, same=not changed),
+            _sameness(before, attributes, difference, same=not changed),
         ]
     )
     with signals.held():
-        recorder.store = RunWriter.reopen(path, lock, (found.path, found.checkpoint), text)
+        place = found.path, found.checkpoint.log, len(found.logged.records)
+        recorder.store = RunWriter.reopen(path, lock, place)
     recorder.progress.event(Event("resumed", point.time, text.partition(" ")[2], {}))
-    return attributes | {"history": f"{found.checkpoint.attributes['history']}\n{text}"}, point
+    return attributes | {"history": f"{before['history']}\n{text}"}, point
 
 
 def _find(path: Path, built: Built) -> Found | None:
-    """The newest intact checkpoint, with the segments of the trajectory that it refers to."""
+    """The newest intact checkpoint whose log is intact up to it."""
     files, said = checkpoints(path), list[str]()
     for file in files:
         try:
             checkpoint = load_checkpoint(file, built.problem.start.theta.numel())
-            said += [
-                f"segment {name} was damaged and written anew from {LOG}" for name in repair(path, checkpoint.segments)
-            ]
-            return Found(file, checkpoint, tuple(said))
+            logged = read_log(path, checkpoint.log.length)
+            if logged.mark != checkpoint.log:
+                raise DataError(f"{file}: {logged.damage or f'not of this {LOG}'}")
+            return Found(file, checkpoint, logged, tuple(said))
         except DataError as error:
             said.append(f"passed over: {error}")
     if files:
-        raise DataError(f"{path}: no checkpoint can be used; {'; '.join(said)}")
+        raise NoCheckpointError(f"{path}: no checkpoint can be used; {'; '.join(said)}")
     return None
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,20 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from rdc_dyn.record import Record
 from rdc_dyn.status import DataError
-from rdc_dyn.store.commit import commit, one_line, reported
-from rdc_dyn.store.log import read_record, record_line
-from rdc_dyn.store.segments import Segment
+from rdc_dyn.store import disk
+from rdc_dyn.store.commit import commit, one_line
+from rdc_dyn.store.disk import reported
+from rdc_dyn.store.log import Mark
 
-_FORMAT = "rdc_dyn checkpoint 2"
+_FORMAT = "rdc_dyn checkpoint 3"
 #: The file's header holds its digest, which is computed with zeros in the digest's own place.
 _ZEROS = "0" * 64
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 #: Limits on what is read from a file: size of the header in bytes, and number of vectors of the length of θ.
 _HEADER, _ROWS = 32 << 20, 4096
+#: Size in bytes of the largest file that is read where P is not known.
+_LARGEST = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,13 @@ class Checkpoint:
 
     Among its tensors, which are on the CPU, are `theta`, shape (P,), and `controls`, (λ, γ, t); among its values, which
     are JSON, the process clock `time`. The objective is named by its kind and the digest of its data, since θ means
-    nothing to another one. The records and the events, as logged, are those since the last segment.
+    nothing to another one. `log` is the end of the log when the state was reached.
     """
 
     tensors: Mapping[str, Tensor]
     values: Mapping[str, Any]
     objective: str
-    attributes: Mapping[str, str | int | float] = field(default_factory=dict)
-    segments: Sequence[Segment] = ()
-    records: Sequence[Record] = ()
-    events: Sequence[Mapping[str, Any]] = ()
+    log: Mark = field(default_factory=Mark)
 
     @property
     def theta(self) -> Tensor:
@@ -70,22 +69,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> str:
         "format": _FORMAT,
         "objective": checkpoint.objective,
         "values": checkpoint.values,
-        "attributes": checkpoint.attributes,
-        "segments": [asdict(segment) for segment in checkpoint.segments],
-        "records": [record_line(record) for record in checkpoint.records],
-        "events": list(checkpoint.events),
+        "log": asdict(checkpoint.log),
     }
     # Cloned, since two names may share memory, which safetensors rejects.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in checkpoint.tensors.items()}
     content = to_bytes(tensors, {"rdc_dyn": json.dumps(header), "sha256": _ZEROS})
-    whole = content.replace(_field(_ZEROS), _field(hashlib.sha256(content).hexdigest()), 1)
-
-    def write(file: Path) -> None:
-        file.write_bytes(whole)
-        if file.read_bytes() != whole:
-            raise OSError("what was written does not read back")
-
-    return commit(path, write)
+    return commit(path, content.replace(_field(_ZEROS), _field(hashlib.sha256(content).hexdigest()), 1))
 
 
 def _field(digest: str) -> bytes:
@@ -106,10 +95,7 @@ def load_checkpoint(path: Path, parameters: int | None = None) -> Checkpoint:
             tensors=from_bytes(content),
             values=dict(header["values"]),
             objective=str(header["objective"]),
-            attributes=dict(header["attributes"]),
-            segments=tuple(Segment.of(each) for each in header["segments"]),
-            records=tuple(read_record(each) for each in header["records"]),
-            events=tuple(dict(each) for each in header["events"]),
+            log=Mark(int(header["log"]["length"]), str(header["log"]["digest"])),
         )
         theta, controls, _ = checkpoint.theta, checkpoint.controls, checkpoint.time
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
@@ -124,22 +110,16 @@ def load_checkpoint(path: Path, parameters: int | None = None) -> Checkpoint:
 
 def _read(path: Path, parameters: int | None) -> tuple[bytes, bytes]:
     """The bytes of a file whose digest is verified, and its header; nothing is read whose size makes no sense."""
-    if path.exists() and not path.is_file():  # reading a pipe might never end, or never begin
-        raise DataError(f"{path}: not a readable checkpoint (no regular file)")
-    with reported(path, "not a readable checkpoint"), open(path, "rb") as file:
-        size = file.seek(0, 2)
-        if parameters is not None and size > 2 * _HEADER + 8 * _ROWS * (parameters + 8):
-            raise DataError(f"{path}: {size / 1e6:.0f} MB are too large for {parameters} parameters")
-        file.seek(0)
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else _HEADER + 1
-        if length > min(_HEADER, size):
-            raise DataError(f"{path}: not a readable checkpoint (no header of a sensible length)")
-        header = file.read(length)
-        found = _DIGEST.findall(header)
-        if len(found) != 1:
-            raise DataError(f"{path}: not a readable checkpoint (it carries no digest)")
-        content = start + header + file.read()
+    most = _LARGEST if parameters is None else 2 * _HEADER + 8 * _ROWS * (parameters + 8)
+    with reported(path, "not a readable checkpoint"):
+        content = disk.read(path, most)
+    length = struct.unpack("<Q", content[:8])[0] if len(content) >= 8 else _HEADER + 1
+    if length > min(_HEADER, len(content)):
+        raise DataError(f"{path}: not a readable checkpoint (no header of a sensible length)")
+    header = content[8 : 8 + length]
+    found = _DIGEST.findall(header)
+    if len(found) != 1:
+        raise DataError(f"{path}: not a readable checkpoint (it carries no digest)")
     digest = found[0].decode()
     if hashlib.sha256(content.replace(_field(digest), _field(_ZEROS), 1)).hexdigest() != digest:
         raise DataError(f"{path}: the content does not match its digest, the file is damaged")

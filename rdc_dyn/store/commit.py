@@ -1,31 +1,20 @@
-"""Atomic commits: temporary name → read back → fsync → rename → fsync of the folder; a file is whole or absent.
-
-Errors of files become one line each.
-"""
+"""Commits: temporary name, fsync, rename, fsync of the folder; under its own name a file is whole or absent."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from rdc_dyn.status import DataError
+from rdc_dyn.store import disk
+from rdc_dyn.store.disk import reported
 
 #: Part of a file's name until the file is whole.
 _MARK = ".tmp-"
-
-
-@contextmanager
-def reported(path: Path, what: str = "cannot be written") -> Iterator[None]:
-    """Raise an OSError of the block as a DataError that names the path and says what failed."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{path}: {what} ({error.strerror or error})") from None
 
 
 def one_line(error: Exception) -> str:
@@ -40,41 +29,32 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}{_MARK}{os.getpid()}")
     try:
         with reported(path):
+            temporary.unlink(missing_ok=True)  # of a process with this number that died
             yield temporary
-            os.replace(temporary, path)
+            disk.rename(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def commit(path: Path, write: Callable[[Path], object]) -> str:
+def commit(path: Path, content: bytes | Callable[[Path], object]) -> str:
     """Write a file so that no kill, power cut or full disk leaves part of it under its name; return its SHA-256.
 
-    `write` writes the file at a temporary path, reads it back if need be, and raises OSError if it is wrong.
+    A function in place of the content writes the file at a temporary path, and raises OSError if it cannot.
     """
     with replacing(path) as temporary:
-        write(temporary)
-        flush(temporary)
+        if isinstance(content, bytes):
+            disk.write(temporary, content)
+        else:
+            disk.before("write", temporary, b"")
+            content(temporary)
+        disk.flush(temporary)
         digest = sha256(temporary)
+        if isinstance(content, bytes) and digest != hashlib.sha256(content).hexdigest():
+            raise OSError("what was written does not read back")
     with reported(path):
-        flush(path.parent)
+        disk.flush(path.parent)
     return digest
-
-
-def open_own(path: Path, mode: str) -> IO[str]:
-    """Open a text file, created if missing; never by a link, which could lead to any file."""
-
-    def opener(name: str, flags: int) -> int:
-        return os.open(name, flags | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-
-    return open(path, mode, encoding="utf-8", opener=opener)
-
-
-def remove(paths: Iterable[Path]) -> None:
-    """Remove files that nothing refers to any more, if they exist; DataError if one cannot be removed."""
-    for path in paths:
-        with reported(path, "cannot be removed"):
-            path.unlink(missing_ok=True)
 
 
 def temporaries(folder: Path) -> list[Path]:
@@ -82,18 +62,9 @@ def temporaries(folder: Path) -> list[Path]:
     return [path for path in folder.glob(f".*{_MARK}*") if path.is_file()]
 
 
-def flush(path: Path) -> None:
-    """Flush a file, or the entries of a folder, to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with open(path, "rb") as file:
+    """Hexadecimal SHA-256 of a file that is no link."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ import xarray as xr
 
 from rdc_dyn.record import CONTROLS, FUNCTIONALS, VARIABLES, Record, Variable
 from rdc_dyn.status import DataError
+from rdc_dyn.store.netcdf import opened
+
+Columns = Mapping[str, np.ndarray]
 
 TIME_ATTRS = {"long_name": "process clock", "units": "1", "axis": "T"}
 CONVENTIONS = "CF-1.11"
@@ -19,6 +22,8 @@ MATRICES = {
     "response": Variable("response matrix d(R, D, C)/d(lam, gamma, t) along the equilibrium surface", "nat"),
     "response_error": Variable("standard error of the response matrix", "nat", True),
 }
+_KNOWN = VARIABLES | MATRICES
+_WORDS = {"functional": FUNCTIONALS, "control": CONTROLS}
 _UNKNOWN = ((float("nan"),) * 3,) * 3
 
 
@@ -27,7 +32,13 @@ def to_dataset(records: Sequence[Record], attributes: Mapping[str, str | int | f
 
     Its variables, all float64, are those of `VARIABLES` and of `MATRICES`; its attributes are as netCDF takes them.
     """
-    columns = {
+    return assembled(to_columns(records), {"Conventions": CONVENTIONS, **attributes})
+
+
+def to_columns(records: Sequence[Record]) -> dict[str, np.ndarray]:
+    """The columns of a trajectory by name."""
+    columns = {"time": np.array([r.time for r in records], dtype=np.float64)}
+    columns |= {
         name: np.array([r.values.get(name, np.nan) for r in records], dtype=np.float64)
         for name, variable in VARIABLES.items()
         if not variable.optional or any(name in r.values for r in records)
@@ -36,7 +47,7 @@ def to_dataset(records: Sequence[Record], attributes: Mapping[str, str | int | f
     errors = [_UNKNOWN if r.response_error is None else r.response_error for r in records]
     if any(error is not _UNKNOWN for error in errors):
         columns["response_error"] = _matrices(errors)
-    return _assembled(np.array([r.time for r in records], dtype=np.float64), columns, attributes)
+    return columns
 
 
 def _matrices(found: Sequence[Sequence[Sequence[float]]]) -> np.ndarray:
@@ -44,61 +55,60 @@ def _matrices(found: Sequence[Sequence[Sequence[float]]]) -> np.ndarray:
     return np.array(found, dtype=np.float64).reshape(-1, 3, 3).transpose(1, 2, 0)
 
 
-def joined(parts: Sequence[xr.Dataset], attributes: Mapping[str, str | int | float]) -> xr.Dataset:
-    """Join parts of a trajectory, at least one, bit for bit as `to_dataset` would build it from all records."""
-
-    def column(name: str) -> np.ndarray:
-        before = (3, 3) if name in MATRICES else ()
-        unknown = [np.full((*before, part.sizes["time"]), np.nan) for part in parts]
-        return np.concatenate([p[name].values if name in p else u for p, u in zip(parts, unknown)], axis=-1)
-
-    names = [name for name in (*VARIABLES, *MATRICES) if any(name in part for part in parts)]
-    return _assembled(column("time"), {name: column(name) for name in names}, attributes)
-
-
-def _dims(name: str) -> tuple[str, ...]:
+def dims(name: str) -> tuple[str, ...]:
+    """Dimensions of a variable."""
     return ("functional", "control", "time") if name in MATRICES else ("time",)
 
 
-def _assembled(
-    time: np.ndarray, columns: Mapping[str, np.ndarray], attributes: Mapping[str, str | int | float]
-) -> xr.Dataset:
-    variables = {}
-    for name, column in columns.items():
-        known = VARIABLES[name] if name in VARIABLES else MATRICES[name]
-        variables[name] = xr.Variable(_dims(name), column, {"long_name": known.long_name, "units": known.units})
-    coordinates = {
-        "time": xr.Variable("time", time, TIME_ATTRS),
-        "functional": xr.Variable("functional", list(FUNCTIONALS)),
-        "control": xr.Variable("control", list(CONTROLS)),
-        **{name: variables.pop(name) for name in CONTROLS},
-    }
-    return xr.Dataset(variables, coordinates, {"Conventions": CONVENTIONS, **attributes})
+def metadata(name: str) -> dict[str, str]:
+    """Attributes of a variable: its long name and its units."""
+    return TIME_ATTRS if name == "time" else {"long_name": _KNOWN[name].long_name, "units": _KNOWN[name].units}
 
 
-def require_trajectory(dataset: xr.Dataset, file: Path) -> None:
-    """Raise DataError if a dataset read from `file` is no trajectory, or a part of it is missing or malformed."""
-    wrong = _wrong_variables(dataset) or _wrong_attributes(dataset.attrs)
+def assembled(columns: Columns, attributes: Mapping[str, Any]) -> xr.Dataset:
+    """A trajectory from its columns by name, of which only the clock and the controls must be there."""
+    variables = {name: xr.Variable(dims(name), column, metadata(name)) for name, column in columns.items()}
+    coordinates = {name: variables.pop(name) for name in ("time", *CONTROLS)}
+    words = {name: xr.Variable(name, list(values)) for name, values in _WORDS.items()}
+    return xr.Dataset(variables, {**coordinates, **words}, dict(attributes))
+
+
+def read_columns(
+    content: bytes, file: Path, wanted: Container[str] | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, Any], tuple[str, ...]]:
+    """The wanted columns of a `trajectory.nc`, or all, its attributes, and the names of all columns.
+
+    Raises DataError if it is no trajectory, or a part of it is missing or malformed.
+    """
+    with opened(content, file) as found:
+        attributes = {name: found.getncattr(name) for name in found.ncattrs()}
+        names = tuple(name for name in ("time", *_KNOWN) if name in found.variables)
+        wrong = _wrong_variables(found.variables) or wrong_attributes(attributes)
+        if not wrong:
+            chosen = [name for name in names if wanted is None or name in wanted]
+            columns = {name: np.asarray(found[name][...], dtype=np.float64) for name in chosen}
     if wrong:
         raise DataError(f"{file}: not a trajectory of this program, {wrong}")
+    return columns, attributes, names
 
 
-def _wrong_variables(dataset: xr.Dataset) -> str:
-    words = {"functional": FUNCTIONALS, "control": CONTROLS}
-    needed = ("time", *(name for name, v in VARIABLES.items() if not v.optional), "response", *words)
-    missing = [name for name in needed if name not in dataset.variables]
+def _wrong_variables(found: Mapping[str, Any]) -> str:
+    """What is wrong with the variables of a netCDF file."""
+    needed = ("time", *(name for name, v in VARIABLES.items() if not v.optional), "response", *_WORDS)
+    missing = [name for name in needed if name not in found]
     if missing:
         return f"it lacks {', '.join(missing[:6])}" + ", ..." * (len(missing) > 6)
-    for name, variable in dataset.variables.items():
-        if name in words:
-            if variable.dims != (name,) or [str(word) for word in variable.values] != list(words[str(name)]):
-                return f"{name} is not {', '.join(words[str(name)])}"
-        elif variable.dims != _dims(str(name)) or variable.dtype.kind != "f":
-            return f"{str(name)[:80]} is {variable.dtype}{variable.dims}"
+    for name, words in _WORDS.items():
+        if [str(word) for word in np.ravel(found[name][...])] != list(words):
+            return f"{name} is not {', '.join(words)}"
+    for name in ("time", *_KNOWN):
+        if name in found and (found[name].dimensions != dims(name) or found[name].dtype.kind != "f"):
+            return f"{name} is {found[name].dtype}{found[name].dimensions}"
     return ""
 
 
-def _wrong_attributes(attributes: Mapping[Any, Any]) -> str:
+def wrong_attributes(attributes: Mapping[Any, Any]) -> str:
+    """What is wrong with the attributes of a trajectory; empty if nothing is."""
     if not isinstance(attributes.get("scenario"), str):
         return "it lacks the attribute scenario, or that is no text"
     if str(attributes.get("dtype", "float64")) not in ("float64", "float32"):  # of a stranger's file it may be an array

@@ -4,36 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import xarray as xr
 
 from rdc_dyn.record import Event, Record
-from rdc_dyn.store.dataset import to_dataset
-from rdc_dyn.store.log import EVENTS, event_line, to_text
+from rdc_dyn.store.log import Logged, Mark, event_line
+from rdc_dyn.store.run_directory import logged_trajectory
 
 if TYPE_CHECKING:
     from rdc_dyn.store.checkpoint import Checkpoint
-    from rdc_dyn.store.segments import Segment
 
 
 @dataclass(kw_only=True)
 class Store:
-    """Keeps what a run computes: segments, if they are written, and the points and events, as logged, since the last.
+    """Keeps what a run computes; a run can resume from a lasting store after its process has died.
 
-    A run can resume from a lasting store after its process has died.
+    Attributes:
+        count: Number of points so far.
     """
 
     attributes: Mapping[str, str | int | float] = field(default_factory=dict)
-    segments: list[Segment] = field(default_factory=list)
-    records: list[Record] = field(default_factory=list)
-    events: list[dict[str, Any]] = field(default_factory=list)
+    count: int = 0
     lasting: ClassVar[bool]
-
-    @property
-    def count(self) -> int:
-        """Number of points so far."""
-        return sum(segment.points for segment in self.segments) + len(self.records)
 
     def begin(self, attributes: Mapping[str, str | int | float]) -> None:
         """Set the attributes of the trajectory."""
@@ -41,20 +34,21 @@ class Store:
 
     def record(self, record: Record) -> None:
         """Keep a point."""
-        self.records.append(record)
+        raise NotImplementedError
 
     def event(self, event: Event) -> None:
         """Keep an event."""
-        self.events.append(event_line(event))
+        raise NotImplementedError
 
-    def cut(self) -> None:
-        """End a segment of the trajectory."""
+    def mark(self) -> Mark:
+        """The place that has been reached."""
+        return Mark()
 
     def checkpoint(self, index: int, checkpoint: Checkpoint) -> None:
         """Store a state to resume from, after `index` accepted steps."""
 
-    def finish(self, status: Mapping[str, str | int | float], *, whole: bool, theta: bool = True) -> xr.Dataset:
-        """Build the trajectory; see `RunWriter.finish`."""
+    def finish(self, *, theta: bool = True) -> xr.Dataset:
+        """Build the trajectory once the end is logged; see `RunWriter.finish`."""
         raise NotImplementedError
 
     def discard(self) -> None:
@@ -64,11 +58,23 @@ class Store:
         """Release all resources."""
 
 
+@dataclass(kw_only=True)
 class InMemory(Store):
-    """Keeps a run in memory, without segments or checkpoints; it is lost with the process."""
+    """Keeps a run in memory, without checkpoints; it is lost with the process."""
 
+    logged: Logged = field(default_factory=Logged)
     lasting = False
 
-    def finish(self, status: Mapping[str, str | int | float], *, whole: bool, theta: bool = True) -> xr.Dataset:
+    def record(self, record: Record) -> None:
+        """Keep a point."""
+        self.logged.records.append(record)
+        self.count += 1
+
+    def event(self, event: Event) -> None:
+        """Keep an event."""
+        self.logged.events.append(event_line(event))
+
+    def finish(self, *, theta: bool = True) -> xr.Dataset:
         """Build the trajectory."""
-        return to_dataset(self.records, {**self.attributes, **status, EVENTS: to_text(self.events)})
+        self.logged.attributes = dict(self.attributes)
+        return logged_trajectory(self.logged)

@@ -1,56 +1,160 @@
-"""`log.jsonl`: one line of JSON per point and event, on disk before the next step begins."""
+"""`log.jsonl`, the one record of a run: a line of JSON per point and event, on disk before the next step begins.
+
+Each line ends with the SHA-256 of the line before it and of itself, so that a flipped bit, a lost or a swapped line is
+found where it is, and everything before it can be trusted.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from rdc_dyn.record import Event, Record
-from rdc_dyn.status import DataError
-from rdc_dyn.store.commit import open_own, reported
+from rdc_dyn.record import CONTROLS, FUNCTIONALS, Event, Record
+from rdc_dyn.status import Status
+from rdc_dyn.store import disk
+from rdc_dyn.store.commit import one_line
+from rdc_dyn.store.disk import reported
 
 LOG = "log.jsonl"
 #: Size of the largest log that is read, in bytes; a point takes about two thousand.
 _MOST = 2 << 30
-#: Attribute of a trajectory that holds its events.
-EVENTS = "events"
+_CHAINED = re.compile(rb'(.*), "sha256": "([0-9a-f]{64})"}')
 
 
 @dataclass(frozen=True)
+class Mark:
+    """The end of a line of a log: the bytes up to there, and the digest that the line ends with."""
+
+    length: int = 0
+    digest: str = "0" * 64
+
+    def after(self, line: bytes) -> Mark:
+        """The mark after one more line, given without its digest: an object in JSON."""
+        digest = hashlib.sha256(self.digest.encode() + line).hexdigest()
+        return Mark(self.length + len(self.line(line, digest)), digest)
+
+    @staticmethod
+    def line(line: bytes, digest: str) -> bytes:
+        """A line as it stands in the log."""
+        return line[:-1] + f', "sha256": "{digest}"}}\n'.encode()
+
+
+@dataclass
 class Log:
-    """The append-only log of a run, open for writing."""
+    """The log of a run, open for appending; `mark` is its end."""
 
     path: Path
-    file: IO[str]
+    file: IO[bytes]
+    mark: Mark
 
     @classmethod
-    def open(cls, folder: Path) -> Log:
-        """Open the log of a run directory, or create it; a line that was cut short is ended."""
-        path = folder / LOG
+    def open(cls, folder: Path, mark: Mark | None = None) -> Log:
+        """Open the log of a run directory, created if missing, and cut it back to a mark, or to nothing."""
+        path, mark = folder / LOG, mark or Mark()
         with reported(path):
-            file = open_own(path, "a+")
-            size = os.fstat(file.fileno()).st_size
-            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
-                os.write(file.fileno(), b"\n")
-            return cls(path, file)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
+            with ExitStack() as opened:
+                file = opened.enter_context(open(handle, "ab", buffering=0))
+                disk.cut(handle, path, mark.length)
+                disk.flush(path, handle)
+                opened.pop_all()
+        return cls(path, file, mark)
 
     def line(self, content: Mapping[str, Any]) -> None:
         """Append a line and flush it to disk; DataError if it cannot be written."""
+        text = to_text([content]).encode()
+        mark = self.mark.after(text)
         with reported(self.path):
-            self.file.write(to_text([content]) + "\n")
-            self.file.flush()
-            os.fsync(self.file.fileno())
+            disk.append(self.file.fileno(), self.path, Mark.line(text, mark.digest))
+            disk.flush(self.path, self.file.fileno())
+        self.mark = mark
 
     def close(self) -> None:
-        """Close the file; a line that could not be written has been reported already."""
-        with suppress(OSError):
-            self.file.close()
+        """Close the file."""
+        self.file.close()
+
+
+@dataclass
+class Logged:
+    """What a log says: points, events as they stand there, and the attributes of the trajectory.
+
+    Attributes:
+        mark: The end of the last line that was read.
+        damage: What is wrong after it; empty if nothing is.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    mark: Mark = field(default_factory=Mark)
+    damage: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run says how it ended, and nothing comes after."""
+        return bool(self.events) and self.events[-1]["event"] == "end"
+
+    def take(self, content: Mapping[str, Any]) -> None:
+        """Add the content of a line; raises ValueError, KeyError or TypeError if it is none of this program."""
+        kind = content["event"]
+        if kind == "attributes":
+            self.attributes = dict(content["attributes"])
+        elif kind == "record":
+            self.records.append(read_record(content))
+        else:
+            _require_event(content)
+            self.events.append(dict(content))
+
+
+def read_log(folder: Path, length: int | None = None) -> Logged:
+    """Read the log of a run directory, or its first `length` bytes, up to the first damage.
+
+    A line that was cut short when the run was killed is no damage. Raises DataError if there is no log.
+    """
+    path = folder / LOG
+    with reported(folder, f"not a run directory, no readable {LOG}"):
+        content = disk.read(path, _MOST)[:length]
+    found = Logged()
+    *lines, rest = content.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            _take(found, line)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+            found.damage = f"{path}:{number}: damaged line ({one_line(error)})"
+            return found
+    if rest and (length is not None or (_CHAINED.match(rest) and not _CHAINED.fullmatch(rest))):
+        found.damage = f"{path}:{len(lines) + 1}: damaged line (it does not end where it should)"
+    return found
+
+
+def _take(found: Logged, line: bytes) -> None:
+    match = _CHAINED.fullmatch(line)
+    if match is None:
+        raise ValueError("it does not end with a digest")
+    text = match[1] + b"}"
+    mark = found.mark.after(text)
+    if mark.digest != match[2].decode():
+        raise ValueError("its digest is another one")
+    content = _DECODER.decode(text.decode())
+    if b"\\ud" in text.lower():
+        json.dumps(content, ensure_ascii=False).encode()  # a lone surrogate is no text
+    found.take(content)
+    found.mark = mark
+
+
+def _no_number(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number)
 
 
 def record_line(record: Record) -> dict[str, Any]:
@@ -67,53 +171,28 @@ def event_line(event: Event) -> dict[str, Any]:
 def read_record(line: Mapping[str, Any]) -> Record:
     """The record in a log line; raises KeyError, TypeError or ValueError if there is none."""
     others = ("event", "time", "response", "response_error")
-    values = {key: _decode(value) for key, value in line.items() if key not in others}
+    values = {k: math.nan if v is None else float(v) for k, v in line.items() if k not in others}
     error = line.get("response_error")
     return Record(float(line["time"]), values, _rows(line["response"]), None if error is None else _rows(error))
 
 
 def _rows(matrix: Sequence[Sequence[Any]]) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(_decode(value) for value in row) for row in matrix)
+    rows = tuple(tuple(_decode(value) for value in row) for row in matrix)
+    if len(rows) != len(FUNCTIONALS) or any(len(row) != len(CONTROLS) for row in rows):
+        raise ValueError("a response matrix of another shape")
+    return rows
 
 
 def _decode(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
-def read_log(path: Path) -> tuple[list[Record], list[dict[str, Any]], dict[str, Any]]:
-    """Read the log of a run directory: its records, its other events, and the attributes of the trajectory.
-
-    A line cut short when the run was killed is left out, as is all that a resumed run computed anew. Raises DataError
-    if there is no log, or if any other line is damaged.
-    """
-    try:
-        if (path / LOG).stat().st_size > _MOST:
-            raise DataError(f"{path / LOG}: larger than {_MOST >> 30} GB, no log of this program")
-        lines = (path / LOG).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a run directory, no readable {LOG} ({error})") from None
-    records, events, attributes = list[Record](), list[dict[str, Any]](), dict[str, Any]()
-    torn: DataError | None = None
-    for number, line in enumerate(lines, 1):
-        try:
-            content = json.loads(line)
-            kind = content["event"]
-            if torn is not None and kind != "resumed":
-                raise torn
-            torn = None
-            if kind == "attributes":
-                attributes = dict(content["attributes"])
-            elif kind == "record":
-                records.append(read_record(content))
-            elif kind == "resumed":
-                del records[int(content["records"]) :], events[int(content["events"]) :]
-            else:
-                events.append(content)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            torn = torn or DataError(f"{path / LOG}:{number}: damaged line ({error})")
-    if torn is not None and not str(torn).startswith(f"{path / LOG}:{len(lines)}:"):
-        raise torn
-    return records, events, attributes
+def _require_event(line: Mapping[str, Any]) -> None:
+    if not isinstance(line["event"], str) or not isinstance(line["text"], str):
+        raise TypeError("kind and text of an event are words")
+    _decode(line["time"])
+    if line["event"] == "end" and not (line["status"] in Status.__members__ and isinstance(line["detail"], str)):
+        raise ValueError("an end without a status")
 
 
 def to_text(events: Iterable[Mapping[str, Any]]) -> str:

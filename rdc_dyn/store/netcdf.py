@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from netCDF4 import Dataset as File
-from xarray.backends import NetCDF4DataStore
+from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
 from rdc_dyn.status import DataError
 from rdc_dyn.store.commit import commit, one_line
@@ -46,26 +47,28 @@ def write_netcdf(dataset: xr.Dataset, path: Path) -> str:
     return commit(path, write)
 
 
-def read_netcdf(path: Path) -> xr.Dataset:
-    """Read an untrusted netCDF file into memory; DataError if it is damaged or would unpack to too much data."""
+@contextmanager
+def opened(content: bytes, path: Path) -> Iterator[File]:
+    """The untrusted netCDF file `path`, whose content is given; DataError if it is damaged or would unpack to too much.
+
+    What the block raises is an error of the file, too.
+    """
     try:
-        if not path.is_file():
-            raise DataError(f"{path}: not a readable trajectory (no file there)")
-        # Our own handle, always closed here: xarray leaves a file open that it cannot decode.
-        with File(str(path)) as file:
-            _require_bounds(path, file)
-            return xr.open_dataset(NetCDF4DataStore(file)).load()
+        with NETCDF4_PYTHON_LOCK, File("trajectory", memory=content) as file:  # HDF5 takes one thread at a time
+            _require_bounds(path, file, len(content))
+            file.set_auto_maskandscale(False)
+            yield file
     except DataError:
         raise
     except MemoryError:
         raise DataError(f"{path}: not a readable trajectory (it does not fit into memory)") from None
-    except Exception as error:  # netCDF4 and xarray raise a dozen kinds on crafted files
+    except Exception as error:  # netCDF4 raises a dozen kinds on crafted files
         raise DataError(f"{path}: not a readable trajectory ({one_line(error)})") from None
 
 
-def _require_bounds(path: Path, file: File) -> None:
+def _require_bounds(path: Path, file: File, size: int) -> None:
     """Raise DataError if a file would unpack to too much: in it, unlike in memory, dimensions and zeros are free."""
-    allowed = min(_BYTES, max(_SMALL, _GROWTH * os.path.getsize(path)))
+    allowed = min(_BYTES, max(_SMALL, _GROWTH * size))
     if len(file.variables) > _COUNT or len(file.ncattrs()) > _COUNT:
         raise DataError(f"{path}: not a trajectory of this program (more than {_COUNT} variables or attributes)")
     total = 0

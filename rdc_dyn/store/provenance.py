@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+_PACKAGE = Path(__file__).resolve().parents[1]
 _LIBRARIES = ("torch", "torchdiffeq", "torchvision", "POT", "numpy", "xarray", "netCDF4")
 
 REFERENCE = "Y. Gao, P. Chaudhari, A Free-Energy Principle for Representation Learning, ICML 2020 (arXiv 2002.12406)"
@@ -34,14 +38,29 @@ def processor() -> str:
 
 def commit() -> str:
     """Commit of the checkout that the program runs from, with -dirty if files differ; `unknown` outside a checkout."""
-    checkout = Path(__file__).resolve().parents[2]
-    if not (checkout / ".git").exists():
+    if not (_PACKAGE.parent / ".git").exists():
         return "unknown"
-    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    command = ["git", "-C", str(_PACKAGE.parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 10, "check": True}
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        return subprocess.run(command, env=environment, **options).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+@cache
+def source_digest() -> str:
+    """SHA-256 of the sources of this program, as they were when it was first asked for."""
+    digest = hashlib.sha256()
+    for file in sorted(file for file in _PACKAGE.rglob("*") if file.suffix in (".py", ".yaml", ".html")):
+        digest.update(f"{file.relative_to(_PACKAGE)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def program() -> str:
+    """Version, commit and digest of the sources of this program, in one line."""
+    return f"rdc_dyn {program_version()} {commit()} {source_digest()[:12]}"
 
 
 def provenance(
@@ -71,6 +90,7 @@ def provenance(
         "scenario_sha256": hashlib.sha256(scenario.encode()).hexdigest(),
         "versions": f"python {platform.python_version()}, {versions}",
         "commit": commit(),
+        "source_digest": source_digest(),
         "seed": seed,
         "device": device,
         "dtype": dtype,

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
 from rdc_dyn.status import DataError, Status
+from rdc_dyn.store import disk
 from rdc_dyn.store.commit import commit, sha256
-from rdc_dyn.store.dataset import require_trajectory, to_dataset
+from rdc_dyn.store.dataset import CONVENTIONS, assembled, read_columns, to_columns, wrong_attributes
+from rdc_dyn.store.disk import below, reported
 from rdc_dyn.store.lock import LOCK
-from rdc_dyn.store.log import EVENTS, read_log, to_text
-from rdc_dyn.store.netcdf import read_netcdf
-from rdc_dyn.store.segments import SEGMENTS
+from rdc_dyn.store.log import LOG, Logged, read_log, to_text
 
 TRAJECTORY, SCENARIO, CHECKPOINTS, DIGESTS = "trajectory.nc", "scenario.yaml", "checkpoints", "SHA256SUMS"
-_NAMED = re.compile(r"[0-9]{6,}\.safetensors")
+#: Attribute of a trajectory that holds its events.
+EVENTS = "events"
+_CHECKPOINT = re.compile(r"[0-9]{6,}\.safetensors")
+#: What `SHA256SUMS` may list; the names that it must list are `expected`.
+_LISTED = re.compile(rf"([0-9a-f]{{64}})  ({SCENARIO}|{LOG}|{TRAJECTORY}|{CHECKPOINTS}/{_CHECKPOINT.pattern})")
+#: Sizes in bytes of the largest files that are read.
+_TRAJECTORY_SIZE, _TEXT_SIZE = 4 << 30, 16 << 20
 
 
 def vacant(path: Path) -> bool:
@@ -26,7 +34,7 @@ def vacant(path: Path) -> bool:
 
     def nothing(entry: Path) -> bool:
         if entry.is_dir() and not entry.is_symlink():
-            return entry.name in (CHECKPOINTS, SEGMENTS) and not any(entry.iterdir())
+            return entry.name == CHECKPOINTS and not any(entry.iterdir())
         return entry.name == LOCK or entry.name.startswith(f".{SCENARIO}.tmp-")
 
     return not path.exists() or (path.is_dir() and all(nothing(entry) for entry in path.iterdir()))
@@ -40,42 +48,98 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
 
     Returns:
         The trajectory, in memory. If the run is still going on or was killed, it holds what was committed so far, and
-        its attribute `status` is RUNNING.
+        its attribute `status` is RUNNING. If the log of such a run is damaged, it holds what stands before the damage,
+        and its `status` is DAMAGED.
 
     Raises:
         DataError: If there is nothing to open, or it is damaged.
     """
     path = Path(path)
+    if not path.is_file() and not _finished(path):
+        return _unfinished(path)
     file = path if path.is_file() else path / TRAJECTORY
-    if file.is_file():
-        digest = read_digests(path).get(TRAJECTORY) if file.parent == path else None
-        if digest is not None and digest != sha256(file):
-            raise DataError(f"{file}: damaged, its digest is not the one in {DIGESTS}; see rdc-dyn verify")
-        trajectory = read_netcdf(file)
-        require_trajectory(trajectory, file)
-        _require_ended(trajectory, file)
-        trajectory.encoding["source"] = str(file)
-        return trajectory
-    records, events, attributes = read_log(path)
-    if "scenario" not in attributes:
-        raise DataError(f"{path}: the run was stopped before it began; there is nothing to open")
-    unfinished = {"status": "RUNNING", "status_message": "the run is going on or was killed; this is what it committed"}
-    trajectory = to_dataset(records, {**attributes, **unfinished, EVENTS: to_text(events)})
-    trajectory.encoding["source"] = str(path)
+    try:
+        content = _content(file, follow=True) if path.is_file() else read_trajectory_file(path)[0]
+    except FileNotFoundError:
+        raise DataError(f"{file}: not a readable trajectory (no file there)") from None
+    columns, attributes, _ = read_columns(content, file)
+    if attributes.get("status") not in Status.__members__ or not isinstance(attributes.get("status_message"), str):
+        raise DataError(f"{file}: not a trajectory of this program, its attribute status is none that a run ends with")
+    trajectory = assembled(columns, attributes)
+    trajectory.encoding["source"] = str(file)
     return trajectory
 
 
-def _require_ended(dataset: xr.Dataset, file: Path) -> None:
-    """Raise DataError if a trajectory read from `file` does not say how its run ended."""
-    if dataset.attrs.get("status") not in Status.__members__ or not isinstance(
-        dataset.attrs.get("status_message"), str
-    ):
-        raise DataError(f"{file}: not a trajectory of this program, its attribute status is none that a run ends with")
+def _finished(run: Path) -> bool:
+    """Whether `trajectory.nc` is what counts: digests are written last; a copied file may come without its log."""
+    return (run / TRAJECTORY).exists() and ((run / DIGESTS).exists() or not (run / LOG).exists())
+
+
+def _unfinished(run: Path) -> xr.Dataset:
+    logged = read_log(run)
+    if "scenario" not in logged.attributes:
+        what = logged.damage or f"{run}: the run was stopped before it began"
+        raise DataError(f"{what}; there is nothing to open")
+    trajectory = logged_trajectory(logged)
+    if wrong := wrong_attributes(trajectory.attrs):
+        raise DataError(f"{run / LOG}: not the log of a trajectory, {wrong}")
+    trajectory.encoding["source"] = str(run)
+    return trajectory
+
+
+def logged_trajectory(logged: Logged) -> xr.Dataset:
+    """The trajectory that a log describes."""
+    return assembled(to_columns(logged.records), trajectory_attributes(logged))
+
+
+def trajectory_attributes(logged: Logged) -> dict[str, Any]:
+    """The attributes of the trajectory that a log describes, with how the run ended."""
+    if logged.damage:
+        status = {"status": "DAMAGED", "status_message": f"{logged.damage}; this is what stands before it"}
+    elif logged.ended:
+        end = {key: value for key, value in logged.events[-1].items() if key not in ("event", "time")}
+        status = {"status": end.pop("status"), "status_message": end.pop("text"), "status_detail": end.pop("detail")}
+        status |= end  # where it stopped
+    else:
+        text = "the run is going on or was killed; this is what it committed"
+        status = {"status": "RUNNING", "status_message": text}
+    return {"Conventions": CONVENTIONS, **logged.attributes, **status, EVENTS: to_text(logged.events)}
+
+
+def _content(file: Path, *, follow: bool = False) -> bytes:
+    try:
+        with reported(file, "not a readable trajectory"):
+            return disk.read(file, _TRAJECTORY_SIZE, follow=follow)
+    except DataError:
+        if not file.exists() and not file.is_symlink():
+            raise FileNotFoundError(str(file)) from None
+        raise
+
+
+def read_trajectory_file(run: Path) -> tuple[bytes, str]:
+    """Content and SHA-256 of the `trajectory.nc` of a run directory.
+
+    Raises FileNotFoundError if there is none, and DataError if its digest is not the one that was written down.
+    """
+    content = _content(below(run, TRAJECTORY))
+    digest = hashlib.sha256(content).hexdigest()
+    if (run / DIGESTS).exists() and read_digests(run).get(TRAJECTORY) != digest:
+        raise DataError(f"{run / TRAJECTORY}: damaged, its digest is not the one in {DIGESTS}; see rdc-dyn verify")
+    return content, digest
+
+
+def read_text(run: Path, name: str) -> str:
+    """Read a text file of a run directory; DataError if that cannot be."""
+    with reported(run / name, "cannot be read"):
+        try:
+            return disk.read(below(run, name), _TEXT_SIZE).decode()
+        except UnicodeDecodeError as error:
+            raise OSError(str(error)) from None
 
 
 def checkpoints(path: Path) -> list[Path]:
     """Checkpoints of a run directory, newest first."""
-    found = [file for file in (path / CHECKPOINTS).glob("*.safetensors") if _NAMED.fullmatch(file.name)]
+    found = [file for file in below(path, CHECKPOINTS).glob("*.safetensors") if _CHECKPOINT.fullmatch(file.name)]
     return sorted(found, key=lambda file: int(file.stem), reverse=True)
 
 
@@ -87,17 +151,19 @@ def last_checkpoint(path: Path) -> Path:
     return found[0]
 
 
+def expected(path: Path, without: Sequence[Path] = ()) -> list[Path]:
+    """The files of a run that has ended, which `SHA256SUMS` lists, but for those in `without`."""
+    files = [path / SCENARIO, path / LOG, path / TRAJECTORY, *reversed(checkpoints(path))]
+    return [file for file in files if file not in without]
+
+
 def read_digests(path: Path) -> dict[str, str]:
-    """SHA-256 by file name from `SHA256SUMS`, empty if the run has not ended; DataError if the list is damaged."""
-    try:
-        text = (path / DIGESTS).read_text(encoding="utf-8")
-    except FileNotFoundError:
+    """SHA-256 by file name from `SHA256SUMS`, empty if there is none; DataError if the list is damaged."""
+    if not (path / DIGESTS).exists() and not (path / DIGESTS).is_symlink():
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path / DIGESTS}: cannot be read ({error})") from None
     found = dict[str, str]()
-    for number, line in enumerate(text.splitlines(), 1):
-        match = re.fullmatch(r"([0-9a-f]{64})  ([A-Za-z0-9_./]+)", line)
+    for number, line in enumerate(read_text(path, DIGESTS).splitlines(), 1):
+        match = _LISTED.fullmatch(line)
         if match is None:
             raise DataError(f"{path / DIGESTS}:{number}: damaged, expected a digest, two spaces and a name")
         found[match[2]] = match[1]
@@ -106,8 +172,6 @@ def read_digests(path: Path) -> dict[str, str]:
 
 def write_digests(path: Path, without: Sequence[Path] = ()) -> None:
     """Write `SHA256SUMS`, in the format of `sha256sum -c`, leaving out the files in `without`."""
-    files = [path / SCENARIO, path / TRAJECTORY]
-    files += [file for folder in (SEGMENTS, CHECKPOINTS) for file in sorted((path / folder).glob("[0-9]*"))]
-    kept = [file for file in files if file not in without]
-    text = "".join(f"{sha256(file)}  {file.relative_to(path)}\n" for file in kept)
-    commit(path / DIGESTS, lambda file: file.write_bytes(text.encode()))
+    with reported(path):
+        lines = [f"{sha256(file)}  {file.relative_to(path)}\n" for file in expected(path, without)]
+    commit(path / DIGESTS, "".join(lines).encode())

@@ -1,24 +1,30 @@
-"""A sweep directory: `sweep.json`, `runs/NAME/`, `failed/NAME.json`, and packed copies that are quick to read."""
+"""A sweep directory: `sweep.json`, `runs/NAME/` and `failed/NAME.json`."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rdc_dyn.status import DataError, Status
-from rdc_dyn.store.commit import reported
+from rdc_dyn.store import disk
+from rdc_dyn.store.commit import one_line
+from rdc_dyn.store.disk import below, reported
 
 if TYPE_CHECKING:
-    from rdc_dyn.store.packed import Packed
+    from rdc_dyn.store.lazy_run import LazyRun
 
-MANIFEST, RUNS, FAILED, PACKED = "sweep.json", "runs", "failed", "packed"
+MANIFEST, RUNS, FAILED = "sweep.json", "runs", "failed"
 FORMAT = "rdc_dyn sweep 1"
 #: Statuses that say nothing about the scenario: such runs are repeated.
 UNFINISHED = frozenset({Status.INTERRUPTED.name, Status.TIME_LIMIT.name})
+#: Sizes in bytes of the largest manifest, and of the largest record of a failure, that are read.
+_MOST, _MOST_FAILED = 1 << 30, 16 << 20
+_NAME = re.compile("[0-9a-f]{12}")
 #: Keys that name what a section is.
 _TAGS = ("method", "kind", "name")
 
@@ -39,12 +45,12 @@ class Manifest:
     points: Mapping[str, Mapping[str, Any]]
 
     def run(self, name: str) -> Path:
-        """The run directory of a point."""
-        return self.path / RUNS / name
+        """The run directory of a point; DataError if a link stands there."""
+        return below(self.path, RUNS, name)
 
     def failure(self, name: str) -> Path:
-        """The file that says why a point has no trajectory."""
-        return self.path / FAILED / f"{name}.json"
+        """The file that says why a point has no trajectory; DataError if a link stands there."""
+        return below(self.path, FAILED, f"{name}.json")
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class SweptRun:
     state: State
     status: str
     message: str
-    packed: Packed | None
+    trajectory: LazyRun | None
 
 
 @dataclass(frozen=True)
@@ -80,13 +86,16 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     path = Path(path)
     try:
         with reported(path, f"not a sweep directory, no readable {MANIFEST}"):
-            content = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            content = json.loads(disk.read(path / MANIFEST, _MOST))
         if content["format"] != FORMAT:
             raise DataError(f"{path / MANIFEST}: of another format, {content['format']!r}; expected {FORMAT!r}")
         points = {str(point["name"]): dict(point["values"]) for point in content["points"]}
+        odd = next((name for name in points if not _NAME.fullmatch(name)), None)
+        if odd is not None:  # names are made into paths
+            raise ValueError(f"{odd[:40]!r} is not the name of a run")
         return Manifest(path, content["program"], content["scenario"], tuple(content["keys"]), points)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path / MANIFEST}: damaged ({error})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{path / MANIFEST}: damaged ({one_line(error)})") from None
 
 
 def read_sweep(path: str | os.PathLike[str]) -> Sweep:
@@ -98,36 +107,23 @@ def read_sweep(path: str | os.PathLike[str]) -> Sweep:
 
 def read_point(manifest: Manifest, name: str) -> SweptRun:
     """Read the state of a point from disk; a damaged trajectory counts as missing."""
+    from rdc_dyn.store.lazy_run import open_lazily
+
     values = manifest.points[name]
     try:
-        packed = _packed(manifest, name)
+        run = open_lazily(manifest.run(name))
     except DataError as error:
         return SweptRun(name, values, "missing", "MISSING", str(error), None)
-    if packed is not None:
-        status, message = packed.attributes.get("status", "MISSING"), packed.attributes.get("status_message", "")
-        detail = packed.attributes.get("status_detail")
+    if run is not None:
+        status, message = str(run.attributes.get("status", "MISSING")), str(run.attributes.get("status_message", ""))
+        detail = run.attributes.get("status_detail")
         state: State = "done" if status == Status.COMPLETED.name else "missing" if status in UNFINISHED else "failed"
-        return SweptRun(name, values, state, status, message + (f" ({detail})" if detail else ""), packed)
+        return SweptRun(name, values, state, status, message + (f" ({detail})" if detail else ""), run)
     try:
-        message = str(json.loads(manifest.failure(name).read_text(encoding="utf-8"))["message"])
-    except (OSError, ValueError, KeyError, TypeError):
+        message = str(json.loads(disk.read(manifest.failure(name), _MOST_FAILED))["message"])
+    except (OSError, DataError, ValueError, KeyError, TypeError):
         return SweptRun(name, values, "missing", "MISSING", "not run yet", None)
     return SweptRun(name, values, "failed", "FAILED", message, None)
-
-
-def _packed(manifest: Manifest, name: str) -> Packed | None:
-    """The packed trajectory of a run, made anew if missing or out of date; None if there is no trajectory."""
-    from rdc_dyn.store.packed import pack, read_packed, stamp
-    from rdc_dyn.store.run_directory import TRAJECTORY, open_run
-
-    file, target = manifest.run(name) / TRAJECTORY, manifest.path / PACKED / name
-    source = stamp(file)
-    if source is None:
-        return None
-    if packed := read_packed(target, source):
-        return packed
-    pack(open_run(file), source, target)
-    return read_packed(target, source)
 
 
 def value_list(points: tuple[SweptRun, ...], key: str) -> list[Any]:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from rdc_dyn import scenario as scenarios
 from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.status import UserError
-from rdc_dyn.store.sweep_directory import PACKED, Manifest, SweptRun, read_point
-from rdc_dyn.sweeps.directory import NETWORKS, clear, discard_unfinished, join_manifest, locked, program, write_failure
+from rdc_dyn.store.provenance import program
+from rdc_dyn.store.sweep_directory import Manifest, SweptRun, read_point
+from rdc_dyn.sweeps.directory import NETWORKS, clear, discard_unfinished, join_manifest, locked, write_failure
 from rdc_dyn.sweeps.drive import drive
 from rdc_dyn.sweeps.grid import Grid, Grids, choose_grids
 from rdc_dyn.sweeps.local import LocalWorkers
@@ -83,6 +84,7 @@ def sweep(
     networks: Own | None = None,
     fail_fast: bool = False,
     retry_failed: bool = False,
+    add: bool = False,
     progress: SweepProgress | None = None,
 ) -> SweepResult:
     """Run a scenario at every point of a grid, except for points that the directory already holds.
@@ -102,6 +104,7 @@ def sweep(
             workers, so that their classes must be importable there. A sweep goes on with the same ones only.
         fail_fast: Start no further point after the first failure; points that are running still finish.
         retry_failed: Run failed points again.
+        add: Add points that the sweep in the directory lacks; without it, they are refused.
         progress: Receives the progress of the sweep; None shows nothing.
 
     Returns:
@@ -124,6 +127,7 @@ def sweep(
         networks=networks,
         fail_fast=fail_fast,
         retry_failed=retry_failed,
+        add=add,
         progress=progress or Count(),
     )
 
@@ -138,6 +142,7 @@ def run_plan(
     device: str | None,
     fail_fast: bool,
     retry_failed: bool,
+    add: bool,
     progress: SweepProgress,
     networks: Own | None = None,
 ) -> SweepResult:
@@ -156,7 +161,7 @@ def run_plan(
             check_own(section.kind, section.networks, networks)
         text += f"{NETWORKS}{digest(networks)}\n"
     with locked(path):
-        manifest = join_manifest(path, text, made.keys, made.points)
+        manifest = join_manifest(path, text, made.keys, made.points, add=add)
         wanted = [read_point(manifest, point.name) for point in made.points]
         again = ("missing", "failed") if retry_failed else ("missing",)
         texts = {point.name: point.text for point in made.points}
@@ -165,7 +170,6 @@ def run_plan(
                 p.name,
                 texts[p.name],
                 manifest.run(p.name),
-                path / PACKED / p.name,
                 threads,
                 device,
                 program(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import traceback
 import warnings
@@ -12,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rdc_dyn import scenario as scenarios
-from rdc_dyn.status import Status, UserError
-from rdc_dyn.store.packed import pack, stamp
-from rdc_dyn.store.run_directory import SCENARIO, TRAJECTORY, checkpoints
-from rdc_dyn.sweeps.directory import program
+from rdc_dyn.status import DataError, Status, UserError
+from rdc_dyn.store.provenance import program
+from rdc_dyn.store.run_directory import DIGESTS, SCENARIO, checkpoints, open_run, read_text
+from rdc_dyn.store.sweep_directory import UNFINISHED
+from rdc_dyn.sweeps.directory import discard
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,7 +35,6 @@ class Task:
     Attributes:
         text: Its resolved scenario as YAML, without relative paths.
         path: Run directory to write.
-        packed: Packed copy to write.
         threads: CPU threads, if the scenario does not set them.
         device: Overrides the scenario's device.
         program: Version and commit of the sweep, which the worker must share.
@@ -45,7 +44,6 @@ class Task:
     name: str
     text: str
     path: Path
-    packed: Path
     threads: int
     device: str | None
     program: str
@@ -106,14 +104,10 @@ def _run(task: Task) -> Outcome:
         warnings.simplefilter("ignore", RunWarning)  # the outcome reports it
         trajectory = _gone_on(task)
         if trajectory is None:
-            if task.path.exists():  # an earlier attempt that cannot be resumed
-                shutil.rmtree(task.path)
+            discard(task.path)  # what is left of an earlier attempt
             trajectory = run_scenario(
                 scenarios.loads(task.text), Path("/"), task.path, device=task.device, networks=task.networks
             )
-    source = stamp(task.path / TRAJECTORY)
-    assert source is not None, "a run that returns has written its trajectory"
-    pack(trajectory, source, task.packed)
     status, detail = Status[trajectory.attrs["status"]], trajectory.attrs["status_detail"]
     return Outcome(task.name, status.name, status.exit_code, status.value + (f" ({detail})" if detail else ""))
 
@@ -121,16 +115,32 @@ def _run(task: Task) -> Outcome:
 def _gone_on(task: Task) -> xr.Dataset | None:
     """The trajectory of an interrupted attempt, resumed from its last checkpoint to its end.
 
-    None if there is no checkpoint of this very scenario, or the run cannot be resumed, such as one that has failed.
+    None if there is nothing of this very scenario that could be resumed, or the run has failed. Whatever else prevents
+    resuming, such as a full disk or another process in the directory, is an error: nothing may be removed then.
     """
-    from rdc_dyn.running.resumption import resume
+    from rdc_dyn.running.resumption import NoCheckpointError, resume
 
     scenario = scenarios.loads(task.text)
     if task.device is not None:
         scenario = scenario.model_copy(update={"device": task.device})
-    try:
-        if not checkpoints(task.path) or (task.path / SCENARIO).read_text(encoding="utf-8") != scenarios.dump(scenario):
-            return None
-        return resume(task.path, device=task.device, networks=task.networks)
-    except (UserError, OSError, UnicodeDecodeError):  # whatever prevents resuming, starting anew is always right
+    if not checkpoints(task.path) or not _same(task.path, scenarios.dump(scenario)):
         return None
+    try:
+        ended = open_run(task.path).attrs["status"]
+    except DataError:
+        if not (task.path / DIGESTS).exists():
+            raise
+        return None  # it ended, and is damaged
+    if ended in Status.__members__ and ended not in UNFINISHED:
+        return None
+    try:
+        return resume(task.path, device=task.device, networks=task.networks)
+    except NoCheckpointError:
+        return None
+
+
+def _same(run: Path, scenario: str) -> bool:
+    try:
+        return read_text(run, SCENARIO) == scenario
+    except DataError:
+        return False

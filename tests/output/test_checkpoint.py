@@ -13,23 +13,18 @@ from safetensors.torch import save_file
 
 from rdc_dyn.status import DataError
 from rdc_dyn.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from rdc_dyn.store.segments import Segment
-from tests.tiny import record
+from rdc_dyn.store.log import Mark
 
 
 def _checkpoint(size: int = 40, dtype: torch.dtype = torch.float64) -> Checkpoint:
     theta = torch.randn(size, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
     tensors = {"theta": theta, "controls": torch.tensor([0.5, 4.0, 0.0], dtype=dtype), "kernel": theta[None][:0]}
     values = {"time": 0.1 + 0.2, "first": None, "rent": math.inf, "list": [1, 2.5, "word"]}
-    attributes: dict[str, str | int | float] = {"scenario": "name: tiny\n", "threads": 1}
-    segments = (Segment("000000.nc", "ab" * 32, 10, 1),)
-    events = ({"event": "warning", "time": 0.1, "text": "mind", "gap": -0.0},)
-    kept = (record(0.2, rate=1 / 3),)
-    return Checkpoint(tensors, values, "finite_latent abc", attributes, segments, kept, events)
+    return Checkpoint(tensors, values, "finite_latent abc", Mark(1000, "ab" * 32))
 
 
 def _same(a: Checkpoint, b: Checkpoint) -> bool:
-    plain = [(c.values, c.objective, c.attributes, c.segments, repr(c.records), c.events) for c in (a, b)]
+    plain = [(c.values, c.objective, c.log) for c in (a, b)]
     tensors = a.tensors.keys() == b.tensors.keys() and all(torch.equal(a.tensors[k], b.tensors[k]) for k in a.tensors)
     return repr(plain[0]) == repr(plain[1]) and tensors and a.theta.dtype == b.theta.dtype
 

@@ -1,8 +1,9 @@
-"""Many runs as one lazy dataset; the runs are made up, so nothing here imports torch."""
+"""Many runs as one lazy dataset; most of the runs are made up."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,14 @@ import xarray as xr
 
 import rdc_dyn
 from rdc_dyn.read.open_sweep import open_sweep
+from rdc_dyn.record import Event
 from rdc_dyn.status import DataError, UserError
 from rdc_dyn.store.dataset import to_dataset
+from rdc_dyn.store.lazy_run import open_lazily
 from rdc_dyn.store.netcdf import write_netcdf
-from rdc_dyn.store.packed import pack, read_packed, stamp
+from rdc_dyn.store.run_writer import RunWriter
 from rdc_dyn.store.sweep_directory import read_sweep
-from tests.tiny import ATTRIBUTES, record
+from tests.tiny import ATTRIBUTES, linear_gaussian, record
 
 _SOURCE = {"source": "rdc_dyn 0.1", "commit": "abc", "versions": "torch 2", "device": "cpu", "dtype": "float64"}
 _MADE = ATTRIBUTES | _SOURCE | {"threads": 1, "scenario_sha256": "s", "data_digest": "d", "status_detail": ""}
@@ -167,36 +170,48 @@ def test_many_different_clocks_share_equidistant_times(tmp_path: Path) -> None:
     np.testing.assert_allclose(ds.rate.isel(seed=1), 1 + ds.time**2, rtol=1e-9)
 
 
-def test_packed_copies_are_made_anew_when_they_are_stale_and_refused_when_damaged(grid: Path) -> None:
-    rate = open_sweep(grid).rate.load()
-    packed = grid / "packed" / "000000000000"
-    packed.unlink()
-    assert open_sweep(grid).rate.identical(rate)
-    assert packed.exists()
-    content = bytearray(packed.read_bytes())
-    content[-8:] = b"x" * 8  # of the response, the last column or another
-    packed.write_bytes(bytes(content))
-    with pytest.raises(DataError, match="damaged"):
-        open_sweep(grid).load()
-    packed.write_bytes(b"nonsense")
-    assert open_sweep(grid).load().rate.identical(rate)
-    (grid / "runs" / "000000000000" / "trajectory.nc").touch()
-    assert read_packed(packed, stamp(grid / "runs" / "000000000000" / "trajectory.nc") or (0, 0)) is None
-    assert open_sweep(grid).rate.identical(rate)
+def test_a_run_that_changes_after_opening_is_refused(tmp_path: Path) -> None:
+    runs = [({"seed": i}, _run(_SAME)) for i in range(2)]
+    opened = open_sweep(_sweep(tmp_path / "s", ["seed"], runs))
+    write_netcdf(_run(_SAME, title="another"), tmp_path / "s" / "runs" / f"{1:012x}" / "trajectory.nc")
+    with pytest.raises(DataError, match="has changed since it was opened"):
+        opened.rate.load()
 
 
-def test_a_packed_run_is_the_whole_trajectory(tmp_path: Path) -> None:
-    trajectory = _run(_SAME)
-    pack(trajectory, (1, 2), tmp_path / "p" / "x")
-    packed = read_packed(tmp_path / "p" / "x", (1, 2))
-    assert packed is not None
-    assert packed.dataset().identical(trajectory)
+def test_a_lazy_run_is_the_whole_trajectory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether its log is read or its `trajectory.nc`."""
+    made = rdc_dyn.run(linear_gaussian(), tmp_path / "run")
+    logged = open_lazily(tmp_path / "run")
+    monkeypatch.setattr("rdc_dyn.store.lazy_run._SMALL", 0)
+    stored = open_lazily(tmp_path / "run")
+    for lazy in (logged, stored):
+        assert lazy is not None
+        assert lazy.dataset().identical(made)
+        assert set(lazy.dataset("rate").variables) == {*made.coords, "rate"}
+    assert logged is not None and set(logged.known) > {"rate"}
+    assert stored is not None and set(stored.known) == {"time", "wall_time"}
+
+
+def test_opening_writes_nothing(grid: Path) -> None:
+    before = {file: file.stat().st_mtime_ns for file in grid.rglob("*")}
+    open_sweep(grid).load()
+    assert {file: file.stat().st_mtime_ns for file in grid.rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", ["../../victim", "..", "/etc", "a/b", "0123456789aB", "x" * 300, ""])
+def test_a_name_that_is_not_ours_is_refused(tmp_path: Path, name: str) -> None:
+    path = _sweep(tmp_path / "s", ["seed"], [({"seed": 1}, _run(_SAME))])
+    content = json.loads((path / "sweep.json").read_text())
+    content["points"].append({"name": name, "values": {"seed": 2}})
+    (path / "sweep.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"sweep\.json: damaged .* is not the name of a run"):
+        read_sweep(path)
 
 
 def test_mixed_program_versions_are_refused(tmp_path: Path) -> None:
     runs = [_run(_SAME), _run(_SAME, commit="def")]
     path = _sweep(tmp_path / "s", ["seed"], [({"seed": i}, run) for i, run in enumerate(runs)])
-    with pytest.raises(DataError, match=r"different program versions: 000000000000 by rdc_dyn 0\.1 abc and .* def"):
+    with pytest.raises(DataError, match=r"different program versions: 000000000000 by rdc_dyn 0\.1 abc .* and .* def"):
         open_sweep(path)
 
 
@@ -230,18 +245,18 @@ print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_m
 @pytest.mark.slow
 def test_a_thousand_runs_open_in_a_moment(tmp_path: Path) -> None:
     times = np.linspace(0, 1, 101)
-    trajectory = _run(times)
-    first = _sweep(tmp_path / "s", ["seed"], [({"seed": 0}, trajectory)])
-    content = (first / "runs" / "000000000000" / "trajectory.nc").read_bytes()
+    first = _sweep(tmp_path / "s", ["seed"], [({"seed": 0}, None)])
+    writer = RunWriter.create(tmp_path / "run", "name: x\n")
+    writer.begin(_MADE)
+    for t in times:
+        writer.record(record(float(t), lam=t, rate=1.0 + t * t))
+    writer.event(Event("end", 1.0, "done", {"status": "COMPLETED", "detail": ""}))
+    writer.finish()
     manifest = json.loads((first / "sweep.json").read_text())
-    manifest["keys"] = ["seed", "start.lam"]
-    manifest["points"] = []
+    manifest["keys"], manifest["points"] = ["seed", "start.lam"], []
     for number in range(1000):
         name = f"{number:012x}"
-        file = first / "runs" / name / "trajectory.nc"
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(content)
-        pack(trajectory, stamp(file) or (0, 0), first / "packed" / name)
+        shutil.copytree(tmp_path / "run", first / "runs" / name)
         manifest["points"].append({"name": name, "values": {"seed": number // 40, "start.lam": number % 40 / 8}})
     (first / "sweep.json").write_text(json.dumps(manifest))
     root = Path(rdc_dyn.__file__).parents[1]

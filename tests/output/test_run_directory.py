@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import math
 import subprocess
@@ -19,7 +18,7 @@ from rdc_dyn.record import Event
 from rdc_dyn.status import DataError, UserError
 from rdc_dyn.store.dataset import to_dataset
 from rdc_dyn.store.lock import Lock
-from rdc_dyn.store.log import Log, read_log
+from rdc_dyn.store.log import Log, Logged, Mark, read_log
 from rdc_dyn.store.netcdf import write_netcdf
 from rdc_dyn.store.run_directory import last_checkpoint, open_run
 from rdc_dyn.store.run_writer import RunWriter
@@ -53,10 +52,10 @@ def test_log_round_trip_is_lossless(tmp_path: Path) -> None:
     written = record(1 / 3, rate=0.1 + 0.2, free_energy=5e-324, accuracy=math.nan, wall_time=math.inf, lam=-0.0)
     writer.record(written)
     writer.event(Event("warning", 1.0, "mind", {"gap": 0.5}))
-    records, events, attributes = read_log(tmp_path / "run")
-    assert repr(records) == repr([written])  # by repr: NaN differs from itself, and -0.0 equals 0.0
-    assert events == [{"event": "warning", "time": 1.0, "text": "mind", "gap": 0.5}]
-    assert attributes == ATTRIBUTES
+    logged = read_log(tmp_path / "run")
+    assert repr(logged.records) == repr([written])  # by repr: NaN differs from itself, and -0.0 equals 0.0
+    assert logged.events == [{"event": "warning", "time": 1.0, "text": "mind", "gap": 0.5}]
+    assert logged.attributes == ATTRIBUTES
 
 
 @pytest.mark.parametrize("kept", [1, 20, -2])
@@ -65,23 +64,81 @@ def test_torn_last_line_is_dropped(tmp_path: Path, kept: int) -> None:
     log = tmp_path / "run" / "log.jsonl"
     *whole, last = log.read_text().splitlines(keepends=True)
     log.write_text("".join(whole) + last[:kept])
-    assert [r.time for r in read_log(tmp_path / "run")[0]] == [0.0, 0.1]
+    assert [r.time for r in read_log(tmp_path / "run").records] == [0.0, 0.1]
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"time": 0}', '{"event": "record", "time": 0.0}'])
-def test_damaged_middle_line_is_refused(tmp_path: Path, damage: str) -> None:
+def _forged(run: Path, *lines: str) -> Logged:
+    """The log of a run to which lines are added with the digests that belong to them."""
+    mark = read_log(run).mark
+    with open(run / "log.jsonl", "ab") as file:
+        for line in lines:
+            after = mark.after(line.encode())
+            file.write(Mark.line(line.encode(), after.digest))
+            mark = after
+    return read_log(run)
+
+
+_CRAFTED = {
+    "an empty line": "",
+    "no object": "[]",
+    "no event": '{"time": 0}',
+    "no numbers": '{"event": "record", "time": 0.0}',
+    "a ragged matrix": '{"event": "record", "time": 0.0, "response": [[1, 2, 3], [1, 2], [1, 2, 3]]}',
+    "a matrix of words": '{"event": "record", "time": 0.0, "response": [["a", 2, 3], [1, 2, 3], [1, 2, 3]]}',
+    "an unknown variable": '{"event": "record", "time": 0.0, "x": 1, "response": [[1, 2, 3], [1, 2, 3], [1, 2, 3]]}',
+    "Infinity": '{"event": "warning", "time": Infinity, "text": "x"}',
+    "400 digits": '{"event": "warning", "time": 1' + 400 * "0" + ', "text": "x"}',
+    "a time that is text": '{"event": "warning", "time": "noon", "text": "x"}',
+    "a text that is a number": '{"event": "warning", "time": 0, "text": 3}',
+    "a lone surrogate": '{"event": "warning", "time": 0, "text": "\\ud800"}',
+    "deep": '{"event": ' + 10_000 * "[" + 10_000 * "]" + "}",
+    "an end without a status": '{"event": "end", "time": 0, "text": "x"}',
+    "a status that is none": '{"event": "end", "time": 0, "text": "x", "status": "FINE", "detail": ""}',
+    "attributes that are a list": '{"event": "attributes", "attributes": [1]}',
+}
+
+
+@pytest.mark.parametrize("kind", _CRAFTED)
+def test_a_crafted_line_is_found_and_what_stands_before_it_is_read(tmp_path: Path, kind: str) -> None:
+    _write(tmp_path / "run").close()
+    logged = _forged(tmp_path / "run", _CRAFTED[kind])
+    assert logged.damage.startswith(f"{tmp_path / 'run' / 'log.jsonl'}:5: damaged line")
+    opened = open_run(tmp_path / "run")
+    assert opened.attrs["status"] == "DAMAGED" and opened.sizes["time"] == 3
+    assert "log.jsonl:5: damaged line" in opened.attrs["status_message"]
+
+
+@pytest.mark.parametrize(
+    "attributes", ['{"scenario": 3}', '{"scenario": "", "dtype": "x"}', '{"scenario": "", "y": []}']
+)
+def test_crafted_attributes_are_refused(tmp_path: Path, attributes: str) -> None:
+    _write(tmp_path / "run").close()
+    _forged(tmp_path / "run", f'{{"event": "attributes", "attributes": {attributes}}}')
+    with pytest.raises(DataError, match="not the log of a trajectory"):
+        open_run(tmp_path / "run")
+
+
+def test_every_flipped_bit_cut_and_swap_is_found_where_it_is(tmp_path: Path) -> None:
     _write(tmp_path / "run").close()
     log = tmp_path / "run" / "log.jsonl"
-    lines = log.read_text().splitlines()
-    lines[2] = damage
-    log.write_text("\n".join(lines) + "\n")
-    with pytest.raises(DataError, match=r"log\.jsonl:3: damaged line"):
-        read_log(tmp_path / "run")
+    whole = log.read_bytes()
+    lines, times = whole.splitlines(keepends=True), [0.0, 0.1, 0.2]
+    for bit in range(0, 8 * len(whole), 31):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        log.write_bytes(bytes(damaged))
+        number = whole[: bit // 8].count(b"\n") + 1
+        logged = read_log(tmp_path / "run")
+        assert f"log.jsonl:{number}: damaged line" in logged.damage, (bit, logged.damage)
+        assert [record.time for record in logged.records] == times[: max(number - 2, 0)]
+    for order in ((0, 2, 1, 3), (0, 1, 3), (1, 2, 3), (0, 1, 1, 2, 3), (1, 0, 2, 3)):
+        log.write_bytes(b"".join(lines[k] for k in order))
+        assert "damaged line (its digest is another one)" in read_log(tmp_path / "run").damage, order
 
 
 def test_every_line_is_on_disk_at_once(tmp_path: Path) -> None:
     writer = _write(tmp_path / "run", 2)
-    assert len(read_log(tmp_path / "run")[0]) == 2  # without close
+    assert len(read_log(tmp_path / "run").records) == 2  # without close
     writer.close()
 
 
@@ -97,19 +154,18 @@ def test_finish_writes_what_open_run_reads(tmp_path: Path) -> None:
     writer = _write(tmp_path / "run", 0)
     points = [record(0.1 * i, rate=math.pi / (i + 1), constraint_residual=math.nan) for i in range(7)]
     points[4] = record(0.4, smallest_eigenvalue=0.5)
-    for i, point in enumerate(points):
-        if i == 3:
-            writer.cut()
+    for point in points:
         writer.record(point)
-    writer.event(Event("end", 0.6, "done", {}))
-    written = writer.finish({"status": "COMPLETED"}, whole=True)
+    writer.event(Event("end", 0.6, "done", {"status": "COMPLETED", "detail": ""}))
+    written = writer.finish()
     expected = to_dataset(points, {**ATTRIBUTES, "events": written.attrs["events"]})
-    assert written.identical(expected.assign_attrs(status="COMPLETED"))
+    ending = {"status": "COMPLETED", "status_message": "done", "status_detail": ""}
+    assert written.identical(expected.assign_attrs(ending))
     assert writer.log.file.closed
     assert open_run(tmp_path / "run").identical(written)
     assert open_run(str(tmp_path / "run" / "trajectory.nc")).identical(written)
     assert {p.name for p in (tmp_path / "run").iterdir()} == {
-        "trajectory.nc", "log.jsonl", "scenario.yaml", "checkpoints", "segments", "SHA256SUMS", ".lock"
+        "trajectory.nc", "log.jsonl", "scenario.yaml", "checkpoints", "SHA256SUMS", ".lock"
     }  # fmt: skip
     done = subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=tmp_path / "run", check=False)
     assert done.returncode == 0
@@ -117,7 +173,7 @@ def test_finish_writes_what_open_run_reads(tmp_path: Path) -> None:
 
 def test_a_trajectory_with_another_digest_is_refused(tmp_path: Path) -> None:
     writer = _write(tmp_path / "run")
-    writer.finish({"status": "COMPLETED"}, whole=True)
+    writer.finish()
     write_netcdf(trajectory(), tmp_path / "run" / "trajectory.nc")
     with pytest.raises(DataError, match="damaged, its digest is not the one in SHA256SUMS"):
         open_run(tmp_path / "run")
@@ -224,12 +280,12 @@ def test_used_directory_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert raised.value.exit_code == 4
 
 
-def test_full_disk_is_one_line(tmp_path: Path) -> None:
-    class Full(io.StringIO):
-        def flush(self) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
+def test_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(operation: str, path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    writer = RunWriter(tmp_path, Lock.take(tmp_path, "a test"), Log(tmp_path / "log.jsonl", Full()))
+    writer = RunWriter(tmp_path, Lock.take(tmp_path, "a test"), Log.open(tmp_path))
+    monkeypatch.setattr("rdc_dyn.store.disk.before", full)
     with pytest.raises(DataError, match=r"log\.jsonl: cannot be written \(No space left on device\)"):
         writer.record(record())
-    writer.close()  # would flush once more
+    writer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import random
@@ -17,6 +18,7 @@ import numpy as np
 import xarray as xr
 
 import rdc_dyn
+from rdc_dyn.store import disk
 from tests.tiny import linear_gaussian
 
 #: What depends on when a run happened, by name: nothing else may differ.
@@ -24,11 +26,11 @@ PASSING = ("wall_time",)
 PASSING_ATTRIBUTES = ("history",)
 #: Exit code of a process that a test has stopped by `os._exit`.
 ABORTED = 77
+#: Exit code of a process that had come to its end before the fault it was to meet.
+PASSED = 78
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    ["tests.reliability.made", "rdc_dyn.running.runner", "rdc_dyn.running.resumption", "rdc_dyn.read.accessor"]
-)
+_CONTEXT.set_forkserver_preload(["tests.reliability.made", "tests.reliability.warm"])
 
 _SOLVED = {"response": {"solver": {"method": "cg", "preconditioner": "factorised"}}}
 #: One scenario of each kind of path, with a few segments and checkpoints in each.
@@ -93,33 +95,43 @@ def begin_or_resume(run: Path, tree: dict[str, Any]) -> None:
         rdc_dyn.run(tree, run)
 
 
-def begin_or_resume_until(run: Path, tree: dict[str, Any], step: int, count: Path | None = None) -> None:
-    """The same, but die before a step of storage: the whole process at once, as by a power cut.
+#: What an operation on a file can meet: the process dies before it, or after a part of it; it fails once, or for ever.
+FAULTS = ("dies", "torn", "fails once", "fails")
 
-    Args:
-        run: Run directory.
-        tree: Scenario.
-        step: Number of the step to die at, from 0; a negative one lets all of them pass.
-        count: Where to write how many there were.
+
+def with_fault(fault: str, at: int, seed: int, count: Path | None, work: Callable[..., Any], *arguments: Any) -> None:
+    """Do some work in this process, in which operation number `at` on a file, from 0, meets a fault.
+
+    A negative number lets all of them pass; their number is then written to `count`. The exit code is that of the
+    command line where the work ends with a mistake or a failure that it reports.
     """
-    taken = [0]
+    taken, rng = 0, random.Random(f"{seed} {at}")
 
-    def before(function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any, **options: Any) -> Any:
-            if taken[0] == step:
-                os._exit(ABORTED)
-            taken[0] += 1
-            return function(*arguments, **options)
+    def before(operation: str, path: Path, content: bytes) -> None:
+        nonlocal taken
+        hit = at >= 0 and (taken == at or (fault == "fails" and taken > at))
+        taken += 1
+        if not hit:
+            return
+        if fault in ("dies", "torn"):
+            if fault == "torn" and content:
+                with open(path, "ab") as file:
+                    file.write(content[: rng.randrange(len(content))])
+            os._exit(ABORTED)
+        raise OSError(rng.choice((errno.ENOSPC, errno.EIO)), "injected")
 
-        return wrapped
-
-    for name in ("fsync", "replace", "unlink", "mkdir"):
-        setattr(os, name, before(getattr(os, name)))
-    Path.write_bytes = before(Path.write_bytes)  # type: ignore[method-assign]
-    xr.Dataset.to_netcdf = before(xr.Dataset.to_netcdf)  # type: ignore[method-assign]
-    begin_or_resume(run, tree)
+    disk.before = before
+    try:
+        work(*arguments)
+    except rdc_dyn.DataError as error:
+        assert "injected" in str(error) and "\n" not in str(error), error
+        os._exit(error.exit_code)
     if count is not None:
-        count.write_text(str(taken[0]))
+        count.write_text(str(taken))
+    elif taken > at:
+        os._exit(0)
+    else:
+        os._exit(PASSED)
 
 
 def finish(run: Path, tree: dict[str, Any]) -> xr.Dataset:

@@ -12,6 +12,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,7 @@ def _file(header: bytes, length: int | None = None, data: bytes = b"") -> bytes:
 
 def _digested(header: dict[str, Any], data: bytes = b"", plain: str | None = None) -> bytes:
     """A file whose digest is right, as whoever writes it can see to."""
-    inner = json.dumps({"format": "rdc_dyn checkpoint 2"}) if plain is None else plain
+    inner = json.dumps({"format": "rdc_dyn checkpoint 3"}) if plain is None else plain
     metadata = {"rdc_dyn": inner, "sha256": "0" * 64}
     text = json.dumps({"__metadata__": metadata, **header}, separators=(",", ":")).encode()
     whole = _file(text, data=data)
@@ -210,8 +211,8 @@ def _digested(header: dict[str, Any], data: bytes = b"", plain: str | None = Non
 
 
 def _plain(**changes: Any) -> str:
-    whole = {"format": "rdc_dyn checkpoint 2", "objective": "x", "values": {"time": 0.0}, "attributes": {}}
-    return json.dumps({**whole, "segments": [], "records": [], "events": [], **changes})
+    whole = {"format": "rdc_dyn checkpoint 3", "objective": "x", "values": {"time": 0.0}}
+    return json.dumps({**whole, "log": {"length": 0, "digest": "0" * 64}, **changes})
 
 
 _STATE = {
@@ -259,12 +260,8 @@ CRAFTED: dict[str, Callable[[Path], bytes]] = {
     "no clock": lambda folder: _digested(_STATE, _DATA, _plain(values={})),
     "clock is a word": lambda folder: _digested(_STATE, _DATA, _plain(values={"time": "noon"})),
     "values are a list": lambda folder: _digested(_STATE, _DATA, _plain(values=[[1, 2, 3]])),
-    "segment outside": lambda folder: _digested(
-        _STATE, _DATA, _plain(segments=[{"name": "../../x.nc", "sha256": "", "points": 1, "events": 0}])
-    ),
-    "records of rubbish": lambda folder: _digested(
-        _STATE, _DATA, _plain(records=[{"time": 0, "response": 3, "rate": "x"}])
-    ),
+    "no log": lambda folder: _digested(_STATE, _DATA, _plain(log={})),
+    "length of the log is a word": lambda folder: _digested(_STATE, _DATA, _plain(log={"length": "x", "digest": ""})),
     "metadata is a list": lambda folder: _file(b'{"__metadata__":["sha256"]}'),
     "unknown dtype": lambda folder: _digested(
         {"theta": {"dtype": "F4096", "shape": [2], "data_offsets": [0, 16]}}, _DATA, _plain()
@@ -325,15 +322,7 @@ def test_a_state_with_a_right_digest_and_wrong_parts_is_refused(tmp_path: Path) 
 
     def changed(**tensors: torch.Tensor) -> Checkpoint:
         named = {name.replace("__", "."): tensor for name, tensor in tensors.items()}
-        return Checkpoint(
-            {**good.tensors, **named},
-            good.values,
-            good.objective,
-            good.attributes,
-            good.segments,
-            good.records,
-            good.events,
-        )
+        return replace(good, tensors={**good.tensors, **named})
 
     bad = {
         "shape": changed(response__directions=some[:2]),
@@ -343,9 +332,7 @@ def test_a_state_with_a_right_digest_and_wrong_parts_is_refused(tmp_path: Path) 
     }
     for what in ("response", "work", "stability", "index"):
         values = {name: value for name, value in good.values.items() if name != what}
-        bad[what] = Checkpoint(
-            good.tensors, values, good.objective, good.attributes, good.segments, good.records, good.events
-        )
+        bad[what] = replace(good, values=values)
     for what, checkpoint in bad.items():
         save_checkpoint(file, checkpoint)
         with pytest.raises(DataError) as raised:

@@ -16,7 +16,6 @@ from rdc_dyn.cli import main
 from rdc_dyn.read.verify import verify
 from rdc_dyn.store.checkpoint import load_checkpoint
 from rdc_dyn.store.run_directory import checkpoints
-from rdc_dyn.store.segments import read_segment
 from tests.reliability.made import draws, same_bits
 from tests.tiny import linear_gaussian
 
@@ -28,7 +27,7 @@ TREE = linear_gaussian(output={"checkpoint_every": 1})
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was stopped after three points: two pieces, two checkpoints."""
+    """A run that was stopped after three points, with two checkpoints."""
     run = tmp_path_factory.mktemp("stopped") / "run"
 
     class Third:
@@ -45,7 +44,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         rdc_dyn.run(TREE, run, progress=Third())
-    assert len(checkpoints(run)) == 2 and len(list((run / "segments").iterdir())) == 2
+    assert len(checkpoints(run)) == 2
     return run
 
 
@@ -64,19 +63,36 @@ def _copy(stopped: Path, target: Path) -> Path:
     return target
 
 
-def test_every_damage_of_a_segment_or_a_checkpoint_is_noticed(stopped: Path, scratch: Path) -> None:
-    run = _copy(stopped, scratch / "run")
-    newest = checkpoints(run)[0]
-    segment = load_checkpoint(newest).segments[-1]
-    piece = run / "segments" / segment.name
-    for file in (newest, piece):
-        whole = file.read_bytes()
-        for damaged in _damages(whole, 200, 50):
-            file.write_bytes(damaged)
-            with pytest.raises(rdc_dyn.DataError) as raised:
-                load_checkpoint(file) if file == newest else read_segment(run, segment)
-            assert "\n" not in str(raised.value) and raised.value.exit_code == 4
-        file.write_bytes(whole)
+def test_every_damage_of_a_checkpoint_is_noticed(stopped: Path, scratch: Path) -> None:
+    file = checkpoints(_copy(stopped, scratch / "run"))[0]
+    for damaged in _damages(file.read_bytes(), 200, 50):
+        file.write_bytes(damaged)
+        with pytest.raises(rdc_dyn.DataError) as raised:
+            load_checkpoint(file)
+        assert "\n" not in str(raised.value) and raised.value.exit_code == 4
+
+
+_COMMANDS = ("info", "verify", "report", "plot", "compare", "resume")
+
+
+def test_a_damaged_log_ends_in_one_line_and_never_in_a_traceback(stopped: Path, scratch: Path) -> None:
+    """Every command on a killed run; what it reads is what stands before the damage."""
+    run = _copy(stopped, scratch / "runs" / "run")
+    whole, out = (run / "log.jsonl").read_bytes(), str(scratch / "out")
+    for damaged in _damages(whole, 6, 2):
+        (run / "log.jsonl").write_bytes(damaged)
+        for command in _COMMANDS:
+            extra = {"report": ("-o", f"{out}.html"), "plot": ("-o", f"{out}.png"), "compare": ()}.get(command, ())
+            place = run.parent if command == "compare" else run
+            shutil.copy(run / "log.jsonl", scratch / "kept")
+            result = CliRunner().invoke(main, [command, str(place), *extra])
+            assert result.exception is None or isinstance(result.exception, SystemExit), (command, result.exc_info)
+            assert "Traceback" not in result.output
+            if command == "verify" and len(damaged) == len(whole):
+                assert result.exit_code == 4 and "FAILED" in result.output
+            shutil.copy(scratch / "kept", run / "log.jsonl")
+        shutil.rmtree(run)
+        _copy(stopped, run)
 
 
 def _resumed(run: Path) -> xr.Dataset:
@@ -97,22 +113,23 @@ def test_the_checkpoint_before_is_used_and_it_is_said(stopped: Path, scratch: Pa
     assert f"from {before.name}" in history and f"passed over: {newest}" in history
 
 
-def test_a_damaged_segment_is_written_anew_from_the_log(stopped: Path, scratch: Path) -> None:
+def test_a_log_that_is_damaged_behind_the_older_checkpoint_is_cut_back_to_it(stopped: Path, scratch: Path) -> None:
     run, whole = _copy(stopped, scratch / "run"), rdc_dyn.run(TREE)
-    piece = run / "segments" / "000000.nc"
-    content = piece.read_bytes()
-    piece.write_bytes(content[:100])
+    newest, before = checkpoints(run)
+    log, place = run / "log.jsonl", load_checkpoint(newest).log.length - 20
+    content = bytearray(log.read_bytes())
+    content[place] ^= 1
+    log.write_bytes(bytes(content))
     again = _resumed(run)
     assert same_bits(again, whole)
-    assert piece.read_bytes() == content
-    assert "segment 000000.nc was damaged and written anew from log.jsonl" in again.attrs["history"]
+    history = again.attrs["history"].splitlines()[-1]
+    assert f"from {before.name}" in history and f"passed over: {newest}" in history and "damaged line" in history
 
 
 def test_what_cannot_be_mended_is_one_line(stopped: Path, scratch: Path) -> None:
     run = _copy(stopped, scratch / "run")
     log = run / "log.jsonl"
     log.write_text(log.read_text().replace('"rate": 1', '"rate": 2'))
-    (run / "segments" / "000000.nc").unlink()
     with pytest.raises(rdc_dyn.DataError, match="no checkpoint can be used") as raised:
         rdc_dyn.resume(run)
     assert "\n" not in str(raised.value)
@@ -124,7 +141,8 @@ def test_verify_tells_a_whole_run_from_a_damaged_one(scratch: Path) -> None:
     rdc_dyn.run(TREE, run)
     assert {finding.verdict for finding in verify(run)} <= {"ok", "open"}
     assert CliRunner().invoke(main, ["verify", str(run)]).exit_code == 0
-    for file in (run / "trajectory.nc", run / "segments" / "000001.nc", checkpoints(run)[0], run / "scenario.yaml"):
+    names = ("trajectory.nc", "log.jsonl", "scenario.yaml", "SHA256SUMS")
+    for file in (*(run / name for name in names), *checkpoints(run)):
         whole = file.read_bytes()
         for damaged in _damages(whole, 5, 2):
             file.write_bytes(damaged)
@@ -132,6 +150,15 @@ def test_verify_tells_a_whole_run_from_a_damaged_one(scratch: Path) -> None:
         result = CliRunner().invoke(main, ["verify", str(run)])
         assert result.exit_code == 4 and "FAILED" in result.output and "Traceback" not in result.output
         file.write_bytes(whole)
+    for file in (*(run / name for name in names), *checkpoints(run)):  # also one that is missing
+        whole = file.read_bytes()
+        file.unlink()
+        assert any(finding.verdict == "FAILED" and finding.kind == "files" for finding in verify(run)), file
+        file.write_bytes(whole)
+    lines = (run / "SHA256SUMS").read_text().splitlines(keepends=True)
+    for left_out in range(len(lines)):  # a short list
+        (run / "SHA256SUMS").write_text("".join(lines[:left_out] + lines[left_out + 1 :]))
+        assert any(finding.verdict == "FAILED" and finding.name == "SHA256SUMS" for finding in verify(run)), left_out
 
 
 def test_verify_finds_a_broken_identity(scratch: Path) -> None:

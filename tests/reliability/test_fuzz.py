@@ -144,16 +144,14 @@ def _ends_in_order(folder: Path, *arguments: str) -> int:
 
 
 def _read_all(folder: Path, fill: Callable[[Path], object]) -> None:
-    """A file alone, and as the trajectory and the segment of a run that has digests of all of it."""
+    """A file alone, and as the trajectory of a run that has digests of all of it."""
     run = folder / "runs" / "run"
-    (run / "segments").mkdir(parents=True)
+    run.mkdir(parents=True)
     fill(run / "trajectory.nc")
-    content = (run / "trajectory.nc").read_bytes()
     for command in (("info",), ("info", "--scenario"), ("verify",)):
         _ends_in_order(folder, command[0], str(run / "trajectory.nc"), *command[1:])
-    (run / "segments" / "000000.nc").write_bytes(content)
     (run / "scenario.yaml").write_text(_GOOD)
-    names = ("scenario.yaml", "segments/000000.nc", "trajectory.nc")
+    names = ("scenario.yaml", "trajectory.nc")
     digests = [f"{hashlib.sha256((run / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
     (run / "SHA256SUMS").write_text("".join(digests))
     for name in ("info", "verify", "resume"):

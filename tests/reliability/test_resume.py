@@ -17,6 +17,10 @@ from click.testing import CliRunner, Result
 
 import rdc_dyn
 from rdc_dyn.cli import main
+from rdc_dyn.cli.shared import conclude
+from rdc_dyn.read.verify import Finding, verify
+from rdc_dyn.record import Record
+from rdc_dyn.running.progress import Silent
 from rdc_dyn.scenario import dump, from_mapping
 from tests.reliability.made import SCENARIOS, same_bits
 from tests.tiny import images, linear_gaussian
@@ -143,6 +147,24 @@ def test_another_version_is_refused_unless_forced(tmp_path: Path, monkeypatch: p
     assert "-> another (forced)" in rdc_dyn.resume(tmp_path / "run", force=True).attrs["history"]
 
 
+def test_sources_that_have_changed_are_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit says nothing of what has not been committed."""
+    _quiet(rdc_dyn.run, TREE, tmp_path / "run", max_time=1e-9)
+    monkeypatch.setattr("rdc_dyn.store.provenance.source_digest", lambda: "another")
+    with pytest.raises(rdc_dyn.UserError, match="source_digest was"):
+        rdc_dyn.resume(tmp_path / "run")
+
+
+def test_the_commit_is_that_of_this_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rdc_dyn.store.provenance import commit
+
+    ours = commit()
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path))
+    assert commit() == ours
+
+
 def test_elsewhere_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _quiet(rdc_dyn.run, TREE, tmp_path / "run", max_time=1e-9)
     monkeypatch.setattr("rdc_dyn.store.provenance.processor", lambda: "another processor")
@@ -162,6 +184,31 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=arrays["x"] + 0.1, y=arrays["y"])
     with pytest.raises(rdc_dyn.UserError, match="data_digest was"):
         rdc_dyn.resume(tmp_path / "run")
+
+
+def test_verify_says_that_a_run_goes_on(tmp_path: Path) -> None:
+    found = list[Finding]()
+
+    class Verifying(Silent):
+        def record(self, record: Record, fraction: float) -> None:
+            found.extend(verify(tmp_path / "run"))
+
+    _quiet(rdc_dyn.run, TREE, tmp_path / "run", progress=Verifying())
+    assert {finding.verdict for finding in found} == {"ok", "open"}
+    assert [f.detail for f in found if f.name == "run"] == 5 * ["it goes on; what it has committed is checked"]
+    assert "run" not in [finding.name for finding in verify(tmp_path / "run")]
+
+
+def test_an_interrupted_start_says_that_nothing_was_computed(tmp_path: Path) -> None:
+    class Interrupting(Silent):
+        def equilibrating(self, *anything: object) -> None:
+            raise KeyboardInterrupt
+
+    trajectory = _quiet(rdc_dyn.run, TREE, tmp_path / "run", progress=Interrupting())
+    with pytest.raises(SystemExit), CliRunner().isolation() as (_, errors, _):
+        conclude(trajectory, tmp_path / "run")
+    assert b"begins again, for nothing was computed yet" in errors.getvalue()
+    assert same_bits(_quiet(rdc_dyn.resume, tmp_path / "run"), _quiet(rdc_dyn.run, TREE))
 
 
 def test_nothing_to_resume(tmp_path: Path) -> None:

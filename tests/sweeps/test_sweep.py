@@ -23,6 +23,7 @@ import rdc_dyn
 from rdc_dyn.cli import main
 from rdc_dyn.scenario import dump, from_mapping, loads
 from rdc_dyn.status import DataError, UserError
+from rdc_dyn.store.lock import Lock
 from rdc_dyn.store.run_directory import TRAJECTORY, checkpoints, open_run
 from rdc_dyn.store.sweep_directory import MANIFEST, read_sweep
 from rdc_dyn.sweeps import SweepResult, plan, sweep
@@ -114,7 +115,13 @@ def test_a_rerun_does_only_what_is_missing(mixed: tuple[Path, SweepResult]) -> N
     here = InThisProcess()
     assert sweep(_scenario(), _MIXED, output=path, executor=here).points == first.points
     assert here.seen == []
-    more = sweep(_scenario(), [{"integrator.step_size": [*_STEPS, 0.3]}, *_MIXED[1:]], output=path, executor=here)
+    wider = [{"integrator.step_size": [*_STEPS, 0.3]}, *_MIXED[1:]]
+    with pytest.raises(
+        UserError, match=r"sweep of 4 points without integrator\.step_size=0\.3, .*; extend it with --add"
+    ):
+        sweep(_scenario(), wider, output=path, executor=here)
+    assert here.seen == [] and before == _content(path)
+    more = sweep(_scenario(), wider, output=path, executor=here, add=True)
     assert here.seen == list(more.ran) == [more.points[2].name]
     assert before.items() <= _content(path).items()
     assert len(read_sweep(path).points) == 5
@@ -156,7 +163,7 @@ def test_another_program_version_is_refused(mixed: tuple[Path, SweepResult], mon
 
 
 def test_a_worker_of_another_version_takes_no_part(tmp_path: Path) -> None:
-    outcome = run_point(Task("x", "", tmp_path / "x", tmp_path / "y", 1, None, "rdc_dyn 9.9 other"))
+    outcome = run_point(Task("x", "", tmp_path / "x", 1, None, "rdc_dyn 9.9 other"))
     assert outcome.exit_code == 2
     assert "give both the same" in outcome.message
 
@@ -175,6 +182,69 @@ def test_two_sweeps_do_not_write_into_one_directory(mixed: tuple[Path, SweepResu
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="another sweep is writing here"):
             sweep(_scenario(), _MIXED, output=path, executor=InThisProcess())
+
+
+def _half_done(path: Path) -> tuple[dict[str, Any], Path]:
+    """A sweep of one point that was cut off after a checkpoint; its scenario and its run directory."""
+    tree = linear_gaussian(output={"checkpoint_every": 1})
+    point = plan(tree, {"seed": [1]}).points[0]
+    sweep(tree, {"seed": [1]}, output=path, executor=Refusing())
+    with pytest.warns(rdc_dyn.RunWarning):
+        rdc_dyn.run(rdc_dyn.scenario.loads(point.text), path / "runs" / point.name, max_time=1e-9)
+    return tree, path / "runs" / point.name
+
+
+class Refusing(InThisProcess):
+    """Runs nothing."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.cancel()
+        future.set_running_or_notify_cancel()
+        return future
+
+
+def _files(path: Path) -> dict[str, bytes]:
+    """All that a directory holds, but for who has locked it."""
+    return {str(file): file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != ".lock"}
+
+
+def _failure(path: Path) -> str:
+    [file] = (path / "failed").iterdir()
+    return str(json.loads(file.read_text())["message"])
+
+
+def test_a_run_that_somebody_resumes_is_not_removed(tmp_path: Path) -> None:
+    tree, run = _half_done(tmp_path / "s")
+    before = _files(run)
+    lock = Lock.take(run, "a resumed run")
+    result = sweep(tree, {"seed": [1]}, output=tmp_path / "s", executor=InThisProcess())
+    assert "another run is writing here" in _failure(tmp_path / "s") and result.exit_code == 6
+    assert _files(run) == before
+    lock.release()
+    again = sweep(tree, {"seed": [1]}, output=tmp_path / "s", executor=InThisProcess(), retry_failed=True)
+    assert again.exit_code == 0 and "resumed at time" in open_run(run).attrs["history"]
+
+
+def test_a_full_disk_does_not_cost_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree, run = _half_done(tmp_path / "s")
+    before = [file.read_bytes() for file in checkpoints(run)]
+    usage = shutil.disk_usage(tmp_path)
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+        result = sweep(tree, {"seed": [1]}, output=tmp_path / "s", executor=InThisProcess())
+    assert "MB are needed" in _failure(tmp_path / "s") and result.exit_code == 6
+    assert [file.read_bytes() for file in checkpoints(run)] == before
+    again = sweep(tree, {"seed": [1]}, output=tmp_path / "s", executor=InThisProcess(), retry_failed=True)
+    assert again.exit_code == 0 and "resumed at time" in open_run(run).attrs["history"]
+
+
+def test_another_grid_does_not_remove_what_an_unfinished_sweep_has(tmp_path: Path) -> None:
+    tree, run = _half_done(tmp_path / "s")
+    before = _files(tmp_path / "s")
+    with pytest.raises(UserError, match=r"is a sweep of 1 points without seed=2 and 1 more; extend it with --add"):
+        sweep(tree, {"seed": [2, 3]}, output=tmp_path / "s", executor=InThisProcess())
+    assert _files(tmp_path / "s") == before and checkpoints(run)
 
 
 def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -395,7 +465,7 @@ def test_the_command_lists_what_failed(mixed: tuple[Path, SweepResult], tmp_path
     refused = CliRunner().invoke(main, ["sweep", str(file), "-o", str(path)])
     assert refused.exit_code == 2 and "start.from: leaves the folder of the scenario" in refused.output
     file.write_text(dump(from_mapping(_scenario() | {"sweep": [*_MIXED[:2], {"start.from": ["nowhere"]}]})))
-    result = CliRunner().invoke(main, ["sweep", str(file), "-o", str(path)])
+    result = CliRunner().invoke(main, ["sweep", str(file), "-o", str(path), "--add"])
     assert result.exit_code == 6, result.output
     assert f"failed: {first.failed[0].name}" in result.output
     assert "not at equilibrium: the start is not an equilibrium" in result.output

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from rdc_dyn.read.plots.style import plain_ticks
-from rdc_dyn.status import DataError
+from rdc_dyn.store.commit import commit
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,5 @@ def _data_url(figure: Figure) -> str:
 
 
 def write_page(text: str, path: str | os.PathLike[str]) -> None:
-    """Write a page under a temporary name and rename it when complete; DataError if it cannot be written."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot write the report ({error.strerror or error})") from None
-    finally:
-        if temporary.is_file():
-            temporary.unlink()
+    """Commit a page; DataError if it cannot be written."""
+    commit(Path(path), text.encode())

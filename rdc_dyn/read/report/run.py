@@ -12,7 +12,7 @@ from rdc_dyn.read.plots import plot_dissipation, plot_losses, plot_residuals, pl
 from rdc_dyn.read.report.page import Section, Table, page
 from rdc_dyn.record import GRADIENTS_PER_PRODUCT
 from rdc_dyn.status import DataError
-from rdc_dyn.store.log import EVENTS
+from rdc_dyn.store.run_directory import EVENTS
 
 _SUMMARY = ("time", "lam", "gamma", "data_position", "rate", "distortion", "classification_loss", "weight_penalty",
             "free_energy", "accuracy", "code_accuracy", "validation_distortion", "validation_classification_loss",

@@ -24,7 +24,7 @@ def sweep_report(sweep: Sweep, comparison: xr.Dataset | None = None, no_comparis
 
     `comparison` is that of `rdc_dyn.compare`; where it is None, the page gives `no_comparison` as the reason.
     """
-    runs = {p.name: p.packed.dataset() for p in sweep.points if p.packed is not None}
+    runs = {p.name: p.trajectory.dataset() for p in sweep.points if p.trajectory is not None}
     whole = {name: run for name, run in runs.items() if run.sizes["time"]}
     if not whole:
         raise DataError(f"{sweep.path}: no run of the sweep has a point")

@@ -1,0 +1,209 @@
+"""Directories that strangers prepared: no link is followed, no name leads outside, nothing outside is touched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import rdc_dyn
+from rdc_dyn.cli import main
+from rdc_dyn.store.run_directory import checkpoints
+from tests.tiny import linear_gaussian
+
+TREE = linear_gaussian(output={"checkpoint_every": 2})
+_GRID = {"start.gamma": [1.0, 1.2]}
+_SECRET = "a secret of somebody else"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was stopped, one that has ended, and a sweep."""
+    folder = tmp_path_factory.mktemp("made")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rdc_dyn.run(TREE, folder / "stopped", max_time=1e-9)
+        rdc_dyn.run(TREE, folder / "ended")
+        _sweep(folder / "sweep")
+    return folder
+
+
+def _sweep(path: Path) -> None:
+    from tests.reliability.test_injected import Here
+
+    rdc_dyn.sweep(TREE, _GRID, output=path, executor=Here(), threads=1)
+
+
+def _surroundings(folder: Path) -> dict[str, str]:
+    """A digest of all that lies outside the directory, and does not move."""
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in folder.rglob("*")
+    }
+
+
+def _in_order(*arguments: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = CliRunner().invoke(main, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), (arguments, result.exc_info)
+    assert "Traceback" not in result.output and _SECRET not in result.output, arguments
+
+
+def _use(path: Path, outside: Path) -> None:
+    """Every command that takes a run or a sweep."""
+    is_sweep = (path / "runs").is_dir() or (path / "sweep.json").exists()
+    before, out = _surroundings(outside), path.parent / "out"
+    for command in (
+        ("info",),
+        ("verify",),
+        ("plot", "-o", f"{out}.png"),
+        ("report", "-o", f"{out}.html"),
+        ("compare",),
+    ):
+        _in_order(command[0], str(path), *command[1:])
+        assert _surroundings(outside) == before, command
+    if is_sweep:
+        try:
+            rdc_dyn.open_sweep(path).load()
+        except rdc_dyn.UserError as error:
+            assert "\n" not in str(error)
+        try:
+            _sweep(path)
+        except rdc_dyn.UserError as error:
+            assert "\n" not in str(error) and _SECRET not in str(error)
+    else:
+        _in_order("resume", str(path), "-q")
+        _in_order("resume", str(path), "-q", "--force")
+    assert _surroundings(outside) == before
+
+
+def _link(target: Path, outside: Path) -> None:
+    target.symlink_to(outside / ("folder" if target.suffix == "" and target.name != ".lock" else "file"))
+
+
+def _copy_outside(target: Path, outside: Path) -> None:
+    """A link to what belongs there, but somewhere else."""
+    shutil.copytree(_REMOVED, outside / "copy") if _REMOVED.is_dir() else shutil.copy(_REMOVED, outside / "copy")
+    target.symlink_to(outside / "copy")
+
+
+def _dangling(target: Path, outside: Path) -> None:
+    target.symlink_to(outside / "nothing")
+
+
+def _pipe(target: Path, outside: Path) -> None:
+    os.mkfifo(target)
+
+
+def _folder(target: Path, outside: Path) -> None:
+    target.mkdir()
+    (target / "x").write_text("x")
+
+
+_REMOVED = Path()
+_WAYS: dict[str, Callable[[Path, Path], None]] = {
+    "a link": _link,
+    "a link to a copy": _copy_outside,
+    "a dangling link": _dangling,
+    "a pipe": _pipe,
+    "a folder": _folder,
+}
+_OF_A_RUN = ("log.jsonl", "trajectory.nc", "scenario.yaml", "SHA256SUMS", ".lock", "checkpoints", "checkpoints/newest")
+_OF_A_SWEEP = ("sweep.json", "runs", "runs/first", "failed", ".lock", "runs/first/log.jsonl", "runs/first/checkpoints")
+
+
+def _spoilt(scratch: Path, source: Path, name: str, way: str) -> tuple[Path, Path]:
+    """A copy in which one file or folder is replaced, and the folder outside that links lead to."""
+    global _REMOVED
+    path, outside = scratch / "path", scratch / "outside"
+    shutil.copytree(source, path)
+    (outside / "folder").mkdir(parents=True)
+    (outside / "folder" / ".bashrc").write_text(_SECRET)
+    (outside / "file").write_text(_SECRET)
+    first = sorted((path / "runs").iterdir())[0].name if (path / "runs").is_dir() else ""
+    newest = "" if first else checkpoints(path)[0].name
+    target = path / name.replace("first", first).replace("newest", newest)
+    _REMOVED = scratch / "removed"
+    if target.exists():
+        target.rename(_REMOVED)
+    else:
+        _REMOVED.mkdir()
+    _WAYS[way](target, outside)
+    return path, outside
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", _WAYS)
+@pytest.mark.parametrize("name", _OF_A_RUN)
+@pytest.mark.parametrize("which", ["stopped", "ended"])
+def test_nothing_outside_a_run_is_touched(made: Path, scratch: Path, which: str, name: str, way: str) -> None:
+    _use(*_spoilt(scratch, made / which, name, way))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", _WAYS)
+@pytest.mark.parametrize("name", _OF_A_SWEEP)
+def test_nothing_outside_a_sweep_is_touched(made: Path, scratch: Path, name: str, way: str) -> None:
+    _use(*_spoilt(scratch, made / "sweep", name, way))
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "log.jsonl"])
+def test_a_link_in_a_run_is_named(made: Path, scratch: Path, name: str) -> None:
+    path, outside = _spoilt(scratch, made / "stopped", name, "a link to a copy")
+    before = _surroundings(outside)
+    with pytest.raises(rdc_dyn.DataError, match=r"is a link|symbolic link"):
+        rdc_dyn.resume(path)
+    assert _surroundings(outside) == before
+
+
+@pytest.mark.parametrize("name", ["runs", "runs/first"])
+def test_a_link_in_a_sweep_is_named(made: Path, scratch: Path, name: str) -> None:
+    path, outside = _spoilt(scratch, made / "sweep", name, "a link to a copy")
+    before = _surroundings(outside)
+    with pytest.raises(rdc_dyn.DataError, match="is a link"):
+        _sweep(path)
+    assert _surroundings(outside) == before
+
+
+@pytest.mark.parametrize("name", ["../../outside", "..", "", ".", "/etc", "a/../../outside", "0" * 300])
+def test_a_name_in_a_manifest_leads_nowhere(made: Path, scratch: Path, name: str) -> None:
+    path, outside = _spoilt(scratch, made / "sweep", "failed", "a folder")
+    content = json.loads((path / "sweep.json").read_text())
+    content["points"][0]["name"] = name
+    (path / "sweep.json").write_text(json.dumps(content))
+    before = _surroundings(outside)
+    for call in (rdc_dyn.open_sweep, _sweep):
+        with pytest.raises(rdc_dyn.DataError, match="is not the name of a run"):
+            call(path)
+    assert _surroundings(outside) == before
+
+
+@pytest.mark.parametrize("name", ["../outside/file", "/etc/passwd", "checkpoints/../../outside/file", "notes.txt", ""])
+def test_a_name_in_a_list_of_digests_leads_nowhere(made: Path, scratch: Path, name: str) -> None:
+    path, _ = _spoilt(scratch, made / "ended", "checkpoints/newest", "a folder")
+    with open(path / "SHA256SUMS", "a") as file:
+        file.write(f"{'0' * 64}  {name}\n")
+    with pytest.raises(rdc_dyn.DataError, match=r"SHA256SUMS:\d+: damaged"):
+        rdc_dyn.open_run(path)
+
+
+def test_a_copy_that_cannot_be_written_opens(made: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading writes nothing: no operation on a file is even tried."""
+
+    def refuse(operation: str, path: Path, content: bytes) -> None:
+        raise AssertionError(f"{operation} {path}")
+
+    monkeypatch.setattr("rdc_dyn.store.disk.before", refuse)
+    before = _surroundings(made)
+    assert rdc_dyn.open_sweep(made / "sweep").load().sizes["start.gamma"] == 2
+    for command in (("info", "ended"), ("verify", "ended"), ("verify", "stopped"), ("compare", "sweep")):
+        _in_order(command[0], str(made / command[1]))
+    assert _surroundings(made) == before

@@ -42,6 +42,9 @@ def reported(command: Callable[..., Any]) -> Callable[..., Any]:
         except UserError as error:
             tell(f"rdc-dyn: {error}" if "\n" not in str(error) else str(error), err=True)
             sys.exit(error.exit_code)
+        except MemoryError as error:
+            tell(f"rdc-dyn: the machine has too little memory ({error})", err=True)
+            sys.exit(Status.OUT_OF_MEMORY.exit_code)
         except KeyboardInterrupt as signal_:  # outside the loop of a run, which handles signals itself
             tell("rdc-dyn: stopped by a signal", err=True)
             sys.exit(getattr(signal_, "exit_code", 130))

@@ -11,7 +11,7 @@ from torch import Tensor
 from rdc_dyn.curvature.graph import GradientGraph
 from rdc_dyn.curvature.sum_over_data import Local
 from rdc_dyn.data.samples import Block
-from rdc_dyn.linalg.base import Controls, Vector
+from rdc_dyn.linalg.base import Controls, Vector, allocating
 from rdc_dyn.objective.base import Objective, OverData, Term, terms_of
 from rdc_dyn.objective.variational import Variational
 from rdc_dyn.status import UserError
@@ -99,7 +99,8 @@ def batches(objective: Objective, theta: Vector, controls: Controls, size: float
     if theta.device.type == "cpu" and size > _TOGETHER[objective.networks.convolves]:
         return False
     try:
-        graph.mm(torch.stack([theta, theta]))
+        with allocating():
+            graph.mm(torch.stack([theta, theta]))
     except RuntimeError:  # a user-defined function without a batching rule
         return False
     return True
@@ -109,8 +110,9 @@ def _require_second_derivatives(graph: GradientGraph, theta: Vector) -> None:
     """Raise a UserError unless vᵀA(Av) = |Av|², which fails where a backward pass has no graph of its own."""
     v = torch.randn(theta.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(theta)
     try:
-        image = graph.mm(v[None])[0]
-        again = graph.mm(image[None])[0]
+        with allocating():
+            image = graph.mm(v[None])[0]
+            again = graph.mm(image[None])[0]
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"objective: J cannot be differentiated twice, so there is no A ({reason})") from None

@@ -14,6 +14,8 @@ from torch import Tensor
 from rdc_dyn.status import NumericalFailure, Status
 
 _CHUNK = 64
+#: What torch's allocator on a CPU, and the C++ library, say when memory runs out.
+_NO_MEMORY = ("DefaultCPUAllocator", "bad_alloc", "Cannot allocate memory")
 
 Vector = Float[Tensor, "P"]
 Rows = Float[Tensor, "k P"]
@@ -95,6 +97,22 @@ def decomposing() -> Iterator[None]:
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         reason = (str(error).splitlines() or ["no reason given"])[0][:200]
         raise NumericalFailure(Status.NON_FINITE, f"a matrix could not be decomposed: {reason}") from None
+
+
+@contextmanager
+def allocating() -> Iterator[None]:
+    """Raise MemoryError in place of torch's own exceptions when memory runs out.
+
+    On a GPU that is `torch.OutOfMemoryError`; on a CPU it is a RuntimeError that only its text tells from others.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if not isinstance(error, torch.OutOfMemoryError) and not any(sign in text for sign in _NO_MEMORY):
+            raise
+        reason = (text.splitlines() or ["no reason given"])[0]
+        raise MemoryError(reason[max(reason.find("DefaultCPUAllocator"), 0) :][:200]) from None
 
 
 def project_out(kernel: Rows, rows: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from rdc_dyn.distributed.group import Group, join
 from rdc_dyn.distributed.team import Team
 from rdc_dyn.dynamics import Minimiser, Monitor
 from rdc_dyn.linalg import ConjugateGradient, Identity, Minres, Preconditioner
+from rdc_dyn.linalg.base import allocating
 from rdc_dyn.objective.base import OverData
 from rdc_dyn.objective.ends import Ends
 from rdc_dyn.objective.own_modules import Own, describe
@@ -79,11 +80,12 @@ def build(
     """Build everything that a run needs, on each of the processes that share it.
 
     `networks` are modules for the parts of the objective whose kind is module; they are not modified. Raises UserError
-    on every process if one finds a mistake, and DataError if the processes have read different data.
+    on every process if one finds a mistake, DataError if the processes have read different data, and MemoryError.
     """
     group = join()
     if group is None:
-        return _build(scenario, folder, device, None, networks or {}, given or {})
+        with allocating():
+            return _build(scenario, folder, device, None, networks or {}, given or {})
     built: Built | UserError
     try:
         built = _build(scenario, folder, device, group, networks or {}, given or {})

@@ -16,6 +16,7 @@ import xarray as xr
 
 from rdc_dyn import scenario as scenarios
 from rdc_dyn.dynamics import Corrector, Integrator, Process, ResponseModel
+from rdc_dyn.linalg.base import allocating
 from rdc_dyn.objective import Objective
 from rdc_dyn.objective.own_modules import Own
 from rdc_dyn.record import Event
@@ -31,8 +32,8 @@ from rdc_dyn.store.in_memory import InMemory, Store
 from rdc_dyn.store.provenance import provenance
 from rdc_dyn.store.run_writer import RunWriter
 
-#: Graphs that the evaluation of a block may take: its own, and one for each vector in a batch (see `evaluation`).
-_GRAPHS = 9
+#: Graphs that the evaluation of a block may take besides its own: one for each vector in a batch (see `evaluation`).
+_BATCH = 8
 
 
 class Interrupted(KeyboardInterrupt):
@@ -184,20 +185,21 @@ def drive(recorder: Recorder, resumed: Point | None, began: float, max_time: flo
     """Pass points and events from the simulation to the recorder until it ends, time is up, or a signal arrives."""
     clock, last = recorder.scenario.process.span
     try:
-        if resumed is not None and not recorder.has(resumed):
-            recorder.point(resumed, resumed=True)
-        for item in simulate(recorder.problem, recorder.progress.equilibrating, resumed):
-            if isinstance(item, Event):
-                if item.kind == "end":
-                    recorder.complete()
-                    return item
-                recorder.event(item)
-                continue
-            clock = item.time
-            recorder.point(item)
-            if max_time is not None and time.monotonic() - began > max_time and clock != last:
-                return _stopped(clock, Status.TIME_LIMIT, f"{max_time:g} s")
-    except (torch.OutOfMemoryError, MemoryError) as error:
+        with allocating():
+            if resumed is not None and not recorder.has(resumed):
+                recorder.point(resumed, resumed=True)
+            for item in simulate(recorder.problem, recorder.progress.equilibrating, resumed):
+                if isinstance(item, Event):
+                    if item.kind == "end":
+                        recorder.complete()
+                        return item
+                    recorder.event(item)
+                    continue
+                clock = item.time
+                recorder.point(item)
+                if max_time is not None and time.monotonic() - began > max_time and clock != last:
+                    return _stopped(clock, Status.TIME_LIMIT, f"{max_time:g} s")
+    except MemoryError as error:
         return _stopped(clock, Status.OUT_OF_MEMORY, (str(error).splitlines() or ["no reason given"])[0][:200])
     except KeyboardInterrupt as signal:
         return _stopped(clock, Status.INTERRUPTED, "SIGTERM" if isinstance(signal, Interrupted) else "SIGINT")
@@ -216,8 +218,9 @@ def shrink(recorder: Recorder, end: Event) -> bool:
     while block >= 2:
         block //= 2
         try:
-            _in_blocks(recorder, block, each)
-        except (torch.OutOfMemoryError, MemoryError):
+            with allocating():
+                _in_blocks(recorder, block, each)
+        except MemoryError:
             continue
         text = f"out of memory ({end.values['detail']}); going on in smaller blocks of {block} data"
         recorder.event(Event("warning", end.time, text, {"block": block}))
@@ -230,7 +233,8 @@ def _in_blocks(recorder: Recorder, block: int, each: float) -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    memory = 1e-9 * each * (block + 0.5) * _GRAPHS
+    graphs = 1 + _BATCH * (recorder.built.choices["linearisation_products"] == "batched")
+    memory = 1e-9 * each * (block + 0.5) * graphs
     scenario = recorder.scenario
     section = scenario.linearisation.model_copy(update={"graph": "recomputed", "memory": memory})
     assert recorder.rebuild is not None

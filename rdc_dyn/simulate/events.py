@@ -18,6 +18,8 @@ _PLACES = frozenset(
     }
 )
 
+#: Singular points of the surface, where a branch of minima ends.
+BRANCH_ENDS = (Status.FOLD, Status.BRANCH_POINT)
 #: A failed step counts as stopped by a singular point that is nearer than this multiple of its length.
 _NEAR = 10.0
 
@@ -63,6 +65,15 @@ def stopped(point: Point, beyond: float, failure: NumericalFailure) -> Event:
         status, detail = point.ahead.ends_as, f"{point.ahead.name} goes to zero; {detail}"
     place = f"between time {point.time:.8g} and {beyond:.8g}"
     return end(point.time, status, f"{place}: {detail}" if detail else place, (point.time, beyond))
+
+
+def not_relaxed(point: Point, beyond: float, began: NumericalFailure, failed: NumericalFailure) -> Event:
+    """The end of a run at the end of a branch: `began` ended the branch, and relaxing to another one `failed`."""
+    status = began.status if began.status in BRANCH_ENDS else point.stability.approach.ends_as
+    why = f"{failed.status.name.lower().replace('_', ' ')} ({failed.detail})"
+    place = f"between time {point.time:.8g} and {beyond:.8g}"
+    detail = f"{place}: {began.detail}; relaxing to another branch failed: {why}"
+    return end(point.time, status, detail, (point.time, beyond))
 
 
 def relaxed(point: Point) -> Event:

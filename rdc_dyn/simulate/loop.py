@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from rdc_dyn.dynamics import StepSize
@@ -21,8 +21,6 @@ from rdc_dyn.status import NumericalFailure, Status
 _SHARE = 1 / 4
 #: A singular point is assumed to be nearer than this multiple of its first-order distance.
 _MARGIN = 1.5
-#: Singular points of the surface, where a branch of minima ends.
-_FOLDS = (Status.FOLD, Status.BRANCH_POINT)
 
 
 class Singular(NumericalFailure):
@@ -62,7 +60,7 @@ def simulate(problem: Problem, watch: Watch | None = None, resumed: Point | None
             new = advance(problem, point, target)
         except NumericalFailure as failure:
             singular = isinstance(failure, Singular)
-            leaves = singular and failure.status in _FOLDS
+            leaves = singular and failure.status in events.BRANCH_ENDS
             if not singular:
                 size = size.rejected(abs(target - point.time))
                 yield events.rejected(point.time, abs(target - point.time), failure, size.value)
@@ -75,10 +73,11 @@ def simulate(problem: Problem, watch: Watch | None = None, resumed: Point | None
             if problem.on_fold != "relax" or not leaves:
                 yield events.stopped(point, _beyond(problem, point, target, singular), failure)
                 return
+            beyond = _beyond(problem, point, target, singular)
             try:
-                new = relax(problem, point, _beyond(problem, point, target, singular))
+                new = yield from _relaxed(problem, point, beyond)
             except NumericalFailure as failed:
-                yield events.end(point.time, failed.status, failed.detail)
+                yield events.not_relaxed(point, beyond, failure, failed)
                 return
             yield events.relaxed(new)
         size = size.accepted(new.growth)
@@ -92,11 +91,25 @@ def simulate(problem: Problem, watch: Watch | None = None, resumed: Point | None
 def _look_ahead(problem: Problem, point: Point) -> None:
     """Raise `Singular` one smallest step before a singular point, or earlier if the branch is to be left."""
     near, ahead = problem.step_size.smallest, point.ahead
-    if problem.on_fold != "stop" and ahead.ends_as in _FOLDS:
+    if problem.on_fold != "stop" and ahead.ends_as in events.BRANCH_ENDS:
         near = max(near, _SHARE * problem.step_size.nominal)
     left = abs(problem.process.span[1] - point.time)
     if _MARGIN * ahead.distance <= near and left > ahead.reach:
         raise Singular(ahead.ends_as, f"{ahead.name} reaches zero within {ahead.distance:.3g}")
+
+
+def _relaxed(problem: Problem, point: Point, beyond: float) -> Generator[Event, None, Point]:
+    """Relax to the clock `beyond`, or where that fails half as far, reporting the failure.
+
+    From far beyond the end of a branch a prediction may lead below a bound, and a descent to where what is held cannot
+    be restored.
+    """
+    try:
+        return relax(problem, point, beyond)
+    except NumericalFailure as failure:
+        length = abs(beyond - point.time)
+        yield events.rejected(point.time, length, failure, 0.5 * length)
+    return relax(problem, point, 0.5 * (point.time + beyond))
 
 
 def _short(size: StepSize) -> bool:

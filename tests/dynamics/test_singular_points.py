@@ -115,6 +115,35 @@ def test_relax_goes_to_the_minimum_that_takes_over(method: str, look_ahead: bool
     assert not any(p.jump for p in after[1:])
 
 
+@pytest.mark.parametrize("look_ahead", [True, False])
+def test_a_run_that_cannot_relax_ends_with_the_fold_and_says_why(look_ahead: bool) -> None:
+    run = problem(Fold(), UP, 0.0, 1.0, Integrator("rk4"), 0.13, solver=Dense(), on_fold="relax", look_ahead=look_ahead)
+    points, events = points_and_events(run)
+    assert events[-1].values["status"] == "FOLD"
+    assert "relaxing to another branch failed: not at equilibrium (|grad J|" in events[-1].values["detail"]
+    low, high = events[-1].values["stopped_after"], events[-1].values["stopped_before"]
+    assert points[-1].time == low <= 1.0 <= high <= low + 0.13 / 4
+
+
+@dataclass(frozen=True)
+class BelowZero(Prescribed):
+    """Goes up, but a prediction from a fold leads far below zero unless it is a short one."""
+
+    def prescribed(self, s: float, like: Tensor) -> Tensor:
+        there = super().prescribed(s, like)
+        return there.new_tensor([-0.778, 1.0, 0.0]) if s > 1.005 and float(like[0]) > 0.9 else there
+
+
+def test_a_relaxation_that_fails_is_tried_nearer_to_the_fold() -> None:
+    up = BelowZero((0.0, 1.01), (0.0, 1.01), (1.0, 1.0))
+    run = problem(Fold(beyond=True), up, 0.0, 1.0, Integrator("rk4"), 0.13, solver=Dense(), on_fold="relax")
+    points, events = points_and_events(run)
+    tried = [e for e in events if e.kind == "rejected" and "lam = -0.778" in e.text]
+    relaxed = [e for e in events if e.kind == "relaxed" and e.values["jump_theta"] > 3.0]
+    assert tried and len(relaxed) == 1, [e.text for e in events]
+    assert 1.0 <= relaxed[0].time < 1.005
+
+
 def test_relax_comes_before_the_end_however_long_the_smallest_step() -> None:
     run = problem(
         Fold(beyond=True), UP, 0.0, 1.0, Integrator("rk4"), 0.13, solver=Dense(), on_fold="relax", smallest=0.2,

@@ -56,14 +56,17 @@ def listen() -> None:
     """Let SIGINT and SIGTERM end a run with a checkpoint, and a second SIGINT end it at once."""
     from rdc_dyn.running.recorder import RunWarning
     from rdc_dyn.running.runner import Interrupted
+    from rdc_dyn.running.signals import end_at_second_interrupt
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends even a long library call
+        signal.signal(signal.SIGINT, lambda number, frame: None)
         raise KeyboardInterrupt
 
     def terminate(number: int, frame: FrameType | None) -> NoReturn:
         raise Interrupted
 
+    if os.environ.get("WORLD_SIZE", "1") == "1":  # torchrun sends to each process what the terminal has sent already
+        end_at_second_interrupt()
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, terminate)
     warnings.simplefilter("ignore", RunWarning)  # the progress display shows it

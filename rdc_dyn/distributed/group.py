@@ -48,7 +48,9 @@ class Exchange:
         self.open = False
         if self.held is not None:
             number, self.held = self.held, None
-            signal.raise_signal(number)
+            handler = signal.getsignal(number)
+            assert callable(handler)
+            handler(number, None)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:

@@ -1,16 +1,30 @@
-"""Defer SIGINT and SIGTERM during a commit; at other times they abort the step that is being computed."""
+"""Defer SIGINT and SIGTERM during a commit; at other times they abort the step that is being computed.
+
+A second SIGINT ends the process at once.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: Held while something is written.
+_WRITING = threading.RLock()
+#: Seconds within which two signals are one: `timeout`, for example, sends the same one twice.
+_ONE = 0.1
+#: Seconds for which a process that is to end waits for a commit.
+_PATIENCE = 10.0
 
 
 @dataclass
@@ -27,12 +41,13 @@ class Signals:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Commit: a signal is handled when the commit is over, a second one at once."""
-        self.busy = True
-        try:
-            yield
-        finally:
-            self.busy = False
+        """Commit: a signal is handled when the commit is over."""
+        with _WRITING:
+            self.busy = True
+            try:
+                yield
+            finally:
+                self.busy = False
         if self.waiting is not None:
             number, self.waiting = self.waiting, None
             self.handlers[number](number, None)
@@ -54,7 +69,33 @@ class Signals:
                 signal.signal(number, before[signal.Signals(number)])
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.busy and self.waiting is None:
+        if self.busy:
             self.waiting = number
             return
         self.handlers[number](number, frame)
+
+
+@cache
+def end_at_second_interrupt() -> None:
+    """From now on end the process with exit code 130 when a second SIGINT comes, whatever the main thread computes.
+
+    Handlers in Python run between its instructions, hence not within a long factorisation. A thread is told at once, by
+    the file descriptor to which the interpreter writes the number of each signal.
+    """
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(receiver, sender), name="signals", daemon=True).start()
+
+
+def _watch(receiver: socket.socket, sender: socket.socket) -> None:
+    """Wait for the second SIGINT; `sender` is kept open."""
+    first: float | None = None
+    while True:
+        now = receiver.recv(1)[0] == signal.SIGINT
+        if now and first is not None and time.monotonic() - first > _ONE:
+            _WRITING.acquire(timeout=_PATIENCE)
+            show_cursor = b"\x1b[?25h" if sys.__stderr__ is not None and sys.__stderr__.isatty() else b""
+            os.write(2, show_cursor + b"rdc-dyn: ended by a second signal\n")
+            os._exit(130)
+        first = time.monotonic() if now and first is None else first

@@ -137,7 +137,7 @@ class BelowZero(Prescribed):
 def test_a_relaxation_that_fails_is_tried_nearer_to_the_fold() -> None:
     up = BelowZero((0.0, 1.01), (0.0, 1.01), (1.0, 1.0))
     run = problem(Fold(beyond=True), up, 0.0, 1.0, Integrator("rk4"), 0.13, solver=Dense(), on_fold="relax")
-    points, events = points_and_events(run)
+    _, events = points_and_events(run)
     tried = [e for e in events if e.kind == "rejected" and "lam = -0.778" in e.text]
     relaxed = [e for e in events if e.kind == "relaxed" and e.values["jump_theta"] > 3.0]
     assert tried and len(relaxed) == 1, [e.text for e in events]

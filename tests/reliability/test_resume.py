@@ -283,9 +283,10 @@ def test_a_second_interrupt_ends_at_once(scratch: Path) -> None:
     assert process.stdout.readline() == "writing\n"
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == "writing\n"  # the checkpoint of the end
+    time.sleep(0.3)  # nearer ones are one
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
     process.communicate(timeout=30)
-    assert process.returncode in (130, -signal.SIGINT)
+    assert process.returncode == 130
     assert time.monotonic() - began < 10
     assert rdc_dyn.resume(run).attrs["status"] == "COMPLETED"

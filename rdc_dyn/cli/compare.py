@@ -6,19 +6,18 @@ from pathlib import Path
 
 import click
 
-from rdc_dyn.cli.shared import reported
+from rdc_dyn.cli.shared import PLACE, load_matplotlib, tell
 from rdc_dyn.status import DataError, UserError
 
 _FIGURES = (".png", ".pdf", ".svg")
 
 
 @click.command()
-@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=PLACE)
 @click.option("--reference", metavar="NAME", help="closed_form, finest, or a run (its name or a beginning of it).")
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write a row per run.")
-@click.option("--netcdf", type=click.Path(path_type=Path), help="Write the comparison as a dataset.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Work-precision figure; .png, .pdf or .svg.")
-@reported
+@click.option("--csv", "csv_file", type=PLACE, help="Write a row per run.")
+@click.option("--netcdf", type=PLACE, help="Write the comparison as a dataset.")
+@click.option("-o", "--output", type=PLACE, help="Work-precision figure; .png, .pdf or .svg.")
 def compare(
     directories: tuple[Path, ...],
     reference: str | None,
@@ -35,24 +34,22 @@ def compare(
     from rdc_dyn.comparison import show, write_csv
 
     comparison = measure(list(directories), reference)
-    click.echo(show(comparison), nl=False)
+    tell(show(comparison), nl=False)
     if csv_file is not None:
         write_csv(comparison, csv_file)
-        click.echo(f"wrote {csv_file}")
+        tell(f"wrote {csv_file}")
     if netcdf is not None:
         from rdc_dyn.store.netcdf import write_netcdf
 
         write_netcdf(comparison, netcdf)
-        click.echo(f"wrote {netcdf}")
+        tell(f"wrote {netcdf}")
     if output is not None:
+        load_matplotlib()
         from rdc_dyn.read.plots.style import save_figure
         from rdc_dyn.read.plots.work_precision import plot_work_precision
 
-        try:
-            save_figure(plot_work_precision(comparison), output)
-        except OSError as error:
-            raise DataError(f"{output}: cannot write the figure ({error.strerror or error})") from None
-        click.echo(f"wrote {output}")
+        save_figure(plot_work_precision(comparison), output)
+        tell(f"wrote {output}")
 
 
 def _check(csv_file: Path | None, netcdf: Path | None, figure: Path | None) -> None:

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import click
 
-from rdc_dyn.cli.shared import OVERRIDE, reported
+from rdc_dyn.cli.shared import OVERRIDE, PLACE
 from rdc_dyn.status import UserError
 
 
 @click.command()
-@click.argument("scenario", required=False, type=click.Path(path_type=Path))
+@click.argument("scenario", required=False, type=PLACE)
 @OVERRIDE
 @click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
-@reported
 def doctor(scenario: Path | None, overrides: tuple[str, ...], device: str | None) -> None:
     """Describe this machine, or check the derivatives of SCENARIO and measure what they cost."""
     if scenario is None and overrides:

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdc_dyn.cli.shared import reported, sentence
+from rdc_dyn.cli.shared import PLACE, sentence, tell
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
 @click.command()
-@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run_directory", metavar="RUN", type=PLACE)
 @click.option(
     "--scenario", "scenario_only", is_flag=True, help="Print the YAML that made it, for a file in this folder."
 )
-@reported
 def info(run_directory: Path, scenario_only: bool) -> None:
     """Print provenance and summary of RUN."""
     from rdc_dyn.store.run_directory import open_run
@@ -35,15 +34,15 @@ def info(run_directory: Path, scenario_only: bool) -> None:
     width = max(len(name) for name in attributes)
     for name, value in attributes.items():
         if name not in hidden:
-            click.echo(f"{name:<{width}}  {value}")
+            tell(f"{name:<{width}}  {value}")
     status, detail = attributes["status"], attributes.get("status_detail")
-    click.echo(f"{'status':<{width}}  {sentence(status, attributes['status_message'], detail)}")
+    tell(f"{'status':<{width}}  {sentence(status, attributes['status_message'], detail)}")
     import numpy as np
 
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # numbers that overflow are shown as they are
         for line in _summary(trajectory):
-            click.echo(line)
+            tell(line)
 
 
 def _rerunnable(text: str) -> None:
@@ -53,11 +52,11 @@ def _rerunnable(text: str) -> None:
     try:
         scenario, needed = scenarios.portable(scenarios.loads(text), Path.cwd())
     except scenarios.ScenarioError:  # from another version of the program, or malformed: shown as it is
-        click.echo(text, nl=False)
+        tell(text, nl=False)
         return
-    click.echo(scenarios.dump(scenario), nl=False)
+    tell(scenarios.dump(scenario), nl=False)
     if needed:
-        click.echo(f"rdc-dyn: data outside this folder; to run it again give {', '.join(needed)}", err=True)
+        tell(f"rdc-dyn: data outside this folder; to run it again give {', '.join(needed)}", err=True)
 
 
 _SHOWN = (

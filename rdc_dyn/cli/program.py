@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from rdc_dyn.cli import compare, doctor, info, plot, report, resume, run, sweep, verify
-from rdc_dyn.cli.shared import OVERRIDE, reported
+from rdc_dyn.cli.shared import OVERRIDE, PLACE, Program, tell
 from rdc_dyn.status import UserError
 from rdc_dyn.store.provenance import program_version
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(program_version(), prog_name="rdc-dyn")
 def main() -> None:
     """Dynamics on the rate-distortion-classification surface of a model."""
@@ -21,24 +21,22 @@ def main() -> None:
 
 @main.command()
 @click.argument("name", default="digits")
-@reported
 def init(name: str) -> None:
     """Print a commented scenario to start from (NAME: see `rdc-dyn list templates`)."""
     from rdc_dyn.scenario import template
 
-    click.echo(template(name), nl=False)
+    tell(template(name), nl=False)
 
 
 @main.command()
-@click.argument("scenario", type=click.Path(path_type=Path))
+@click.argument("scenario", type=PLACE)
 @OVERRIDE
-@reported
 def validate(scenario: Path, overrides: tuple[str, ...]) -> None:
     """Check SCENARIO and list all its errors with file:line:column."""
     from rdc_dyn.scenario import load
 
     loaded = load(scenario, overrides)
-    click.echo(f"{scenario}: valid ({loaded.objective.kind}, {loaded.process.kind}, {loaded.integrator.method})")
+    tell(f"{scenario}: valid ({loaded.objective.kind}, {loaded.process.kind}, {loaded.integrator.method})")
 
 
 @main.command()
@@ -46,12 +44,11 @@ def schema() -> None:
     """Print the JSON schema of scenarios, for editors."""
     from rdc_dyn.scenario import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    tell(json.dumps(json_schema(), indent=2))
 
 
 @main.command("list")
 @click.argument("kind", required=False)
-@reported
 def list_(kind: str | None) -> None:
     """List what can be chosen; KIND narrows it to objectives, integrators, ..."""
     from rdc_dyn.scenario import catalogue
@@ -64,7 +61,7 @@ def list_(kind: str | None) -> None:
             click.secho(name, bold=True)
             width = max(len(member) for member, _ in members)
             for member, text in members:
-                click.echo(f"  {member:<{width}}  {text.rstrip('.')}")
+                tell(f"  {member:<{width}}  {text.rstrip('.')}")
 
 
 for _command in (

@@ -6,24 +6,24 @@ from pathlib import Path
 
 import click
 
-from rdc_dyn.cli.shared import reported
+from rdc_dyn.cli.shared import PLACE, load_matplotlib, tell
 from rdc_dyn.status import DataError, UserError
 
 
 @click.command()
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Page to write; .html.")
-@reported
+@click.argument("directory", metavar="DIR", type=PLACE)
+@click.option("-o", "--output", required=True, type=PLACE, help="Page to write; .html.")
 def report(directory: Path, output: Path) -> None:
     """Write one self-contained page on a run or a sweep: figures, tables, events, provenance."""
     if output.suffix not in (".html", ".htm"):
         raise UserError(f"{output}: expected the name of a page that ends in .html")
     if not output.parent.is_dir():
         raise DataError(f"{output}: there is no folder {output.parent}")
+    load_matplotlib()
     from rdc_dyn.read.report import write_page
 
     write_page(_of_sweep(directory) if (directory / "sweep.json").is_file() else _of_run(directory), output)
-    click.echo(f"wrote {output}")
+    tell(f"wrote {output}")
 
 
 def _of_run(directory: Path) -> str:

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import click
 
-from rdc_dyn.cli.shared import conclude, listen, reported, seconds, tell
+from rdc_dyn.cli.shared import PLACE, conclude, listen, seconds, tell
 from rdc_dyn.status import Status
 
 
 @click.command()
-@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run_directory", metavar="RUN", type=PLACE)
 @click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
 @click.option("--max-time", callback=seconds, metavar="TIME", help="Stop at the next point after 90s, 50m, 2h, ...")
 @click.option("--force", is_flag=True, help="Although scenario, program or data have changed; the trajectory says so.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@reported
 def resume(run_directory: Path, device: str | None, max_time: float | None, force: bool, quiet: bool) -> None:
     """Continue RUN, a run that was killed, interrupted or stopped by a limit."""
     from rdc_dyn.running.progress import choose_progress

@@ -8,19 +8,18 @@ from typing import Any
 
 import click
 
-from rdc_dyn.cli.shared import OVERRIDE, conclude, listen, reported, seconds, tell
+from rdc_dyn.cli.shared import OVERRIDE, PLACE, conclude, listen, seconds, tell
 from rdc_dyn.status import UserError
 
 
 @click.command()
-@click.argument("scenario", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Run directory to write.")
+@click.argument("scenario", type=PLACE)
+@click.option("-o", "--output", required=True, type=PLACE, help="Run directory to write.")
 @OVERRIDE
 @click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
 @click.option("--max-time", callback=seconds, metavar="TIME", help="Stop at the next point after 90s, 50m, 2h, ...")
 @click.option("--dry-run", is_flag=True, help="Build everything, say what would run, write nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@reported
 def run(
     scenario: Path,
     output: Path,

@@ -7,15 +7,14 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable
-from functools import wraps
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from rdc_dyn.status import Status, UserError
+from rdc_dyn.status import DataError, Status, UserError, plain
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,19 +25,37 @@ OVERRIDE = click.option(
 )
 
 
-def tell(text: str, *, err: bool = False) -> None:
+def tell(text: str, *, err: bool = False, nl: bool = True) -> None:
     """Print a message; of the processes that torchrun starts on one machine, only the first does."""
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        click.echo(text, err=err)
+        click.echo(plain(text), err=err, nl=nl)
 
 
-def reported(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn a user's mistake into one line and an exit code, without a traceback."""
+class Place(click.ParamType):
+    """A file or folder; `~` is the home folder also where no shell expands it, and the name must be text."""
 
-    @wraps(command)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path; bytes that are no UTF-8 are refused, since netCDF has no such names."""
+        name = os.fspath(value)
         try:
-            return command(*args, **kwargs)
+            name.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{os.fsencode(name)!r} is no name in UTF-8", param, ctx)
+        return Path(os.path.expanduser(name))
+
+
+PLACE = Place()
+
+
+class Program(click.Group):
+    """A group of commands: what is wrong becomes one line and an exit code, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and say in one line what stopped it."""
+        try:
+            return super().invoke(ctx)
         except UserError as error:
             tell(f"rdc-dyn: {error}" if "\n" not in str(error) else str(error), err=True)
             sys.exit(error.exit_code)
@@ -48,8 +65,42 @@ def reported(command: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt as signal_:  # outside the loop of a run, which handles signals itself
             tell("rdc-dyn: stopped by a signal", err=True)
             sys.exit(getattr(signal_, "exit_code", 130))
+        except OSError as error:
+            _stopped_by(error)
 
-    return wrapper
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program on whatever output it is given: a full disk, a pipe that ends early, a closed one, ASCII."""
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:
+                setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # for as long as the program runs
+            getattr(sys, name).reconfigure(errors="backslashreplace")
+        try:
+            return super().main(*args, **kwargs)
+        finally:
+            try:
+                sys.stdout.flush()
+            except OSError as error:
+                _stopped_by(error)
+
+
+def _stopped_by(error: OSError) -> NoReturn:
+    """Say which file or output failed; the end of a pipe that is not read any more needs no words."""
+    with suppress(OSError):  # what standard output still holds would fail again when the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        sys.exit(128 + signal.SIGPIPE)
+    name = "standard output" if error.filename is None else str(error.filename)
+    tell(f"rdc-dyn: {name if len(name) < 200 else name[:200] + '...'}: {error.strerror or error}", err=True)
+    sys.exit(4)
+
+
+def load_matplotlib() -> None:
+    """Load matplotlib to write files, with no display; DataError if a matplotlibrc keeps it from loading."""
+    os.environ["MPLBACKEND"] = "agg"
+    try:
+        import matplotlib  # noqa: F401
+    except (OSError, ValueError) as error:
+        raise DataError(f"matplotlib does not load; mend or remove its matplotlibrc ({error})") from None
 
 
 def listen() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from rdc_dyn.cli.shared import OVERRIDE, reported, sentence
+from rdc_dyn.cli.shared import OVERRIDE, PLACE, sentence, tell
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Terminated(KeyboardInterrupt):
 
 
 @click.command()
-@click.argument("scenario", type=click.Path(path_type=Path))
+@click.argument("scenario", type=PLACE)
 @click.option(
     "--grid",
     "grid",
@@ -34,7 +34,7 @@ class Terminated(KeyboardInterrupt):
     help="Values of a key, such as integrator.step_size=0.1,0.05; every combination is a run. Replaces the scenario's "
     "own section sweep.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Sweep directory, new or begun.")
+@click.option("-o", "--output", type=PLACE, help="Sweep directory, new or begun.")
 @OVERRIDE
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes on this machine; 1 if not given.")
 @click.option("--dask", metavar="ADDRESS", help="Scheduler of dask.distributed whose workers to use instead.")
@@ -47,7 +47,6 @@ class Terminated(KeyboardInterrupt):
 @click.option("--add", is_flag=True, help="Add points to the sweep that is in the directory.")
 @click.option("--dry-run", is_flag=True, help="Validate all points and list them, write nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@reported
 def sweep(
     scenario: Path,
     grid: tuple[str, ...],
@@ -106,8 +105,8 @@ def _list(made: Plan) -> None:
     from rdc_dyn.sweeps.progress import describe
 
     for point in made.points:
-        click.echo(f"{point.name}  {describe(point.values)}")
-    click.echo(f"{len(made.points)} points over {', '.join(made.keys)}")
+        tell(f"{point.name}  {describe(point.values)}")
+    tell(f"{len(made.points)} points over {', '.join(made.keys)}")
 
 
 def _summarise(result: SweepResult) -> None:
@@ -116,9 +115,9 @@ def _summarise(result: SweepResult) -> None:
 
     for point in result.failed:
         ended = sentence(point.status, point.message, None)
-        click.echo(f"failed: {point.name}  {describe(point.values)}: {ended}", err=True)
+        tell(f"failed: {point.name}  {describe(point.values)}: {ended}", err=True)
     missing = sum(point.state == "missing" for point in result.points)
     done = len(result.points) - len(result.failed) - missing
     rest = f", {len(result.failed)} failed (--retry-failed runs them again)" * bool(result.failed)
     rest += f", {missing} not run" * bool(missing)
-    click.echo(f"{done} of {len(result.points)} points done in {result.path}{rest}", err=result.exit_code != 0)
+    tell(f"{done} of {len(result.points)} points done in {result.path}{rest}", err=result.exit_code != 0)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import click
 
-from rdc_dyn.cli.shared import reported
+from rdc_dyn.cli.shared import PLACE, tell
 
 
 @click.command()
-@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
-@reported
+@click.argument("run_directory", metavar="RUN", type=PLACE)
 def verify(run_directory: Path) -> None:
     """Check all digests of RUN, its clock and the identities of the theory.
 
@@ -23,6 +22,6 @@ def verify(run_directory: Path) -> None:
     found = look(run_directory)
     width = max(len(finding.name) for finding in found)
     for finding in found:
-        click.echo(f"{finding.verdict:<6}  {finding.name:<{width}}  {finding.detail}")
+        tell(f"{finding.verdict:<6}  {finding.name:<{width}}  {finding.detail}")
     failed = {finding.kind for finding in found if finding.verdict == "FAILED"}
     sys.exit(4 if "files" in failed else 3 if failed else 0)

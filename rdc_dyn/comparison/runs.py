@@ -89,14 +89,18 @@ def _read(path: Path) -> list[Run]:
 
 
 def _is_run(path: Path) -> bool:
-    return (path / TRAJECTORY).is_file() or (path / LOG).is_file()
+    """Whether a folder holds a run, or may not be looked into; then the run is unreadable."""
+    try:
+        return (path / TRAJECTORY).is_file() or (path / LOG).is_file()
+    except OSError:
+        return path.is_dir()
 
 
 def _run(path: Path) -> Run:
     try:
         trajectory = open_run(path)
         values = flatten(loads(trajectory.attrs["scenario"], str(path)).model_dump(by_alias=True, mode="json"))
-    except (DataError, ScenarioError) as error:
+    except (DataError, ScenarioError, OSError) as error:
         return Run(path.name, None, {}, "UNREADABLE", str(error).splitlines()[0])
     status, message = str(trajectory.attrs["status"]), str(trajectory.attrs["status_message"])
     clock = np.diff(trajectory["time"].values)
@@ -110,7 +114,6 @@ def _failures(folder: Path) -> Iterator[Run]:
     for file in sorted(folder.glob("*.json")):
         try:
             content = json.loads(disk.read(file, _MOST))
-            values, message = flatten(content["values"]), str(content["message"])
+            yield Run(file.stem, None, flatten(content["values"]), "FAILED", str(content["message"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{file}: not a readable record of a failed run ({error})") from None
-        yield Run(file.stem, None, values, "FAILED", message)
+            yield Run(file.stem, None, {}, "UNREADABLE", f"{file}: not a readable record of a failed run ({error})")

@@ -16,7 +16,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from rdc_dyn.comparison.errors import QUANTITIES
-from rdc_dyn.status import DataError, Status
+from rdc_dyn.status import Status
+from rdc_dyn.store.commit import commit
 
 _WIDTH = 100
 _HEADS = dict(zip(QUANTITIES, ("(lam,gam)", "(R,D,C)", "held", "closure")))
@@ -169,8 +170,5 @@ def write_csv(comparison: xr.Dataset, path: Path) -> None:
     columns = {str(name): v.values for name, v in comparison.variables.items() if v.dims == ("run",)}
     columns |= {f"at_floor_{q}": comparison.at_floor.sel(quantity=q).values.astype(int) for q in QUANTITIES}
     columns |= {f"floor_reason_{q}": comparison.floor_reason.sel(quantity=q).values for q in QUANTITIES}
-    try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            pd.DataFrame(columns).to_csv(file, index=False, na_rep="nan", lineterminator="\r\n")
-    except OSError as error:
-        raise DataError(f"{path}: cannot write the table ({error.strerror or error})") from None
+    text = pd.DataFrame(columns).to_csv(index=False, na_rep="nan", lineterminator="\r\n")
+    commit(path, lambda file: file.write_bytes(text.encode()))

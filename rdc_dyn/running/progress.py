@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from rdc_dyn.record import Event, Record
+from rdc_dyn.status import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,7 +87,7 @@ def _equilibrating(phase: str, step: int, free_energy: float, residual: float) -
 
 
 def _sentence(event: Event) -> str:
-    return f"{event.kind} at time {event.time:.5g}: {event.text}"
+    return plain(f"{event.kind} at time {event.time:.5g}: {event.text}")
 
 
 class Plain:

@@ -189,7 +189,7 @@ def test_write(tmp_path: Path) -> None:
     file.write_text("old")
     write_page("λ", file)
     assert file.read_text(encoding="utf-8") == "λ" and list(tmp_path.iterdir()) == [file]
-    with pytest.raises(DataError, match="cannot write the report"):
+    with pytest.raises(DataError, match="cannot be written"):
         write_page("λ", tmp_path)
     assert list(tmp_path.iterdir()) == [file]
 

@@ -14,11 +14,11 @@ import rdc_dyn
 ROOT = Path(rdc_dyn.__file__).parents[1]
 _RUN = """
 import sys, time
-import torch
-from rdc_dyn.cli.shared import listen, reported
+import click, torch
+from rdc_dyn.cli.shared import Program, listen
 from rdc_dyn.running.signals import Signals
 
-@reported
+@click.command(cls=click.Command)
 def work():
     signals = Signals()
     listen()
@@ -27,7 +27,7 @@ def work():
         WORK
 
 matrix = torch.randn(6000, 6000, dtype=torch.float64)
-work()
+Program(commands={"work": work})(["work"])
 """
 
 

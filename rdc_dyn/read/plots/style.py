@@ -14,6 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from rdc_dyn.store.commit import commit
+
 # The palette of Okabe and Ito; yellow, which is faint on white, comes last.
 BLUE, RED, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY, BLACK, YELLOW = "#CC79A7", "#56B4E9", "#000000", "#F0E442"
@@ -143,7 +145,8 @@ def label(name: str, attributes: Mapping[str, object] | None = None) -> str:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure, in the format of the file's extension."""
+    """Write a figure, in the format of the file's extension; DataError if it cannot be written, and nothing is."""
     for axes in figure.axes:
         plain_ticks(axes)
-    figure.savefig(Path(path), dpi=200)
+    path = Path(path)
+    commit(path, lambda file: figure.savefig(file, format=path.suffix.removeprefix("."), dpi=200))

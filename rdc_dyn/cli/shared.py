@@ -75,12 +75,12 @@ class Program(click.Group):
                 setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # for as long as the program runs
             getattr(sys, name).reconfigure(errors="backslashreplace")
         try:
-            return super().main(*args, **kwargs)
-        finally:
             try:
+                return super().main(*args, **kwargs)
+            finally:
                 sys.stdout.flush()
-            except OSError as error:
-                _stopped_by(error)
+        except OSError as error:
+            _stopped_by(error)
 
 
 def _stopped_by(error: OSError) -> NoReturn:

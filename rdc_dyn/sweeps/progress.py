@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rdc_dyn.status import plain
 from rdc_dyn.sweeps.worker import Outcome
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Live(Count):
         super().outcome(outcome)
         self._running.pop(outcome.name, None)
         if outcome.failed:
-            text = f"{outcome.name}  {describe(self.values[outcome.name])}: {outcome.status}: {outcome.message}"
+            text = plain(f"{outcome.name}  {describe(self.values[outcome.name])}: {outcome.status}: {outcome.message}")
             self._display.console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:

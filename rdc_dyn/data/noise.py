@@ -7,6 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
+from rdc_dyn.linalg.base import require_memory
+from rdc_dyn.status import UserError
+
 _BITS = 30
 
 
@@ -19,6 +22,12 @@ def sobol_normal(
     point is uniform, and the points of one datum stay as evenly spread as Sobol's. Networks would memorise independent
     samples much sooner.
     """
+    if dim > SobolEngine.MAXDIM:
+        raise UserError(
+            f"objective.encoder.latent_dim: {dim}; Sobol points have at most {SobolEngine.MAXDIM} dimensions"
+        )
+    # Integers, floating-point numbers, and what the inverse of the normal distribution makes of these.
+    require_memory(3 * 8.0 * data * samples * dim, f"objective.samples: {samples} for each of {data} data")
     points = SobolEngine(dim, scramble=True, seed=seed).draw(samples, dtype=torch.float64)
     base = (points * 2**_BITS).to(torch.int64)
     generator = torch.Generator().manual_seed(seed)

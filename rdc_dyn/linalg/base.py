@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,6 +114,16 @@ def allocating() -> Iterator[None]:
             raise
         reason = (text.splitlines() or ["no reason given"])[0]
         raise MemoryError(reason[max(reason.find("DefaultCPUAllocator"), 0) :][:200]) from None
+
+
+def require_memory(needed: float, what: str) -> None:
+    """Raise MemoryError where something takes more bytes than the machine has.
+
+    Linux may grant them, and kill the process when it writes to them.
+    """
+    has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > has:
+        raise MemoryError(f"{what} take {needed / 1e9:.3g} GB, and it has {has / 1e9:.3g} GB")
 
 
 def project_out(kernel: Rows, rows: Tensor) -> Tensor:

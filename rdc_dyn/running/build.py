@@ -14,7 +14,7 @@ from rdc_dyn.distributed.group import Group, join
 from rdc_dyn.distributed.team import Team
 from rdc_dyn.dynamics import Minimiser, Monitor
 from rdc_dyn.linalg import ConjugateGradient, Identity, Minres, Preconditioner
-from rdc_dyn.linalg.base import allocating
+from rdc_dyn.linalg.base import allocating, require_memory
 from rdc_dyn.objective.base import OverData
 from rdc_dyn.objective.ends import Ends
 from rdc_dyn.objective.own_modules import Own, describe
@@ -22,6 +22,9 @@ from rdc_dyn.scenario import Scenario
 from rdc_dyn.scenario.context import Context
 from rdc_dyn.simulate import Problem
 from rdc_dyn.status import DataError, UserError
+
+#: Vectors of the size of θ that every run holds: θ, ∇J, and the two means of Adam.
+_VECTORS = 4
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,8 @@ def _build(
         torch.cuda.set_device(place)  # what torch puts on "the" GPU must not all land on the first
     like = torch.zeros((), dtype=getattr(torch, scenario.dtype), device=place)
     context = Context(scenario, folder, like, networks, given, group)
+    size = context.objective.size
+    require_memory(_VECTORS * float(like.element_size()) * size, f"{_VECTORS} vectors of {size} parameters")
     solver, evaluated, process = context.solver, context.evaluated, context.process
     minimiser, monitor, equilibrate = _minimiser(context), _monitor(context), scenario.start.equilibrate
     assert scenario.process.on_fold is not None  # resolved

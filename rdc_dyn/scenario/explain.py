@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 from rdc_dyn.scenario.expectation import Node, Target, bounds, choices, describe, locate, offered, variants
 from rdc_dyn.scenario.families import INTEGRATORS
 from rdc_dyn.scenario.problems import Finding, Path, did_you_mean, show
+from rdc_dyn.scenario.section import TOO_MANY
 
 _OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 
@@ -45,6 +46,8 @@ def _finding(error: ErrorDetails, target: Target, tree: Any) -> Finding:
     value = _value_at(tree, path)
     if kind in _OUT_OF_RANGE:
         return Finding(path, f"must be {bounds(target.node)}, got {show(value)}")
+    if kind == "too_many":
+        return Finding(path, f"must be < {TOO_MANY}, got {show(value)}")
     if kind == "finite_number":
         return Finding(path, f"must be a finite number, got {show(value)}")
     if kind == "literal_error" and isinstance(value, str):

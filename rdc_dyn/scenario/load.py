@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
@@ -71,13 +72,16 @@ def _checks(tree: Any) -> Iterator[Finding]:
 
 def _read_file(path: str | os.PathLike[str]) -> Document:
     try:
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise ValueError("it is no regular file")  # a pipe might never end
         with FilePath(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UserError(f"{path}: the scenario cannot be read: {reason}") from None
     name = os.fspath(path)
-    return replace(parse_scenario(decode(data, name), name), folder=FilePath(path).absolute().parent)
+    return replace(parse_scenario(decode(data, name), name), folder=FilePath(path).resolve().parent)
 
 
 def _from_mapping(tree: Mapping[str, Any]) -> Document:

@@ -5,11 +5,12 @@ A scenario may come from a stranger, and whoever runs it has not chosen what it 
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path as FilePath
 from pathlib import PureWindowsPath
 
 from rdc_dyn.scenario.document import Document
-from rdc_dyn.scenario.problems import Finding, dotted
+from rdc_dyn.scenario.problems import Finding, Path, dotted
 from rdc_dyn.scenario.scenario import Scenario
 from rdc_dyn.scenario.walk import paths
 
@@ -20,14 +21,23 @@ def outside(document: Document) -> list[Finding]:
     if folder is None or not isinstance(document.tree, dict):
         return []
     found = []
-    for path, value in paths(Scenario, document.tree):
-        if not document.position(path).text.startswith("--") and _leaves(folder, value):
+    data = document.tree.get("data")
+    root = data.get("root") if isinstance(data, dict) else None
+    for path, mark, value in paths(Scenario, document.tree):
+        base = folder / root if mark.rooted and isinstance(root, str) else folder
+        if not _given(document, path) and _leaves(base, value):
             message = (
                 f"leaves the folder of the scenario, which a scenario file may not; if {value!r} is meant, give it "
                 f"yourself: --set {dotted(path)}={value}"
             )
             found.append(Finding(path, message))
     return found
+
+
+def _given(document: Document, path: Path) -> bool:
+    """Whether a value comes from the command line."""
+    position = document.position(path)
+    return position.line == sys.maxsize and position.text.startswith("--")  # a file may be called --x.yaml
 
 
 def _leaves(folder: FilePath, value: str) -> bool:

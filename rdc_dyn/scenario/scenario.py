@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
@@ -28,7 +29,10 @@ from rdc_dyn.scenario.sections.output import OutputSection
 from rdc_dyn.scenario.sections.responses.linear_response import LinearResponseSection
 from rdc_dyn.scenario.sections.start import StartSection
 from rdc_dyn.scenario.sweep_checks import sweep_form
-from rdc_dyn.scenario.tree import Tree
+from rdc_dyn.scenario.tree import Tree, section
+
+#: Most steps of a run: at a millisecond each they take hours.
+MOST_STEPS = 10_000_000
 
 # The keys are other keys of the scenario and their values anything these take: each point of the grid is validated.
 _LISTS = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}, "minProperties": 1}
@@ -106,5 +110,19 @@ class Scenario(Section):
 
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
-        """The form of a sweep; its values are validated with each point."""
+        """The form of a sweep, whose values are validated with each point, and the number of steps."""
         yield from sweep_form(tree)
+        yield from _steps(tree)
+
+
+def _steps(tree: Tree) -> Iterator[Finding]:
+    """A span of more steps than any run takes, or longer than any number."""
+    span, step = section(tree, "process").get("span"), section(tree, "integrator").get("step_size")
+    ends = [float(end) for end in span if isinstance(end, int | float)] if isinstance(span, list | tuple) else []
+    if len(ends) != 2 or not all(map(math.isfinite, ends)):
+        return  # that is a mistake of its own
+    length = abs(ends[1] - ends[0])
+    count = length / step if isinstance(step, int | float) and step > 0 else 0.0
+    if count > MOST_STEPS or math.isinf(length):
+        message = f"{count or length:.3g} steps of integrator.step_size; expected at most {MOST_STEPS:g}"
+        yield Finding(("process", "span"), message)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from rdc_dyn.scenario.problems import Finding, Path
 from rdc_dyn.scenario.tree import Tree
@@ -21,11 +22,22 @@ def list_to_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+#: Beyond this no count makes sense, and torch overflows.
+TOO_MANY = 2**31
+
+
+def _countable(value: int) -> int:
+    """The number itself, unless it is too large."""
+    if value >= TOO_MANY:
+        raise PydanticCustomError("too_many", "too large")
+    return value
+
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1), AfterValidator(_countable)]
 Natural = Annotated[int, Field(ge=0)]
 Widths = Annotated[tuple[Count, ...], BeforeValidator(list_to_tuple)]
 Row = Annotated[tuple[Finite, ...], BeforeValidator(list_to_tuple)]

@@ -36,13 +36,14 @@ def path_mark(section: type[Section], name: str) -> PathMark | None:
     return next((mark for mark in marks(section.model_fields[name]) if isinstance(mark, PathMark)), None)
 
 
-def paths(section: type[Section], own: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """The paths of a raw tree, and where they stand."""
+def paths(section: type[Section], own: Any, path: Path = ()) -> Iterator[tuple[Path, PathMark, str]]:
+    """The paths of a raw tree, and where they stand and start."""
     for each, value, place in walk(section, own, path):
         for name, field in each.model_fields.items():
             key = field.alias or name
-            if path_mark(each, name) and isinstance(value, dict) and isinstance(value.get(key), str):
-                yield (*place, key), value[key]
+            mark = path_mark(each, name)
+            if mark and isinstance(value, dict) and isinstance(value.get(key), str):
+                yield (*place, key), mark, value[key]
 
 
 def with_paths(section: Section, change: Callable[[Path, PathMark, str], str | None], path: Path = ()) -> Any:

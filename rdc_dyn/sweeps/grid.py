@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from rdc_dyn.scenario.document import parse
 from rdc_dyn.scenario.sweep_checks import sweep_form
 from rdc_dyn.status import UserError
 
+#: Most points of a sweep.
+MOST_POINTS = 10_000
 #: A list, range or NumPy array of values for each key; every combination is a point.
 Grid = Mapping[str, Any]
 
@@ -34,7 +37,10 @@ class Grids:
         return tuple(dict.fromkeys(key for grid in self.grids for key in grid))
 
     def assignments(self) -> list[dict[str, Any]]:
-        """The values of each point by key, with the last key changing fastest."""
+        """The values of each point by key, with the last key changing fastest; UserError if there are too many."""
+        count = sum(math.prod(map(len, grid.values())) for grid in self.grids)
+        if count > MOST_POINTS:
+            raise UserError(f"{self.origin}: {count} points; expected at most {MOST_POINTS}, so sweep fewer values")
         return [
             dict(zip(grid, values))
             for grid in self.grids

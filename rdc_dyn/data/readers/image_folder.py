@@ -89,6 +89,8 @@ def _pixels(file: Path, size: int, mode: str) -> np.ndarray:
     from PIL import Image, UnidentifiedImageError
 
     try:
+        if not file.is_file():
+            raise DataError(f"{file}: not a readable image (it is no regular file)")
         with Image.open(file, formats=_FORMATS) as image:
             _refuse(file, image)
             found = image.convert(mode)

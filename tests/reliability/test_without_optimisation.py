@@ -1,4 +1,4 @@
-"""What only saves time changes no result: the same path without preconditioner, memory, kept graphs and whole blocks."""
+"""What only saves time changes no result: the same path with no preconditioner, memory, kept graph or whole block."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Linearisation
@@ -105,7 +106,7 @@ class Walk:
 
     curve: Curve
     here: CurvePoint
-    travel: torch.Tensor
+    travel: Float[torch.Tensor, "3"]
     index: int | None
     length: float
 
@@ -141,7 +142,7 @@ class Point:
     response: Response
     step_size: float
     first_step: float | None
-    held_values: torch.Tensor
+    held_values: Float[torch.Tensor, "m"]
     index: int
     stability: Stability = field(default_factory=Stability)
     singularities: tuple[Approach, ...] = ()

@@ -318,21 +318,26 @@ def test_a_state_with_a_right_digest_and_wrong_parts_is_refused(tmp_path: Path) 
         rdc_dyn.run(linear_gaussian(), tmp_path / "run", max_time=1e-9)
     file = next((tmp_path / "run" / "checkpoints").iterdir())
     good = load_checkpoint(file)
-    some = good.tensors["response.directions"]
+    some = good.tensors["point.response.directions"]
 
     def changed(**tensors: torch.Tensor) -> Checkpoint:
         named = {name.replace("__", "."): tensor for name, tensor in tensors.items()}
         return replace(good, tensors={**good.tensors, **named})
 
     bad = {
-        "shape": changed(response__directions=some[:2]),
-        "finite": changed(response__directions=some * float("nan")),
+        "shape": changed(point__response__directions=some[:2]),
+        "finite": changed(point__response__directions=some * float("nan")),
         "stranger": changed(stranger=torch.zeros(3)),
         "parameters": changed(theta=torch.zeros(3, dtype=torch.float64)),
     }
-    for what in ("response", "work", "stability", "index"):
-        values = {name: value for name, value in good.values.items() if name != what}
-        bad[what] = replace(good, values=values)
+    for what in ("point", "work", "mixed", "walk"):
+        bad[what] = replace(good, values={name: value for name, value in good.values.items() if name != what})
+    for what in ("response", "stability", "index"):
+        point = {name: value for name, value in good.values["point"].items() if name != what}
+        bad[what] = replace(good, values={**good.values, "point": point})
+    for what, value in (("step_size", "x"), ("singularities", [3]), ("response", {}), ("stability", None)):
+        point = {**good.values["point"], what: value}
+        bad[f"{what} {value}"] = replace(good, values={**good.values, "point": point})
     for what, checkpoint in bad.items():
         save_checkpoint(file, checkpoint)
         with pytest.raises(DataError) as raised:

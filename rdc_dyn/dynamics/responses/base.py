@@ -78,14 +78,14 @@ class Response:
         error: Standard errors of M if it is an estimate, shape (3, 3).
     """
 
-    directions: Rows
+    directions: Float[Tensor, "3 P"]
     matrix: Float[Tensor, "3 3"]
     forces: Float[Tensor, "3"]
     functionals: Float[Tensor, "3"]
     data_curvature: float
     iterations: int
     residual: float
-    before: Rows | None = None
+    before: Float[Tensor, "3 P"] | None = None
     estimate: Estimate | None = None
     error: Float[Tensor, "3 3"] | None = None
 

@@ -18,7 +18,7 @@ from rdc_dyn.scenario.families import (
     ResponseSection,
     SolverSection,
 )
-from rdc_dyn.scenario.problems import Finding
+from rdc_dyn.scenario.mistakes import Finding
 from rdc_dyn.scenario.section import PathStr, RootedPathStr, Section
 
 __all__ = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rdc_dyn.scenario.problems import Path as Place
-from rdc_dyn.scenario.problems import dotted
+from rdc_dyn.scenario.mistakes import Path as Place
+from rdc_dyn.scenario.mistakes import dotted
 from rdc_dyn.scenario.scenario import Scenario
 from rdc_dyn.scenario.section import PathMark
 from rdc_dyn.scenario.sections.data import ROOT_VARIABLE

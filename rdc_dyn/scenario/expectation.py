@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from rdc_dyn.scenario.given import GIVEN
-from rdc_dyn.scenario.problems import Path
+from rdc_dyn.scenario.mistakes import Path
 from rdc_dyn.scenario.scenario import Scenario
 
 Node = dict[str, Any]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from rdc_dyn.scenario.family import Family
-from rdc_dyn.scenario.problems import Finding, Path, show
+from rdc_dyn.scenario.mistakes import Finding, Path, show
 from rdc_dyn.scenario.section import (
     ClassNames,
     Count,

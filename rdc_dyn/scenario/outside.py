@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 from pathlib import PureWindowsPath
 
 from rdc_dyn.scenario.document import Document
-from rdc_dyn.scenario.problems import Finding, dotted
+from rdc_dyn.scenario.mistakes import Finding, dotted
 from rdc_dyn.scenario.scenario import Scenario
 from rdc_dyn.scenario.walk import paths
 

@@ -19,7 +19,7 @@ from rdc_dyn.scenario.families import (
     ProcessSection,
     ResponseSection,
 )
-from rdc_dyn.scenario.problems import Finding, Path
+from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Count, Section
 from rdc_dyn.scenario.sections.correctors.newton_krylov import NewtonKrylovSection
 from rdc_dyn.scenario.sections.data import DataSection

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rdc_dyn.scenario.problems import Finding, Path, show
+from rdc_dyn.scenario.mistakes import Finding, Path, show
 from rdc_dyn.scenario.tree import Tree
 
 #: Keys that cannot be swept, and why.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rdc_dyn.scenario.family import Family
-from rdc_dyn.scenario.problems import Path
+from rdc_dyn.scenario.mistakes import Path
 from rdc_dyn.scenario.section import PathMark, Section, marks
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rdc_dyn.scenario import (
-    Problem,
+    Mistake,
     Scenario,
     ScenarioError,
     catalogue,
@@ -217,7 +217,7 @@ def test_a_file_that_cannot_be_read_is_a_user_error_in_one_line(tmp_path: Path, 
 
 
 def test_an_error_survives_the_way_back_from_a_worker_process() -> None:
-    error = ScenarioError([Problem("s:1:1", "seed", "wrong"), Problem("s:2:1", "", "empty")])
+    error = ScenarioError([Mistake("s:1:1", "seed", "wrong"), Mistake("s:2:1", "", "empty")])
     back = pickle.loads(pickle.dumps(error))
     assert (back.problems, str(back), back.exit_code) == (error.problems, "s:1:1: seed: wrong\ns:2:1: empty", 2)
 

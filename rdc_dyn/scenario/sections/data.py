@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from rdc_dyn.scenario.families import OBJECTIVES, READERS, ReaderSection
-from rdc_dyn.scenario.problems import Finding, Path, did_you_mean, show
+from rdc_dyn.scenario.mistakes import Finding, Path, did_you_mean, show
 from rdc_dyn.scenario.section import NonNegative, PathStr, Section
 from rdc_dyn.scenario.tree import Tree, number, section
 

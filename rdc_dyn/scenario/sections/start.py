@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field
 
 from rdc_dyn.scenario.families import PROCESSES
-from rdc_dyn.scenario.problems import Finding, Path
+from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Count, Natural, NonNegative, PathStr, Positive, Section
 from rdc_dyn.scenario.tree import Tree, section
 from rdc_dyn.status import DataError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field
 
 from rdc_dyn.scenario.families import PullingSection
-from rdc_dyn.scenario.problems import Finding, Path
+from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Count, NonNegative, Positive
 from rdc_dyn.scenario.sections.correctors._words import TOLERANCE
 from rdc_dyn.scenario.tree import Tree, number, section

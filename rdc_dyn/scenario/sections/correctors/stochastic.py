@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from rdc_dyn.scenario.families import PROCESSES, RESPONSES, CorrectorSection
-from rdc_dyn.scenario.problems import Finding, Path
+from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Count, NonNegative, Positive, UnitInterval
 from rdc_dyn.scenario.tree import Tree, section
 from rdc_dyn.status import UserError

@@ -18,7 +18,7 @@ from rdc_dyn.scenario.families import (
     NetworkSection,
     ObjectiveSection,
 )
-from rdc_dyn.scenario.problems import Finding, Path, show
+from rdc_dyn.scenario.mistakes import Finding, Path, show
 from rdc_dyn.scenario.section import Count, NonNegative
 from rdc_dyn.scenario.sections.networks.mlp import LinearClassifierSection
 from rdc_dyn.scenario.tree import Tree, section

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rdc_dyn.scenario.problems import Finding, Path
+from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Finite, Section
 from rdc_dyn.scenario.tree import Tree, number, section
 

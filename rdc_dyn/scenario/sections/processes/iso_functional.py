@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from rdc_dyn.scenario.families import ProcessSection
-from rdc_dyn.scenario.problems import Finding, Path
+from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.sections.processes._clock import ClockField
 from rdc_dyn.scenario.sections.processes._held import Held
 from rdc_dyn.scenario.tree import Tree

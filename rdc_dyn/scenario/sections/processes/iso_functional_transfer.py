@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from rdc_dyn.scenario.families import ProcessSection
-from rdc_dyn.scenario.problems import Finding, Path
+from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Finite
 from rdc_dyn.scenario.sections.processes._held import Held
 from rdc_dyn.scenario.tree import Tree

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from rdc_dyn.scenario.families import ProcessSection
-from rdc_dyn.scenario.problems import Finding, Path, show
+from rdc_dyn.scenario.mistakes import Finding, Path, show
 from rdc_dyn.scenario.section import NonNegative, Section, UnitInterval, list_to_tuple
 from rdc_dyn.scenario.tree import Tree, number, section
 from rdc_dyn.status import UserError

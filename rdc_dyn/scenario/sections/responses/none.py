@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rdc_dyn.scenario.families import PROCESSES, ResponseSection
-from rdc_dyn.scenario.problems import Finding, Path
+from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.sections.responses._words import Solver
 from rdc_dyn.scenario.sections.solvers.krylov import CgSection
 from rdc_dyn.scenario.tree import Tree, section

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field
 
 from rdc_dyn.scenario.families import SolverSection
-from rdc_dyn.scenario.problems import Finding, Path
+from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Count, Natural, NonNegative, Positive
 from rdc_dyn.scenario.tree import Tree, section
 

@@ -1,4 +1,4 @@
-"""Mistakes in a scenario: one `Problem` for each, and one `ScenarioError` for all of them together."""
+"""Mistakes in a scenario: one `Mistake` for each, and one `ScenarioError` for all of them together."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONGEST_WORD = 40  # longer words resemble no option and cost time
 
 
 @dataclass(frozen=True)
-class Problem:
+class Mistake:
     """One mistake in a scenario.
 
     Attributes:
@@ -46,11 +46,11 @@ class ScenarioError(UserError):
         problems: Every mistake found, in the order of the file; kept as a tuple in the attribute `problems`.
     """
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Mistake]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems), exit_code=2)
 
-    def __reduce__(self) -> tuple[type[ScenarioError], tuple[tuple[Problem, ...]]]:
+    def __reduce__(self) -> tuple[type[ScenarioError], tuple[tuple[Mistake, ...]]]:
         # By default, an error that a worker process sends back would be rebuilt from the joined text.
         return type(self), (self.problems,)
 

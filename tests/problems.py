@@ -35,7 +35,7 @@ from rdc_dyn.objective.base import no_kernel
 from rdc_dyn.objective.likelihood import Bernoulli, Gaussian
 from rdc_dyn.objective.networks import Networks
 from rdc_dyn.record import Event, Record
-from rdc_dyn.scenario.families import INTEGRATORS
+from rdc_dyn.scenario.sections.integrators import INTEGRATORS
 from rdc_dyn.simulate import Point, Problem, simulate, to_record
 from tests.named_data import named
 

@@ -19,7 +19,7 @@ from rdc_dyn.dynamics import LinearResponse
 from rdc_dyn.linalg import ConjugateGradient, Factorised, Identity, Nystrom, materialise
 from rdc_dyn.running.build import build
 from rdc_dyn.scenario import dump, from_mapping, loads
-from rdc_dyn.scenario.sections.solvers.krylov import CgSection
+from rdc_dyn.scenario.sections.solvers import CgSection
 from rdc_dyn.simulate.start import start
 from tests import tiny
 

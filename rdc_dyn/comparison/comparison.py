@@ -18,7 +18,7 @@ from rdc_dyn.comparison.order import observed_order
 from rdc_dyn.comparison.reference import CLOSED_FORM, FINEST, Reference, choose, has_closed_form
 from rdc_dyn.comparison.runs import Run, read_runs
 from rdc_dyn.comparison.series import difference, problem_groups, resolution_key, series_names, swept_keys
-from rdc_dyn.scenario.families import INTEGRATORS
+from rdc_dyn.scenario.sections.integrators import INTEGRATORS
 from rdc_dyn.status import DataError, UserError
 from rdc_dyn.store.provenance import program_version
 

@@ -15,8 +15,8 @@ from rdc_dyn.comparison.exact_path import ExactPathError, exact_path, looser
 from rdc_dyn.comparison.runs import Run
 from rdc_dyn.comparison.series import resolution_key
 from rdc_dyn.scenario import loads
-from rdc_dyn.scenario.families import INTEGRATORS
 from rdc_dyn.scenario.given import GIVEN
+from rdc_dyn.scenario.sections.integrators import INTEGRATORS
 from rdc_dyn.status import DataError, UserError
 
 CLOSED_FORM, FINEST = "closed_form", "finest"

@@ -5,14 +5,24 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from rdc_dyn.scenario.families import FAMILIES
 from rdc_dyn.scenario.family import Family
 from rdc_dyn.scenario.given import GIVEN
 from rdc_dyn.scenario.section import Section
+from rdc_dyn.scenario.sections.correctors import CORRECTORS
+from rdc_dyn.scenario.sections.integrators import INTEGRATORS
+from rdc_dyn.scenario.sections.networks import CLASSIFIERS, DECODERS, ENCODERS
+from rdc_dyn.scenario.sections.objectives import OBJECTIVES
 from rdc_dyn.scenario.sections.objectives.finite_latent import TableDecoder
-from rdc_dyn.scenario.sections.processes._clock import CLOCKS
+from rdc_dyn.scenario.sections.processes import PROCESSES
+from rdc_dyn.scenario.sections.processes.iso_functional import CLOCKS
+from rdc_dyn.scenario.sections.readers import READERS
+from rdc_dyn.scenario.sections.responses import RESPONSES
+from rdc_dyn.scenario.sections.solvers import SOLVERS
 from rdc_dyn.status import UserError
 
+_FAMILIES: tuple[Family[Any], ...] = (
+    OBJECTIVES, ENCODERS, DECODERS, CLASSIFIERS, READERS, PROCESSES, INTEGRATORS, CORRECTORS, RESPONSES, SOLVERS,
+)  # fmt: skip
 _TEMPLATES = files("rdc_dyn.scenario") / "templates"
 _LIKELIHOODS = {
     "gaussian": "D is half the squared error over the variance, plus a constant",
@@ -22,7 +32,7 @@ _LIKELIHOODS = {
 
 def catalogue() -> dict[str, list[tuple[str, str]]]:
     """For each kind of choice the words and a line on each; of other packages' members, their package."""
-    found = {family.name: _members(family) for family in FAMILIES}
+    found = {family.name: _members(family) for family in _FAMILIES}
     found["decoders"].append(("table", _line(TableDecoder)))
     return found | {
         "clocks": list(CLOCKS.items()),

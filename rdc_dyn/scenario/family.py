@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler
@@ -32,7 +33,7 @@ class Family(Generic[S]):
         base: What its members derive from.
         key: Name of the key that tells them apart.
         default: The member that a section without that key is; None where the key must be given.
-        folder: Where its members are, if not in the folder of its name.
+        module: The module in whose files its members are, if not the one of its name.
         refused: Words that are no members, and why.
         origins: Where each member comes from, by tag.
     """
@@ -41,7 +42,7 @@ class Family(Generic[S]):
     base: type[S]
     key: str = "kind"
     default: str | None = None
-    folder: str = ""
+    module: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
 
@@ -49,10 +50,10 @@ class Family(Generic[S]):
     def members(self) -> dict[str, type[S]]:
         """Section by tag; our own first, in the order of their files, then those of other packages."""
         found: dict[str, type[S]] = {}
-        folder = import_module(f"{_SECTIONS}.{self.folder or self.name}")
-        for module in pkgutil.iter_modules(folder.__path__):
-            for section in _sections(import_module(f"{folder.__name__}.{module.name}"), self.base):
-                self._add(found, section, "rdc_dyn")
+        family = import_module(f"{_SECTIONS}.{self.module or self.name}")
+        files = (import_module(f"{family.__name__}.{file.name}") for file in pkgutil.iter_modules(_folder(family)))
+        for section in (section for module in (family, *files) for section in _sections(module, self.base)):
+            self._add(found, section, "rdc_dyn")
         for entry in entry_points(group=GROUP):
             outside = _loaded(entry)
             if issubclass(outside, self.base):
@@ -97,6 +98,10 @@ def _sections(module: Any, base: type[S]) -> Iterator[type[S]]:
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__:
             yield value
+
+
+def _folder(module: ModuleType) -> list[str]:
+    return list(getattr(module, "__path__", ()))
 
 
 def _package(entry: EntryPoint) -> str:

@@ -60,7 +60,7 @@ def resolve(document: Document, overrides: Sequence[str] = (), origin: str = "--
     mistakes += [document.mistake(finding) for finding in findings if not document.is_spoiled(finding.path)]
     if mistakes or scenario is None:
         raise ScenarioError(mistake for _, mistake in sorted(mistakes, key=lambda pair: pair[0]))
-    return scenario.resolve()
+    return scenario.resolve(scenario)
 
 
 def _checks(tree: Any) -> Iterator[Finding]:

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from rdc_dyn.scenario.families import (
-    CORRECTORS,
-    INTEGRATORS,
-    OBJECTIVES,
-    PROCESSES,
-    RESPONSES,
-    CorrectorSection,
-    IntegratorSection,
-    ObjectiveSection,
-    ProcessSection,
-    ResponseSection,
-)
 from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Count, Section
-from rdc_dyn.scenario.sections.correctors.newton_krylov import NewtonKrylovSection
+from rdc_dyn.scenario.sections.correctors import CORRECTORS, CorrectorSection
+from rdc_dyn.scenario.sections.correctors.equilibrating import NewtonKrylovSection
 from rdc_dyn.scenario.sections.data import DataSection
+from rdc_dyn.scenario.sections.integrators import INTEGRATORS, IntegratorSection
 from rdc_dyn.scenario.sections.linearisation import LinearisationSection
+from rdc_dyn.scenario.sections.objectives import OBJECTIVES, ObjectiveSection
 from rdc_dyn.scenario.sections.output import OutputSection
-from rdc_dyn.scenario.sections.responses.linear_response import LinearResponseSection
+from rdc_dyn.scenario.sections.processes import PROCESSES, ProcessSection
+from rdc_dyn.scenario.sections.responses import RESPONSES, LinearResponseSection, ResponseSection
 from rdc_dyn.scenario.sections.start import StartSection
 from rdc_dyn.scenario.sweep_checks import sweep_form
 from rdc_dyn.scenario.tree import Tree
@@ -85,11 +77,6 @@ class Scenario(Section):
     def multiplies(self) -> bool:
         """Whether a run takes products with A beyond the check of its start; else no graph of ∇J needs to be kept."""
         return self.solves or self.start.equilibrate.newton_steps > 0 or bool(self.process.look_ahead)
-
-    def resolve(self, scenario: Scenario | None = None) -> Self:
-        """The scenario with every default written out that follows from other values."""
-        parts = ("objective", "start", "process", "response", "integrator", "corrector")
-        return self.set(**{part: getattr(self, part).resolve(self) for part in parts})
 
     def approximations(self, curvature_data: int, data: int) -> str:
         """What in a run is approximate besides its discretisation, in clauses; empty where nothing is.

@@ -68,7 +68,8 @@ class Section(BaseModel):
 
     def resolve(self, scenario: Scenario) -> Self:
         """The section with the defaults that depend on others written out; those others are not resolved yet."""
-        return self
+        parts = {name: part for name in type(self).model_fields if isinstance(part := getattr(self, name), Section)}
+        return self.set(**{name: part.resolve(scenario) for name, part in parts.items()})
 
     def set(self, **values: Any) -> Self:
         """A copy with other values."""

@@ -8,7 +8,7 @@ from scipy.stats import linregress, t
 
 from rdc_dyn.comparison.floor import stagnated
 from rdc_dyn.comparison.order import observed_order
-from rdc_dyn.scenario.families import INTEGRATORS
+from rdc_dyn.scenario.sections.integrators import INTEGRATORS
 
 STEPS = np.array([0.5, 0.25, 0.125, 0.0625, 0.03125])
 

@@ -7,7 +7,7 @@ import pytest
 
 from rdc_dyn.dynamics import Integrator, IsoFunctional
 from rdc_dyn.dynamics.integrator import ADAPTIVE
-from rdc_dyn.scenario.families import INTEGRATORS
+from rdc_dyn.scenario.sections.integrators import INTEGRATORS
 from tests.problems import ORDERS, linear_gaussian, problem, trajectory
 
 SPAN = (0.0, 1.6)

@@ -16,7 +16,7 @@ from rdc_dyn.curvature.gauss_newton import GaussNewton
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.linalg import ConjugateGradient, Factorised, Minres, Nystrom, Preconditioner
 from rdc_dyn.scenario import loads
-from rdc_dyn.scenario.sections.solvers.krylov import CgSection
+from rdc_dyn.scenario.sections.solvers import CgSection
 from rdc_dyn.status import UserError
 from tests.problems import amortised, blobs, controls, finite_latent, generator
 from tests.tiny import images

@@ -22,7 +22,7 @@ from torch import Tensor
 import rdc_dyn
 from rdc_dyn.dynamics.integrator import ADAPTIVE
 from rdc_dyn.objective import FiniteLatent, LinearGaussian
-from rdc_dyn.scenario.families import INTEGRATORS
+from rdc_dyn.scenario.sections.integrators import INTEGRATORS
 from tests.tiny import images, linear_gaussian
 
 _HUGE = 1.5e308

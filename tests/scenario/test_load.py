@@ -372,8 +372,8 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
     words = {kind: [word for word, _ in members] for kind, members in listed.items()}
     assert words == {
         "objectives": ["finite_latent", "linear_gaussian", "amortised", "importance_weighted"],
-        "encoders": ["mlp", "module", "resnet18"],
-        "decoders": ["deconv", "mlp", "module", "table"],
+        "encoders": ["mlp", "resnet18", "module"],
+        "decoders": ["mlp", "deconv", "module", "table"],
         "classifiers": ["linear", "mlp", "module"],
         "data": ["digits", "image_folder", "npz", "mnist", "fashion_mnist", "cifar10"],
         "processes": [
@@ -386,8 +386,8 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
         ],
         "clocks": ["alpha", "multipliers", "rate_distortion", "lam"],
         "integrators": ["euler", "midpoint", "heun2", "heun3", "rk4", *ADAPTIVE_METHODS],
-        "correctors": ["gradient", "newton_krylov", "none", "primal_dual", "geco", "nupi", "variance_reduced"],
-        "responses": ["finite_difference", "linear_response", "none", "secant", "secant_filter"],
+        "correctors": ["none", "newton_krylov", "variance_reduced", "gradient", "primal_dual", "geco", "nupi"],
+        "responses": ["linear_response", "none", "finite_difference", "secant", "secant_filter"],
         "solvers": ["dense", "cg", "minres"],
         "likelihoods": ["gaussian", "bernoulli"],
         "templates": ["digits", "linear-gaussian", "vae", "vae-secant"],

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.families import OBJECTIVES, READERS, ReaderSection
 from rdc_dyn.scenario.mistakes import Finding, Path, did_you_mean, show
 from rdc_dyn.scenario.section import NonNegative, PathStr, Section
+from rdc_dyn.scenario.sections.objectives import OBJECTIVES
+from rdc_dyn.scenario.sections.readers import READERS, ReaderSection
 from rdc_dyn.scenario.tree import Tree, number, section
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
 
-from rdc_dyn.scenario.families import PROCESSES
 from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Count, Natural, NonNegative, PathStr, Positive, Section
+from rdc_dyn.scenario.sections.processes import PROCESSES
 from rdc_dyn.scenario.tree import Tree, section
 from rdc_dyn.status import DataError
 
@@ -103,7 +103,3 @@ class StartSection(Section):
                 elsewhere = member is not None and member.start_elsewhere
                 pair = f", or a pair in {elsewhere}.{key}" if elsewhere else ""
                 yield Finding((*path, key), f"missing; give a number >= 0, or start.from{pair}")
-
-    def resolve(self, scenario: Scenario) -> Self:
-        """The tolerance of the first equilibration."""
-        return self.set(equilibrate=self.equilibrate.resolve(scenario))

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.families import PullingSection
 from rdc_dyn.scenario.section import Count, Natural, Positive
-from rdc_dyn.scenario.sections.correctors._words import BATCH
+from rdc_dyn.scenario.sections.correctors import BATCH, PullingSection
 from rdc_dyn.scenario.tree import Tree
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ class GradientSection(PullingSection):
         default=0, description="values of J in the course of each correction, in its event equilibrated; 0: none"
     )
     batch: Count | None = Field(default=None, description=BATCH + "; null: all data")
+    has_floor = False
 
     def build(self, context: Context) -> Corrector:
         """Adam, seeded by the scenario."""

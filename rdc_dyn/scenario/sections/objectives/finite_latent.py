@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.families import ObjectiveSection
-from rdc_dyn.scenario.section import NonNegative, Positive, Section
-from rdc_dyn.scenario.sections.objectives.variational import likelihood
+from rdc_dyn.scenario.section import NonNegative
+from rdc_dyn.scenario.sections.networks import LikelihoodSection
+from rdc_dyn.scenario.sections.objectives import ObjectiveSection
 from rdc_dyn.status import DataError
 
 if TYPE_CHECKING:
@@ -16,12 +16,10 @@ if TYPE_CHECKING:
     from rdc_dyn.scenario.context import Context
 
 
-class TableDecoder(Section):
+class TableDecoder(LikelihoodSection):
     """One free distribution d(x|z) for each z of a finite alphabet."""
 
     kind: Literal["table"] = "table"
-    likelihood: Literal["gaussian", "bernoulli"]
-    variance: Positive = Field(default=0.05, description="of a gaussian likelihood, per component of x")
 
 
 class FiniteLatentSection(ObjectiveSection):
@@ -33,13 +31,13 @@ class FiniteLatentSection(ObjectiveSection):
     weight_prior_precision: NonNegative = Field(
         default=1e-3, description="rho of the weight prior rho/2 |theta|^2 in J"
     )
-    exact: ClassVar[bool] = True
+    exact = True
 
     def build(self, context: Context) -> Objective:
         """J over the data."""
         from rdc_dyn.objective import FiniteLatent
 
-        own = likelihood(self.decoder)
+        own = self.decoder.density()
         data = context.data(own)
         if self.alphabet_size > len(data.source):
             raise DataError(f"objective.alphabet_size: {self.alphabet_size} codes for {len(data.source)} data")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.families import CORRECTORS, ObjectiveSection
 from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Count, Matrix, NonNegative, Positive
+from rdc_dyn.scenario.sections.correctors import CORRECTORS
+from rdc_dyn.scenario.sections.objectives import ObjectiveSection
 from rdc_dyn.scenario.tree import Tree, number, section
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ class LinearGaussianSection(ObjectiveSection):
     source_second_moment: Matrix
     target_second_moment: Matrix | None = None
     weight_prior_precision: NonNegative = Field(default=0.0, description="rho of the weight prior rho/2 |theta|^2 in J")
-    exact: ClassVar[bool] = True
-    samples_data: ClassVar[bool | None] = False
-    target: ClassVar[tuple[str, str] | None] = ("objective", "target_second_moment")
+    exact = True
+    samples_data = False
+    target = ("objective", "target_second_moment")
 
     def build(self, context: Context) -> Objective:
         """J of the second moments."""

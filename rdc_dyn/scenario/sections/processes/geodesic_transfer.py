@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.families import ProcessSection
 from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Finite, NonNegative, Section
+from rdc_dyn.scenario.sections.processes import ProcessSection
 from rdc_dyn.scenario.tree import Tree, number, section
 from rdc_dyn.status import UserError
 
@@ -32,8 +32,8 @@ class GeodesicTransferSection(ProcessSection):
     toward: Toward | None = Field(
         default=None, description="in place of slope: the equilibrium at the end of the span to aim at"
     )
-    transfer: ClassVar[bool] = True
-    holds_classification: ClassVar[bool] = True
+    transfer = True
+    holds_classification = True
 
     @property
     def aims(self) -> bool:

@@ -1,26 +1,62 @@
-"""Any a R + b D + c C stays constant."""
+"""Processes that hold one functional of (R, D, C): C or a combination, on given data or while the data change."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
-from rdc_dyn.scenario.families import ProcessSection
+from pydantic import Field
+
 from rdc_dyn.scenario.mistakes import Finding, Path
-from rdc_dyn.scenario.sections.processes._clock import ClockField
-from rdc_dyn.scenario.sections.processes._held import Held
-from rdc_dyn.scenario.tree import Tree
+from rdc_dyn.scenario.section import Finite, Section
+from rdc_dyn.scenario.sections.processes import ProcessSection
+from rdc_dyn.scenario.tree import Tree, number, section
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import Process, State
 
+#: Values of the key `clock`, with a line on each.
+CLOCKS = {
+    "alpha": "alpha = 1: d lam = -C_gamma, d gamma = C_lam; speed follows the curvature of F",
+    "multipliers": "unit speed in (lam, gamma)",
+    "rate_distortion": "unit speed in (R, D)",
+    "lam": "unit speed of lam; gamma follows, and alone restores what is held",
+}
 
-class IsoFunctionalSection(ProcessSection):
-    """Remark 8: any a R + b D + c C stays constant, such as the rate, the distortion or C + R / beta."""
 
-    kind: Literal["iso_functional"]
-    hold: Held
-    clock: ClockField = "multipliers"
+class HeldSection(Section):
+    """Weights a, b, c of the functional a R + b D + c C that stays constant."""
+
+    rate: Finite = 0.0
+    distortion: Finite = 0.0
+    classification_loss: Finite = 0.0
+
+
+class HoldingSection(ProcessSection):
+    """A process that says what it holds."""
+
+    hold: HeldSection
+
+    @property
+    def weights(self) -> tuple[float, float, float]:
+        """(a, b, c)."""
+        return self.hold.rate, self.hold.distortion, self.hold.classification_loss
+
+    @classmethod
+    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+        """Something is held."""
+        yield from super().check(tree, path)
+        hold = section(tree, *path, "hold")
+        if hold and not any(map(number, hold.values())):
+            yield Finding((*path, "hold"), "nothing is held; give rate, distortion or classification_loss a weight")
+
+
+class ClockedSection(ProcessSection):
+    """A process on given data."""
+
+    clock: Literal["alpha", "multipliers", "rate_distortion", "lam"] = Field(
+        default="multipliers", description="what has unit speed: alpha = 1, (lam, gamma), (R, D), or lam alone"
+    )
 
     @classmethod
     def frees_one(cls, own: Tree) -> bool:
@@ -31,10 +67,49 @@ class IsoFunctionalSection(ProcessSection):
         """The process."""
         from rdc_dyn.dynamics import IsoFunctional
 
-        return IsoFunctional(self.span, self.hold.weights, self.clock)
+        return IsoFunctional(self.span, self.weights, self.clock)
+
+
+class TransferSection(ProcessSection):
+    """A process from source to target data; lam is given, gamma follows."""
+
+    lam_rate: Finite = Field(description="d lam / dt")
+    transfer = True
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
-        """Something is held."""
-        yield from super().check(tree, path)
-        yield from Held.something(tree, path)
+    def frees_one(cls, own: Tree) -> bool:
+        """Gamma, since lam is given."""
+        return True
+
+    def build(self, start: State) -> Process:
+        """The process."""
+        from rdc_dyn.dynamics import IsoFunctionalTransfer
+
+        return IsoFunctionalTransfer(self.span, self.lam_rate, self.weights)
+
+
+class IsoClassificationSection(ClockedSection):
+    """Remark 7: the classification loss stays constant."""
+
+    kind: Literal["iso_classification"]
+    holds_classification = True
+
+
+class IsoClassificationTransferSection(TransferSection):
+    """(32): from source to target at constant C and constant d lam / dt; the clock is data_position."""
+
+    kind: Literal["iso_classification_transfer"]
+    holds_classification = True
+
+
+class IsoFunctionalSection(ClockedSection, HoldingSection):
+    """Remark 8: any a R + b D + c C stays constant, such as the rate, the distortion or C + R / beta."""
+
+    kind: Literal["iso_functional"]
+
+
+class IsoFunctionalTransferSection(TransferSection, HoldingSection):
+    """Remark 8 while fine-tuning: a R + b D + c C stays constant while the data change; the clock is data_position."""
+
+    kind: Literal["iso_functional_transfer"]
+    lam_rate: Finite = Field(default=0.0, description="d lam / dt")

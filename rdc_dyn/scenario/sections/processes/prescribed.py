@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from rdc_dyn.scenario.families import ProcessSection
 from rdc_dyn.scenario.mistakes import Finding, Path, show
 from rdc_dyn.scenario.section import NonNegative, Section, UnitInterval, list_to_tuple
+from rdc_dyn.scenario.sections.processes import ProcessSection
 from rdc_dyn.scenario.tree import Tree, number, section
 from rdc_dyn.status import UserError
 
@@ -35,9 +35,9 @@ class PrescribedSection(ProcessSection):
     shape: Literal["linear", "exponential", "jump"] = Field(
         default="linear", description="jump: at the second ends as soon as the clock runs"
     )
-
-    responds: ClassVar[bool] = False
-    start_elsewhere: ClassVar[str] = "process.path"
+    responds = False
+    prescribes = True
+    start_elsewhere = "process.path"
 
     @property
     def data_position(self) -> float:

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field
 
-from rdc_dyn.scenario.families import ResponseSection
 from rdc_dyn.scenario.section import Positive
-from rdc_dyn.scenario.sections.responses._words import Solver
-from rdc_dyn.scenario.sections.solvers.krylov import CgSection
+from rdc_dyn.scenario.sections.responses import ResponseSection
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import ResponseModel
@@ -31,7 +29,6 @@ class FiniteDifferenceSection(ResponseSection):
         description="difference against an equilibration at lam and gamma themselves, by the same minibatches: what a "
         "corrector that stops short of the surface still improves there cancels",
     )
-    solver: Solver = CgSection(method="cg")
 
     def build(self, context: Context) -> ResponseModel:
         """Differences by the scenario's corrector."""

@@ -1,14 +1,12 @@
-"""M by secant updates."""
+"""M by secants of the path's own history."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field
 
-from rdc_dyn.scenario.families import SOLVERS, ResponseSection, SolverSection
-from rdc_dyn.scenario.sections.responses._words import ROLE
-from rdc_dyn.scenario.sections.solvers.krylov import CgSection
+from rdc_dyn.scenario.sections.responses import ResponseSection
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import ResponseModel
@@ -32,10 +30,7 @@ class SecantSection(ResponseSection):
         description="learn d theta/d(lam, gamma, t) too, so that theta moves with the multipliers; null: where the "
         "corrector has a tolerance",
     )
-    solver: Annotated[SolverSection, SOLVERS] = Field(
-        default=CgSection(method="cg"), description=f"{ROLE}; and of start: linear_response"
-    )
-    guesses: ClassVar[bool] = True
+    guesses = True
 
     @property
     def solves(self) -> bool:
@@ -61,3 +56,21 @@ class SecantSection(ResponseSection):
     def resolve(self, scenario: Scenario) -> Self:
         """θ is predicted where it is equilibrated."""
         return super().resolve(scenario).default(predictor=scenario.corrector.promises)
+
+
+class SecantFilterSection(ResponseSection):
+    """Secants of averaged points, filtered; M with its standard error, for correctors on minibatches."""
+
+    kind: Literal["secant_filter"]
+    averages = True
+
+    def build(self, context: Context) -> ResponseModel:
+        """The Kalman filter."""
+        from rdc_dyn.dynamics import SecantFilter
+
+        return SecantFilter()
+
+    @property
+    def approximations(self) -> tuple[str, ...]:
+        """M itself."""
+        return ("response by filtered secants",)

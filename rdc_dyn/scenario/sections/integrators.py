@@ -1,20 +1,69 @@
-"""The Runge-Kutta methods of torchdiffeq."""
+"""The Runge-Kutta methods of torchdiffeq, and integrators of anyone's own."""
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from rdc_dyn.scenario.families import IntegratorSection
+from rdc_dyn.scenario.family import Family
+from rdc_dyn.scenario.given import Given
 from rdc_dyn.scenario.mistakes import Finding, Path
-from rdc_dyn.scenario.section import Positive
+from rdc_dyn.scenario.section import Positive, Section
 from rdc_dyn.scenario.tree import Tree, section
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import Integrator
     from rdc_dyn.scenario.context import Context
+    from rdc_dyn.scenario.scenario import Scenario
+
+_SMALLEST = (
+    "a step that fails is halved down to this length, and singular points are located to it; null: 1e-4, or a "
+    "sixteenth of step_size where that is shorter"
+)
+_HISTORY = "its history is lost at every corrector step"
+
+
+class IntegratorSection(Section):
+    """The predictor.
+
+    Attributes:
+        order: Convergence order.
+        stages: Evaluations of the vector field in a step.
+    """
+
+    method: str
+    step_size: Positive | None = None
+    smallest_step: Positive | None = Field(default=None, description=_SMALLEST)
+    order: ClassVar[float]
+    stages: ClassVar[float]
+
+    @property
+    def tolerance(self) -> float | None:
+        """The relative tolerance of its error control; None where its steps are given."""
+        return None
+
+    @abstractmethod
+    def build(self, context: Context) -> Integrator:
+        """The integrator."""
+
+    def resolve(self, scenario: Scenario) -> Self:
+        """Segments and the length at which a failing step is given up."""
+        start, end = scenario.process.span
+        own = self.default(step_size=abs(end - start) / 10)
+        assert own.step_size is not None
+        return own.default(smallest_step=min(1e-4, min(own.step_size, abs(end - start)) / 16))
+
+
+class GivenIntegratorSection(Given, IntegratorSection):
+    """An integrator of your own, passed in Python by rdc_dyn.run(integrator=...)."""
+
+    method: Literal["given"]
+    step_size: Positive
+    order, stages = math.nan, math.nan
 
 
 class FixedStepSection(IntegratorSection):
@@ -33,40 +82,35 @@ class EulerSection(FixedStepSection):
     """order 1, fixed step, 1 evaluation of the vector field."""
 
     method: Literal["euler"]
-    order: ClassVar[float] = 1
-    stages: ClassVar[float] = 1
+    order, stages = 1, 1
 
 
 class MidpointSection(FixedStepSection):
     """order 2, fixed step, 2 evaluations."""
 
     method: Literal["midpoint"]
-    order: ClassVar[float] = 2
-    stages: ClassVar[float] = 2
+    order, stages = 2, 2
 
 
 class Heun2Section(FixedStepSection):
     """order 2, fixed step, 2 evaluations."""
 
     method: Literal["heun2"]
-    order: ClassVar[float] = 2
-    stages: ClassVar[float] = 2
+    order, stages = 2, 2
 
 
 class Heun3Section(FixedStepSection):
     """order 3, fixed step, 3 evaluations."""
 
     method: Literal["heun3"]
-    order: ClassVar[float] = 3
-    stages: ClassVar[float] = 3
+    order, stages = 3, 3
 
 
 class Rk4Section(FixedStepSection):
     """order 4, fixed step, 4 evaluations (the 3/8 rule)."""
 
     method: Literal["rk4"]
-    order: ClassVar[float] = 4
-    stages: ClassVar[float] = 4
+    order, stages = 4, 4
 
 
 class AdaptiveStepSection(IntegratorSection):
@@ -104,37 +148,45 @@ class AdaptiveHeunSection(AdaptiveStepSection):
     """order 2, error control."""
 
     method: Literal["adaptive_heun"]
-    order: ClassVar[float] = 2
-    stages: ClassVar[float] = 2
+    order, stages = 2, 2
 
 
 class Fehlberg2Section(AdaptiveStepSection):
     """order 2, error control."""
 
     method: Literal["fehlberg2"]
-    order: ClassVar[float] = 2
-    stages: ClassVar[float] = 3
+    order, stages = 2, 3
 
 
 class Bosh3Section(AdaptiveStepSection):
     """order 3, error control."""
 
     method: Literal["bosh3"]
-    order: ClassVar[float] = 3
-    stages: ClassVar[float] = 4
+    order, stages = 3, 4
 
 
 class Dopri5Section(AdaptiveStepSection):
     """order 5, error control."""
 
     method: Literal["dopri5"]
-    order: ClassVar[float] = 5
-    stages: ClassVar[float] = 7
+    order, stages = 5, 7
 
 
 class Dopri8Section(AdaptiveStepSection):
     """order 8, error control."""
 
     method: Literal["dopri8"]
-    order: ClassVar[float] = 8
-    stages: ClassVar[float] = 14
+    order, stages = 8, 14
+
+
+INTEGRATORS = Family(
+    "integrators",
+    IntegratorSection,
+    "method",
+    refused={
+        "explicit_adams": _HISTORY,
+        "implicit_adams": _HISTORY,
+        "fixed_adams": _HISTORY,
+        "scipy_solver": "torchdiffeq does not check whether SciPy succeeded",
+    },
+)

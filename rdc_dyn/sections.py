@@ -13,7 +13,7 @@ from rdc_dyn.scenario.sections.objectives import ObjectiveSection
 from rdc_dyn.scenario.sections.processes import ProcessSection
 from rdc_dyn.scenario.sections.readers import NamedReaderSection, NumberedReaderSection, ReaderSection
 from rdc_dyn.scenario.sections.responses import ResponseSection
-from rdc_dyn.scenario.sections.solvers import SolverSection
+from rdc_dyn.scenario.sections.solvers import KrylovSection, SolverSection
 
 __all__ = [
     "ClassifierSection",
@@ -22,6 +22,7 @@ __all__ = [
     "EncoderSection",
     "Finding",
     "IntegratorSection",
+    "KrylovSection",
     "NamedReaderSection",
     "NumberedReaderSection",
     "ObjectiveSection",

@@ -7,7 +7,6 @@ from typing import Any
 
 from rdc_dyn.scenario.family import Family
 from rdc_dyn.scenario.given import GIVEN
-from rdc_dyn.scenario.section import Section
 from rdc_dyn.scenario.sections.correctors import CORRECTORS
 from rdc_dyn.scenario.sections.integrators import INTEGRATORS
 from rdc_dyn.scenario.sections.networks import CLASSIFIERS, DECODERS, ENCODERS
@@ -17,11 +16,12 @@ from rdc_dyn.scenario.sections.processes import PROCESSES
 from rdc_dyn.scenario.sections.processes.iso_functional import CLOCKS
 from rdc_dyn.scenario.sections.readers import READERS
 from rdc_dyn.scenario.sections.responses import RESPONSES
-from rdc_dyn.scenario.sections.solvers import SOLVERS
+from rdc_dyn.scenario.sections.solvers import PRECONDITIONERS, SOLVERS
 from rdc_dyn.status import UserError
 
 _FAMILIES: tuple[Family[Any], ...] = (
     OBJECTIVES, ENCODERS, DECODERS, CLASSIFIERS, READERS, PROCESSES, INTEGRATORS, CORRECTORS, RESPONSES, SOLVERS,
+    PRECONDITIONERS,
 )  # fmt: skip
 _TEMPLATES = files("rdc_dyn.scenario") / "templates"
 _LIKELIHOODS = {
@@ -33,7 +33,7 @@ _LIKELIHOODS = {
 def catalogue() -> dict[str, list[tuple[str, str]]]:
     """For each kind of choice the words and a line on each; of other packages' members, their package."""
     found = {family.name: _members(family) for family in _FAMILIES}
-    found["decoders"].append(("table", _line(TableDecoder)))
+    found["decoders"].append(("table", TableDecoder.line("table")))
     return found | {
         "clocks": list(CLOCKS.items()),
         "likelihoods": list(_LIKELIHOODS.items()),
@@ -55,14 +55,8 @@ def template(name: str = "digits") -> str:
 
 
 def _members(family: Family[Any]) -> list[tuple[str, str]]:
-    own = family.members.items()
-    return [
-        (tag, _line(member) + (f" (of {origin})" if (origin := family.origins[tag]) != "rdc_dyn" else ""))
-        for tag, member in own
-        if tag != GIVEN
-    ]
-
-
-def _line(section: type[Section]) -> str:
-    assert section.__doc__ is not None
-    return section.__doc__.strip().splitlines()[0].rstrip(".")
+    found = []
+    for tag, member in family.members.items():
+        origin = family.origins[tag]
+        found.append((tag, member.line(tag) + (f" (of {origin})" if origin != "rdc_dyn" else "")))
+    return [(tag, line) for tag, line in found if tag != GIVEN]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rdc_dyn.scenario.given import Given
 from rdc_dyn.scenario.scenario import Scenario
-from rdc_dyn.scenario.sections.solvers import CgSection
+from rdc_dyn.scenario.sections.solvers import PRECONDITIONERS
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Context:
 
     def default_preconditioner(self, name: Literal["factorised", "none"]) -> Preconditioner:
         """One that no scenario describes, with the defaults of those that do; a `UserError` where A is too large."""
-        return CgSection(method="cg", preconditioner=name).preconditioned(self)
+        return PRECONDITIONERS.members[name](method="cg", preconditioner=name).preconditioned(self)
 
     @property
     def largest(self) -> int:

@@ -33,10 +33,21 @@ def resolve(node: Node) -> Node:
 
 
 def variants(node: Node) -> dict[str, Node]:
-    """Map each tag of a tagged union to its section, in schema order (pydantic sorts the discriminator's mapping)."""
+    """Map each tag of a tagged union to its section, in schema order (pydantic sorts the discriminator's mapping).
+
+    A section may itself be a tagged union, of sections that have the tag in common.
+    """
     key = node["discriminator"]["propertyName"]
     sections = [resolve(branch) for branch in node["oneOf"]]
-    return {tag: section for section in sections for tag in choices(section["properties"][key])}
+    return {tag: section for section in sections for tag in choices(properties(section)[key])}
+
+
+def properties(node: Node) -> dict[str, Node]:
+    """The keys of a section, or of any section of a tagged union."""
+    if "discriminator" not in node:
+        found: dict[str, Node] = node.get("properties", {})
+        return found
+    return {key: value for section in variants(node).values() for key, value in properties(section).items()}
 
 
 def offered(node: Node) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from rdc_dyn.scenario.expectation import Node, Target, bounds, choices, describe, locate, offered, variants
+from rdc_dyn.scenario.expectation import Node, Target, bounds, choices, describe, locate, offered, properties, variants
 from rdc_dyn.scenario.mistakes import Finding, Path, did_you_mean, show
 from rdc_dyn.scenario.sections.integrators import INTEGRATORS
 
@@ -60,8 +60,8 @@ def _unknown_key(key: str, target: Target) -> str:
     valid = target.parent.get("properties", {})
     if target.tagged is not None:
         union, name, tag = target.tagged
-        others = [other for other, section in variants(union).items() if key in section["properties"]]
-        if others and valid is variants(union)[tag]["properties"]:
+        others = [other for other, section in variants(union).items() if key in properties(section)]
+        if others and valid is properties(variants(union)[tag]):
             return f"not a key of {name} '{tag}', only of: {', '.join(others)}"
     near = did_you_mean(key, valid)
     return f"unknown key; {near or 'valid keys: ' + ', '.join(valid)}"

@@ -34,6 +34,7 @@ class Family(Generic[S]):
         key: Name of the key that tells them apart.
         default: The member that a section without that key is; None where the key must be given.
         module: The module in whose files its members are, if not the one of its name.
+        inner: A family of which one member is the base: it is told apart further, by a key of its own.
         refused: Words that are no members, and why.
         origins: Where each member comes from, by tag.
     """
@@ -43,6 +44,7 @@ class Family(Generic[S]):
     key: str = "kind"
     default: str | None = None
     module: str = ""
+    inner: Family[Any] | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
 
@@ -61,6 +63,8 @@ class Family(Generic[S]):
         return found
 
     def _add(self, found: dict[str, type[S]], section: type[S], origin: str) -> None:
+        if self.inner is not None and issubclass(section, self.inner.base) and section is not self.inner.base:
+            return
         for tag in tags(section, self.key):
             if tag in found:
                 raise UserError(
@@ -72,12 +76,15 @@ class Family(Generic[S]):
     def of(self, section: Any) -> type[S] | None:
         """The member that a raw section is of, as far as its key tells."""
         tag = section.get(self.key, self.default) if isinstance(section, dict) else None
-        return self.members.get(tag) if isinstance(tag, str) else None
+        member = self.members.get(tag) if isinstance(tag, str) else None
+        return self.inner.of(section) if self.inner is not None and member is self.inner.base else member
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """As `Annotated[Base, family]`, the type of a field that takes any member."""
-        members = tuple(dict.fromkeys(self.members.values()))
-        union: Any = reduce(operator.or_, members)
+        members: list[Any] = list(dict.fromkeys(self.members.values()))
+        if self.inner is not None:
+            members = [Annotated[each, self.inner] if each is self.inner.base else each for each in members]
+        union = reduce(operator.or_, members)
         union = Annotated[union, Field(discriminator=self.key)] if members[1:] else union
         if self.default is not None:
             union = Annotated[union, BeforeValidator(self._named)]

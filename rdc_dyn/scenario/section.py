@@ -54,6 +54,11 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True, defer_build=True)
 
     @classmethod
+    def line(cls, tag: str) -> str:
+        """What `rdc-dyn list` says of it where its key has this value: the first line of its docstring."""
+        return (cls.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+
+    @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
         """What does not fit together, inside the section and with others.
 

@@ -389,6 +389,7 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
         "correctors": ["none", "newton_krylov", "variance_reduced", "gradient", "primal_dual", "geco", "nupi"],
         "responses": ["linear_response", "none", "finite_difference", "secant", "secant_filter"],
         "solvers": ["dense", "cg", "minres"],
+        "preconditioners": ["factorised", "nystrom", "kfac", "none"],
         "likelihoods": ["gaussian", "bernoulli"],
         "templates": ["digits", "linear-gaussian", "vae", "vae-secant"],
     }

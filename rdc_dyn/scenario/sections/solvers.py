@@ -1,11 +1,10 @@
-"""What applies A⁻¹: a factor at every state, or Krylov methods with what preconditions them."""
+"""What applies A⁻¹: a factor at every state, or Krylov methods, told apart by what preconditions them."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -16,7 +15,7 @@ from rdc_dyn.scenario.sections.objectives import OBJECTIVES
 from rdc_dyn.scenario.tree import Tree, section
 
 if TYPE_CHECKING:
-    from rdc_dyn.linalg import ConjugateGradient, LinearSolver, Minres, Preconditioner, Recipe
+    from rdc_dyn.linalg import LinearSolver, Preconditioner, Recipe
     from rdc_dyn.scenario.context import Context
     from rdc_dyn.scenario.scenario import Scenario
 
@@ -26,6 +25,11 @@ class SolverSection(Section):
 
     method: str
     damping: NonNegative = Field(default=0.0, description="added to A; the response is then that of the damped system")
+
+    @property
+    def accuracy(self) -> float | None:
+        """The relative residual of its solves; None where rounding alone limits them."""
+        return None
 
     @abstractmethod
     def build(self, context: Context) -> LinearSolver:
@@ -49,70 +53,22 @@ class DenseSection(SolverSection):
         return Dense(self.damping)
 
 
-@dataclass(frozen=True)
-class _Preconditioner:
-    """A value of the key `preconditioner`.
+class KrylovSection(SolverSection):
+    """A Krylov method on Hessian-vector products, its preconditioner and when that is built anew.
 
     Attributes:
-        recipe: Its M for a section, of A + `damping`; a `UserError` where A is too large, or J has no factors.
-        rank: Its rank where a scenario gives none; None where it has none.
-        of_any: Whether it approximates the Gauss-Newton matrix as well as A.
+        usual_rank: The rank of its preconditioner where a scenario gives none; None where that has no rank.
+        own_curvature: Why no curvature can be chosen; empty where it can.
     """
 
-    recipe: Callable[[KrylovSection, Context, float], Recipe]
-    rank: int | None = None
-    of_any: bool = True
-
-
-def _factorised(section: KrylovSection, context: Context, damping: float) -> Recipe:
-    from rdc_dyn.linalg import Factorised
-
-    context.require_factorisable()
-    return Factorised(damping)
-
-
-def _nystrom(section: KrylovSection, context: Context, damping: float) -> Recipe:
-    from rdc_dyn.linalg import Nystrom
-
-    assert section.rank is not None  # resolved
-    return Nystrom(section.rank, context.objective.weight_prior_precision, damping)
-
-
-def _kfac(section: KrylovSection, context: Context, damping: float) -> Recipe:
-    from rdc_dyn.curvature.kfac import Kfac
-
-    assert section.rank is not None  # resolved
-    return Kfac(context.objective, section.rank, damping=damping)
-
-
-def _none(section: KrylovSection, context: Context, damping: float) -> Recipe:
-    from rdc_dyn.linalg import Identity
-
-    return Identity()
-
-
-_PRECONDITIONERS = {
-    "factorised": _Preconditioner(_factorised),
-    "nystrom": _Preconditioner(_nystrom, rank=100),
-    "kfac": _Preconditioner(_kfac, rank=1000, of_any=False),
-    "none": _Preconditioner(_none, of_any=False),
-}
-
-
-class KrylovSection(SolverSection):
-    """A Krylov method, its preconditioner and when that is built anew."""
-
+    method: Literal["cg", "minres"]
     rtol: Positive | None = Field(
         default=None,
         description="relative residual |b - A u| / |b|; null: 1e-8 or, where that is less, a tenth of integrator.rtol; "
         "1e-4 in float32",
     )
     max_iterations: Count = 2000
-    preconditioner: Literal["factorised", "nystrom", "kfac", "none"] = Field(
-        default="factorised",
-        description="factorised: a factor of an A met earlier; nystrom: its largest eigenvalues, for large theta; "
-        "kfac: Kronecker factors and a core, for large theta of an amortised encoder",
-    )
+    preconditioner: str
     curvature: Literal["hessian", "gauss_newton"] = Field(
         default="hessian",
         description="what factorised and nystrom approximate: A itself, or the generalised Gauss-Newton matrix, "
@@ -130,45 +86,63 @@ class KrylovSection(SolverSection):
         description="products that solves take beyond those of a fresh preconditioner, as a multiple of what a build "
         "takes, after which it is built anew; smaller where builds are cheap, as in batches on a GPU",
     )
+    usual_rank: ClassVar[int | None] = None
+    own_curvature: ClassVar[str] = ""
+
+    @abstractmethod
+    def recipe(self, context: Context, damping: float) -> Recipe:
+        """How M of A + `damping` is built; a `UserError` where A is too large, or J has no factors."""
 
     def preconditioned(self, context: Context, damping: float = 0.0) -> Preconditioner:
-        """M of A + `damping`; a `UserError` where A is too large, or J has no factors."""
+        """M of A + `damping`, or of the Gauss-Newton matrix in its place."""
         from rdc_dyn.curvature.from_gauss_newton import FromGaussNewton
         from rdc_dyn.linalg import Preconditioner
 
-        recipe = _PRECONDITIONERS[self.preconditioner].recipe(self, context, damping)
+        recipe = self.recipe(context, damping)
         if self.curvature == "gauss_newton":
             recipe = FromGaussNewton(recipe, context.objective)
         return Preconditioner(recipe, self.memory, self.patience)
 
-    def undamped(self, context: Context) -> Preconditioner | None:
-        """As the scenario names it, unless that is a factor."""
-        return None if self.preconditioner == "factorised" else self.preconditioned(context)
-
-    def with_method(self, method: type[ConjugateGradient | Minres], context: Context) -> LinearSolver:
+    def build(self, context: Context) -> LinearSolver:
         """The method with its preconditioner."""
+        from rdc_dyn.linalg import ConjugateGradient, Minres
+
         assert self.rtol is not None  # resolved
+        method = ConjugateGradient if self.method == "cg" else Minres
         return method(self.rtol, self.max_iterations, self.damping, self.preconditioned(context, self.damping))
+
+    def undamped(self, context: Context) -> Preconditioner | None:
+        """As the scenario names it."""
+        return self.preconditioned(context)
+
+    @property
+    def accuracy(self) -> float | None:
+        """The scenario's."""
+        return self.rtol
+
+    @classmethod
+    def line(cls, tag: str) -> str:
+        """What a method is, or a preconditioner."""
+        methods = {
+            "cg": "Preconditioned block conjugate gradients on Hessian-vector products",
+            "minres": "Preconditioned minimal residuals on Hessian-vector products; A may be indefinite",
+        }
+        return methods.get(tag) or super().line(tag)
 
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
         """A rank and a curvature go with what has them."""
         own, objective = section(tree, *path), OBJECTIVES.of(tree.get("objective"))
-        name = own.get("preconditioner", "factorised")
-        chosen = _PRECONDITIONERS.get(name) if isinstance(name, str) else None
-        if own.get("rank") is not None and (chosen is None or chosen.rank is None):
+        if own.get("rank") is not None and cls.usual_rank is None:
             yield Finding((*path, "rank"), "only with preconditioner: nystrom or kfac", at_key=True)
         if own.get("curvature") != "gauss_newton":
             return
-        place = (*path, "curvature")
-        if name == "kfac":
-            yield Finding(place, "kfac is of the Gauss-Newton matrix always; leave it out", at_key=True)
-        elif name == "none":
-            yield Finding(place, "only with preconditioner: factorised or nystrom", at_key=True)
+        if cls.own_curvature:
+            yield Finding((*path, "curvature"), cls.own_curvature, at_key=True)
         elif objective is not None and not objective.convex:
             kind = tree["objective"]["kind"]
             message = f"gauss_newton needs a loss that is convex in the outputs of networks, and {kind!r} has none"
-            yield Finding(place, f"{message}; use hessian")
+            yield Finding((*path, "curvature"), f"{message}; use hessian")
 
     def resolve(self, scenario: Scenario) -> Self:
         """A tenth of the integrator's tolerance, lest its error control fight the noise of solves.
@@ -177,32 +151,67 @@ class KrylovSection(SolverSection):
         """
         asked = scenario.integrator.tolerance
         rtol = 1e-8 if asked is None else max(min(1e-8, 0.1 * asked), 1e-12)
-        rank = _PRECONDITIONERS[self.preconditioner].rank
-        return self.default(rtol=1e-4 if scenario.dtype == "float32" else rtol, rank=rank)
+        return self.default(rtol=1e-4 if scenario.dtype == "float32" else rtol, rank=self.usual_rank)
 
 
-class CgSection(KrylovSection):
-    """Preconditioned block conjugate gradients on Hessian-vector products."""
+class FactorisedSection(KrylovSection):
+    """A factor of an A met earlier."""
 
-    method: Literal["cg"]
+    preconditioner: Literal["factorised"] = "factorised"
 
-    def build(self, context: Context) -> LinearSolver:
-        """The solver."""
-        from rdc_dyn.linalg import ConjugateGradient
+    def recipe(self, context: Context, damping: float) -> Recipe:
+        """A factor."""
+        from rdc_dyn.linalg import Factorised
 
-        return self.with_method(ConjugateGradient, context)
+        context.require_factorisable()
+        return Factorised(damping)
 
-
-class MinresSection(KrylovSection):
-    """Preconditioned minimal residuals on Hessian-vector products; A may be indefinite."""
-
-    method: Literal["minres"]
-
-    def build(self, context: Context) -> LinearSolver:
-        """The solver."""
-        from rdc_dyn.linalg import Minres
-
-        return self.with_method(Minres, context)
+    def undamped(self, context: Context) -> Preconditioner | None:
+        """None: there is no factor."""
+        return None
 
 
-SOLVERS = Family("solvers", SolverSection, "method")
+class NystromSection(KrylovSection):
+    """The largest eigenvalues of an A met earlier; for large theta."""
+
+    preconditioner: Literal["nystrom"]
+    usual_rank = 100
+
+    def recipe(self, context: Context, damping: float) -> Recipe:
+        """Randomised, of the scenario's rank."""
+        from rdc_dyn.linalg import Nystrom
+
+        assert self.rank is not None  # resolved
+        return Nystrom(self.rank, context.objective.weight_prior_precision, damping)
+
+
+class KfacSection(KrylovSection):
+    """Kronecker factors and a core of the Gauss-Newton matrix; for large theta of an amortised encoder."""
+
+    preconditioner: Literal["kfac"]
+    usual_rank = 1000
+    own_curvature = "kfac is of the Gauss-Newton matrix always; leave it out"
+
+    def recipe(self, context: Context, damping: float) -> Recipe:
+        """The factors, with a core of the scenario's rank."""
+        from rdc_dyn.curvature.kfac import Kfac
+
+        assert self.rank is not None  # resolved
+        return Kfac(context.objective, self.rank, damping=damping)
+
+
+class PlainSection(KrylovSection):
+    """No preconditioner."""
+
+    preconditioner: Literal["none"]
+    own_curvature = "only with preconditioner: factorised or nystrom"
+
+    def recipe(self, context: Context, damping: float) -> Recipe:
+        """M = I."""
+        from rdc_dyn.linalg import Identity
+
+        return Identity()
+
+
+PRECONDITIONERS = Family("preconditioners", KrylovSection, "preconditioner", default="factorised", module="solvers")
+SOLVERS = Family("solvers", SolverSection, "method", inner=PRECONDITIONERS)

@@ -14,7 +14,7 @@ from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Section
 from rdc_dyn.scenario.sections.correctors import CORRECTORS
 from rdc_dyn.scenario.sections.processes import PROCESSES
-from rdc_dyn.scenario.sections.solvers import SOLVERS, CgSection, SolverSection
+from rdc_dyn.scenario.sections.solvers import SOLVERS, FactorisedSection, SolverSection
 from rdc_dyn.scenario.tree import Tree, section
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class ResponseSection(Section):
 
     kind: str
     solver: Annotated[SolverSection, SOLVERS] = Field(
-        default=CgSection(method="cg"),
+        default=FactorisedSection(method="cg"),
         description="of linear_response, of secant's start and of the corrector newton_krylov, and the preconditioner "
         "of variance_reduced",
     )

@@ -141,7 +141,7 @@ def _divided(values: np.ndarray, active: np.ndarray) -> np.ndarray:
 def closed_form(scenario: Scenario) -> ClosedForm | None:
     """The closed form of a scenario's objective, or None if the objective has none."""
     section = scenario.objective
-    if not isinstance(section, LinearGaussianSection) or section.weight_prior_precision > 0:
+    if not isinstance(section, LinearGaussianSection) or not section.closed_form:
         return None
     source = np.array(section.source_second_moment, dtype=float)
     target = None if section.target_second_moment is None else np.array(section.target_second_moment, dtype=float)

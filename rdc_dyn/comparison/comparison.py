@@ -18,7 +18,6 @@ from rdc_dyn.comparison.order import observed_order
 from rdc_dyn.comparison.reference import CLOSED_FORM, FINEST, Reference, choose, has_closed_form
 from rdc_dyn.comparison.runs import Run, read_runs
 from rdc_dyn.comparison.series import difference, problem_groups, resolution_key, series_names, swept_keys
-from rdc_dyn.scenario.sections.integrators import INTEGRATORS
 from rdc_dyn.status import DataError, UserError
 from rdc_dyn.store.provenance import program_version
 
@@ -120,8 +119,6 @@ def _compared(runs: list[Run], reference: str | None) -> xr.Dataset:
 def _row(run: Run, series: str, reference: Reference | None) -> Row:
     key = resolution_key(run.values)
     value = run.values.get(key)
-    if value is None and "process.span" in run.values:  # the default is a tenth of the span
-        value = abs(run.values["process.span"][1] - run.values["process.span"][0]) / 10
     resolution, kind = math.nan if value is None else float(value), key.split(".")[-1]
     if reference is None or run.trajectory is None:
         return Row(run, series, kind, resolution, None, "", {})
@@ -192,9 +189,9 @@ def _orders(rows: Sequence[Row]) -> tuple[dict[str, Any], list[str]]:
         members = [row for row in rows if row.series == name and row.errors is not None and row.run.completed]
         kind = next(row.kind for row in rows if row.series == name)
         kinds.append(kind)
-        methods = {row.run.values.get("integrator.method") for row in rows if row.series == name}
-        if kind == "step_size" and len(methods) == 1:
-            expected[i] = getattr(INTEGRATORS.members.get(str(methods.pop())), "order", math.nan)
+        orders = {row.run.scenario.integrator.order for row in members if row.run.scenario is not None}
+        if kind == "step_size" and len(orders) == 1:
+            expected[i] = orders.pop()
         for j, quantity in enumerate(QUANTITIES):
             used = [row for row in members if quantity not in row.floor]
             found = observed_order(

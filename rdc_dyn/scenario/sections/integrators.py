@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 from pydantic import Field
 
@@ -28,18 +28,21 @@ _HISTORY = "its history is lost at every corrector step"
 
 
 class IntegratorSection(Section):
-    """The predictor.
-
-    Attributes:
-        order: Convergence order.
-        stages: Evaluations of the vector field in a step.
-    """
+    """The predictor."""
 
     method: str
     step_size: Positive | None = None
     smallest_step: Positive | None = Field(default=None, description=_SMALLEST)
-    order: ClassVar[float]
-    stages: ClassVar[float]
+
+    @property
+    def order(self) -> float:
+        """Convergence order; NaN where it is not known."""
+        return math.nan
+
+    @property
+    def stages(self) -> float:
+        """Evaluations of the vector field in a step; NaN where that is not known."""
+        return math.nan
 
     @property
     def tolerance(self) -> float | None:
@@ -63,12 +66,53 @@ class GivenIntegratorSection(Given, IntegratorSection):
 
     method: Literal["given"]
     step_size: Positive
-    order, stages = math.nan, math.nan
 
 
-class FixedStepSection(IntegratorSection):
+class Method(NamedTuple):
+    """What is known of a method of torchdiffeq: its convergence order, evaluations in a step, and a line on it."""
+
+    order: int
+    stages: int
+    line: str
+
+
+METHODS = {
+    "euler": Method(1, 1, "order 1, fixed step, 1 evaluation of the vector field"),
+    "midpoint": Method(2, 2, "order 2, fixed step, 2 evaluations"),
+    "heun2": Method(2, 2, "order 2, fixed step, 2 evaluations"),
+    "heun3": Method(3, 3, "order 3, fixed step, 3 evaluations"),
+    "rk4": Method(4, 4, "order 4, fixed step, 4 evaluations (the 3/8 rule)"),
+    "adaptive_heun": Method(2, 2, "order 2, error control"),
+    "fehlberg2": Method(2, 3, "order 2, error control"),
+    "bosh3": Method(3, 4, "order 3, error control"),
+    "dopri5": Method(5, 7, "order 5, error control"),
+    "dopri8": Method(8, 14, "order 8, error control"),
+}
+
+
+class RungeKuttaSection(IntegratorSection):
+    """A Runge-Kutta method of torchdiffeq."""
+
+    @property
+    def order(self) -> float:
+        """The method's."""
+        return METHODS[self.method].order
+
+    @property
+    def stages(self) -> float:
+        """The method's."""
+        return METHODS[self.method].stages
+
+    @classmethod
+    def line(cls, tag: str) -> str:
+        """Order and steps of the method."""
+        return METHODS[tag].line
+
+
+class FixedStepSection(RungeKuttaSection):
     """Runge-Kutta with a given step."""
 
+    method: Literal["euler", "midpoint", "heun2", "heun3", "rk4"]
     step_size: Positive
 
     def build(self, context: Context) -> Integrator:
@@ -78,44 +122,10 @@ class FixedStepSection(IntegratorSection):
         return Integrator(self.method)
 
 
-class EulerSection(FixedStepSection):
-    """order 1, fixed step, 1 evaluation of the vector field."""
-
-    method: Literal["euler"]
-    order, stages = 1, 1
-
-
-class MidpointSection(FixedStepSection):
-    """order 2, fixed step, 2 evaluations."""
-
-    method: Literal["midpoint"]
-    order, stages = 2, 2
-
-
-class Heun2Section(FixedStepSection):
-    """order 2, fixed step, 2 evaluations."""
-
-    method: Literal["heun2"]
-    order, stages = 2, 2
-
-
-class Heun3Section(FixedStepSection):
-    """order 3, fixed step, 3 evaluations."""
-
-    method: Literal["heun3"]
-    order, stages = 3, 3
-
-
-class Rk4Section(FixedStepSection):
-    """order 4, fixed step, 4 evaluations (the 3/8 rule)."""
-
-    method: Literal["rk4"]
-    order, stages = 4, 4
-
-
-class AdaptiveStepSection(IntegratorSection):
+class AdaptiveStepSection(RungeKuttaSection):
     """Embedded Runge-Kutta: with rtol, error control inside segments of length step_size; without, fixed steps."""
 
+    method: Literal["adaptive_heun", "fehlberg2", "bosh3", "dopri5", "dopri8"]
     step_size: Positive | None = Field(
         default=None, description="longest segment between corrections; null: a tenth of the span"
     )
@@ -142,41 +152,6 @@ class AdaptiveStepSection(IntegratorSection):
             yield Finding((*path, "step_size"), "missing; with rtol: null the steps are fixed and need a size")
         if not free and "atol" in own and own["atol"] is None:
             yield Finding((*path, "atol"), "null only together with rtol: null, which means fixed steps")
-
-
-class AdaptiveHeunSection(AdaptiveStepSection):
-    """order 2, error control."""
-
-    method: Literal["adaptive_heun"]
-    order, stages = 2, 2
-
-
-class Fehlberg2Section(AdaptiveStepSection):
-    """order 2, error control."""
-
-    method: Literal["fehlberg2"]
-    order, stages = 2, 3
-
-
-class Bosh3Section(AdaptiveStepSection):
-    """order 3, error control."""
-
-    method: Literal["bosh3"]
-    order, stages = 3, 4
-
-
-class Dopri5Section(AdaptiveStepSection):
-    """order 5, error control."""
-
-    method: Literal["dopri5"]
-    order, stages = 5, 7
-
-
-class Dopri8Section(AdaptiveStepSection):
-    """order 8, error control."""
-
-    method: Literal["dopri8"]
-    order, stages = 8, 14
 
 
 INTEGRATORS = Family(

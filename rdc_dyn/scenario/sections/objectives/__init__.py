@@ -33,6 +33,11 @@ class ObjectiveSection(Section):
     target: ClassVar[tuple[str, str] | None] = ("data", "target")
 
     @property
+    def closed_form(self) -> bool:
+        """Whether F of the optimum is known in closed form."""
+        return False
+
+    @property
     def networks(self) -> Mapping[str, NetworkSection]:
         """The sections of its networks, by part; none where it has none."""
         return {}

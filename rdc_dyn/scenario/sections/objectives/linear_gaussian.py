@@ -39,6 +39,11 @@ class LinearGaussianSection(ObjectiveSection):
     samples_data = False
     target = ("objective", "target_second_moment")
 
+    @property
+    def closed_form(self) -> bool:
+        """Without a weight prior."""
+        return self.weight_prior_precision == 0
+
     def build(self, context: Context) -> Objective:
         """J of the second moments."""
         from rdc_dyn.objective import LinearGaussian

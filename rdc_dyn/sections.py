@@ -4,7 +4,6 @@ A section is a frozen pydantic model. Its key `kind` (`method`, `name`) is a `ty
 docstring is its line in `rdc-dyn list`, and its `build` (of a reader: `read`) returns the object that does the work.
 """
 
-from rdc_dyn.scenario.mistakes import Finding
 from rdc_dyn.scenario.section import PathStr, RootedPathStr, Section
 from rdc_dyn.scenario.sections.correctors import CorrectorSection
 from rdc_dyn.scenario.sections.integrators import IntegratorSection
@@ -14,6 +13,7 @@ from rdc_dyn.scenario.sections.processes import ProcessSection
 from rdc_dyn.scenario.sections.readers import NamedReaderSection, NumberedReaderSection, ReaderSection
 from rdc_dyn.scenario.sections.responses import ResponseSection
 from rdc_dyn.scenario.sections.solvers import KrylovSection, SolverSection
+from rdc_dyn.scenario.written import Finding
 
 __all__ = [
     "ClassifierSection",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rdc_dyn.scenario import Scenario
-from rdc_dyn.scenario.sections.objectives.linear_gaussian import LinearGaussianSection
+from rdc_dyn.scenario.sections.objectives.gibbs import LinearGaussianSection
 
 #: Maps a data position t to S, dS/dt and d²S/dt².
 Moments = Callable[[float], tuple[np.ndarray, np.ndarray, np.ndarray]]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rdc_dyn.scenario.mistakes import Path as Place
-from rdc_dyn.scenario.mistakes import dotted
 from rdc_dyn.scenario.scenario import Scenario
 from rdc_dyn.scenario.section import PathMark
 from rdc_dyn.scenario.sections.data import ROOT_VARIABLE
 from rdc_dyn.scenario.walk import with_paths
+from rdc_dyn.scenario.written import Path as Place
+from rdc_dyn.scenario.written import dotted
 
 _ROOT = ("data", "root")
 

@@ -11,7 +11,7 @@ from rdc_dyn.scenario.sections.correctors import CORRECTORS
 from rdc_dyn.scenario.sections.integrators import INTEGRATORS
 from rdc_dyn.scenario.sections.networks import CLASSIFIERS, DECODERS, ENCODERS
 from rdc_dyn.scenario.sections.objectives import OBJECTIVES
-from rdc_dyn.scenario.sections.objectives.finite_latent import TableDecoder
+from rdc_dyn.scenario.sections.objectives.gibbs import TableDecoder
 from rdc_dyn.scenario.sections.processes import PROCESSES
 from rdc_dyn.scenario.sections.processes.iso_functional import CLOCKS
 from rdc_dyn.scenario.sections.readers import READERS

@@ -68,8 +68,7 @@ class Context:
 
         section = self.scenario.objective
         check_own(section.kind, section.networks, self.networks)
-        objective: Objective = self._part("objective", self)
-        return objective
+        return self._part("objective", self)
 
     def data(self, likelihood: Likelihood) -> Data:
         """The data of the scenario, fit for a likelihood."""
@@ -127,26 +126,22 @@ class Context:
     @cached_property
     def process(self) -> Process:
         """What moves the controls."""
-        process: Process = self._part("process", self.start)
-        return process
+        return self._part("process", self.start)
 
     @cached_property
     def corrector(self) -> Corrector:
         """What brings θ back to the surface."""
-        corrector: Corrector = self._part("corrector", self)
-        return corrector
+        return self._part("corrector", self)
 
     @cached_property
     def response(self) -> ResponseModel:
         """What gives M."""
-        response: ResponseModel = self._part("response", self)
-        return response
+        return self._part("response", self)
 
     @cached_property
     def integrator(self) -> Integrator:
         """The predictor."""
-        integrator: Integrator = self._part("integrator", self)
-        return integrator
+        return self._part("integrator", self)
 
     @cached_property
     def step_size(self) -> StepSize:

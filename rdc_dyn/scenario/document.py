@@ -12,8 +12,8 @@ from ruamel.yaml import YAML, events
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
-from rdc_dyn.scenario.mistakes import Finding, Mistake, Path, ScenarioError, dotted, shorten
 from rdc_dyn.scenario.scalars import Node, plain_scalar, plain_word, scalar, word
+from rdc_dyn.scenario.written import Finding, Mistake, Path, ScenarioError, dotted, shorten
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20

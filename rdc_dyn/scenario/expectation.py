@@ -7,8 +7,8 @@ from functools import cache
 from typing import Any
 
 from rdc_dyn.scenario.given import GIVEN
-from rdc_dyn.scenario.mistakes import Path
 from rdc_dyn.scenario.scenario import Scenario
+from rdc_dyn.scenario.written import Path
 
 Node = dict[str, Any]
 _BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from rdc_dyn.scenario.expectation import Node, Target, bounds, choices, describe, locate, offered, properties, variants
-from rdc_dyn.scenario.mistakes import Finding, Path, did_you_mean, show
 from rdc_dyn.scenario.sections.integrators import INTEGRATORS
+from rdc_dyn.scenario.written import Finding, Path, did_you_mean, show
 
 _OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 

@@ -9,9 +9,9 @@ from pathlib import Path as FilePath
 from pathlib import PureWindowsPath
 
 from rdc_dyn.scenario.document import Document
-from rdc_dyn.scenario.mistakes import Finding, dotted
 from rdc_dyn.scenario.scenario import Scenario
 from rdc_dyn.scenario.walk import paths
+from rdc_dyn.scenario.written import Finding, dotted
 
 
 def outside(document: Document) -> list[Finding]:

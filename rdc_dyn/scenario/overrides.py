@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from rdc_dyn.scenario.document import MAX_DEPTH, Document, Place, Position, parse
-from rdc_dyn.scenario.mistakes import Path, ScenarioError, dotted, shorten, show
+from rdc_dyn.scenario.written import Path, ScenarioError, dotted, shorten, show
 
 
 def apply_overrides(document: Document, overrides: Sequence[str], origin: str = "--set") -> Document:

@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Count, Section
 from rdc_dyn.scenario.sections.correctors import CORRECTORS, CorrectorSection
-from rdc_dyn.scenario.sections.correctors.equilibrating import NewtonKrylovSection
+from rdc_dyn.scenario.sections.correctors.of_a_point import NewtonKrylovSection
 from rdc_dyn.scenario.sections.data import DataSection
 from rdc_dyn.scenario.sections.integrators import INTEGRATORS, IntegratorSection
 from rdc_dyn.scenario.sections.linearisation import LinearisationSection
@@ -19,14 +18,15 @@ from rdc_dyn.scenario.sections.output import OutputSection
 from rdc_dyn.scenario.sections.processes import PROCESSES, ProcessSection
 from rdc_dyn.scenario.sections.responses import RESPONSES, LinearResponseSection, ResponseSection
 from rdc_dyn.scenario.sections.start import StartSection
-from rdc_dyn.scenario.sweep_checks import sweep_form
-from rdc_dyn.scenario.tree import Tree
+from rdc_dyn.scenario.written import Finding, Path, Tree, show
 
 # The keys are other keys of the scenario and their values anything these take: each point of the grid is validated.
 _LISTS = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}, "minProperties": 1}
 Sweep = Annotated[
     Any, WithJsonSchema({"oneOf": [_LISTS, {"type": "array", "items": _LISTS, "minItems": 1}, {"type": "null"}]})
 ]
+#: Keys that cannot be swept, and why.
+_NOT_SWEPT = {"sweep": "a sweep has no sweeps", "name": "points are named by a hash; sweep what makes them differ"}
 
 
 class Scenario(Section):
@@ -95,3 +95,24 @@ class Scenario(Section):
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
         """The form of a sweep; its values are validated with each point."""
         yield from sweep_form(tree)
+
+
+def sweep_form(tree: Tree) -> Iterator[Finding]:
+    """Check that `sweep` is a grid or a list of grids."""
+    grids = tree.get("sweep")
+    if isinstance(grids, list) and grids:
+        for index, grid in enumerate(grids):
+            yield from _grid(grid, ("sweep", index))
+    elif grids is not None:
+        yield from _grid(grids, ("sweep",))
+
+
+def _grid(grid: Any, path: Path) -> Iterator[Finding]:
+    if not isinstance(grid, dict) or not grid:
+        yield Finding(path, f"expected a section of dotted keys, each with a list of values, got {show(grid)}")
+        return
+    for key, values in grid.items():
+        if key.partition(".")[0] in _NOT_SWEPT:
+            yield Finding((*path, key), f"not swept: {_NOT_SWEPT[key.partition('.')[0]]}", at_key=True)
+        elif not isinstance(values, list) or not values:
+            yield Finding((*path, key), f"expected a list of values, such as [0.1, 0.05], got {show(values)}")

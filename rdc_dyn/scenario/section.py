@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from rdc_dyn.scenario.mistakes import Finding, Path
-from rdc_dyn.scenario.tree import Tree
+from rdc_dyn.scenario.written import Finding, Path, Tree
 
 if TYPE_CHECKING:
     from rdc_dyn.scenario.scenario import Scenario
@@ -51,7 +50,7 @@ RootedPathStr = Annotated[str, PathMark(rooted=True)]
 class Section(BaseModel):
     """Base of all sections: no unknown keys, no silent conversions, no change after validation."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
     @classmethod
     def line(cls, tag: str) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rdc_dyn.scenario.family import Family
-from rdc_dyn.scenario.mistakes import Path
 from rdc_dyn.scenario.section import PathMark, Section, marks
+from rdc_dyn.scenario.written import Path
 
 
 def walk(section: type[Section], own: Any, path: Path = ()) -> Iterator[tuple[type[Section], Any, Path]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rdc_dyn.scenario import Document, Mistake, ScenarioError
 from rdc_dyn.scenario.document import parse
-from rdc_dyn.scenario.sweep_checks import sweep_form
+from rdc_dyn.scenario.scenario import sweep_form
 from rdc_dyn.status import UserError
 
 #: A list, range or NumPy array of values for each key; every combination is a point.

@@ -386,7 +386,7 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
         ],
         "clocks": ["alpha", "multipliers", "rate_distortion", "lam"],
         "integrators": ["euler", "midpoint", "heun2", "heun3", "rk4", *ADAPTIVE_METHODS],
-        "correctors": ["none", "newton_krylov", "variance_reduced", "gradient", "primal_dual", "geco", "nupi"],
+        "correctors": ["none", "gradient", "newton_krylov", "variance_reduced", "primal_dual", "geco", "nupi"],
         "responses": ["linear_response", "none", "finite_difference", "secant", "secant_filter"],
         "solvers": ["dense", "cg", "minres"],
         "preconditioners": ["factorised", "nystrom", "kfac", "none"],

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.mistakes import Finding, Path, did_you_mean, show
 from rdc_dyn.scenario.section import NonNegative, PathStr, Section
 from rdc_dyn.scenario.sections.objectives import OBJECTIVES
 from rdc_dyn.scenario.sections.readers import READERS, ReaderSection
-from rdc_dyn.scenario.tree import Tree, number, section
+from rdc_dyn.scenario.written import Finding, Path, Tree, did_you_mean, number, section, show
 
 if TYPE_CHECKING:
     from rdc_dyn.data.samples import Data

@@ -11,9 +11,8 @@ from pydantic import Field
 
 from rdc_dyn.scenario.family import Family
 from rdc_dyn.scenario.given import Given
-from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Positive, Section
-from rdc_dyn.scenario.tree import Tree, section
+from rdc_dyn.scenario.written import Finding, Path, Tree, section
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import Integrator

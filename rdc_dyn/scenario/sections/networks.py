@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NoReturn, Self
 from pydantic import Field
 
 from rdc_dyn.scenario.family import Family
-from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Activation, Count, Positive, Section, Widths
-from rdc_dyn.scenario.tree import Tree, section
+from rdc_dyn.scenario.written import Finding, Path, Tree, section
 
 if TYPE_CHECKING:
     from rdc_dyn.objective.architectures import Architecture

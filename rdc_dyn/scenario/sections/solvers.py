@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field
 
 from rdc_dyn.scenario.family import Family
-from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Count, Natural, NonNegative, Positive, Section
 from rdc_dyn.scenario.sections.objectives import OBJECTIVES
-from rdc_dyn.scenario.tree import Tree, section
+from rdc_dyn.scenario.written import Finding, Path, Tree, section
 
 if TYPE_CHECKING:
     from rdc_dyn.linalg import LinearSolver, Preconditioner, Recipe

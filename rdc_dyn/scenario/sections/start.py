@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
 
-from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Count, Natural, NonNegative, PathStr, Positive, Section
 from rdc_dyn.scenario.sections.processes import PROCESSES
-from rdc_dyn.scenario.tree import Tree, section
+from rdc_dyn.scenario.written import Finding, Path, Tree, section
 from rdc_dyn.status import DataError
 
 if TYPE_CHECKING:
@@ -93,8 +92,6 @@ class StartSection(Section):
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
         """The multipliers are given somewhere."""
         start, process = tree.get("start"), section(tree, "process")
-        if "from_" in section(tree, *path):  # the Python name of the field, which pydantic would let pass
-            yield Finding((*path, "from_"), "unknown key; did you mean 'from'?", at_key=True)
         if not isinstance(start, dict) or start.get("from") is not None:
             return
         for key in ("lam", "gamma"):

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from rdc_dyn.scenario.family import Family
-from rdc_dyn.scenario.given import Given
-from rdc_dyn.scenario.mistakes import Finding, Path
-from rdc_dyn.scenario.section import Count, NonNegative, Section
-from rdc_dyn.scenario.tree import Tree, number, section
+from rdc_dyn.scenario.given import Given as Given
+from rdc_dyn.scenario.section import Count, Section
+from rdc_dyn.scenario.section import NonNegative as NonNegative
+from rdc_dyn.scenario.written import Finding as Finding
+from rdc_dyn.scenario.written import Path as Path
+from rdc_dyn.scenario.written import Tree
+from rdc_dyn.scenario.written import number as number
+from rdc_dyn.scenario.written import section as section
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import Corrector
     from rdc_dyn.scenario.context import Context
-    from rdc_dyn.scenario.scenario import Scenario
+    from rdc_dyn.scenario.scenario import Scenario as Scenario
 
 BATCH = "data (of each part) in a minibatch, drawn anew for each step; seeded by seed"
 Batch = Annotated[Count, Field(description=BATCH)]
@@ -65,64 +68,9 @@ class CorrectorSection(Section):
         return ()
 
     @classmethod
-    def draws(cls, own: Tree) -> bool:
-        """Whether it draws minibatches, by the raw section."""
-        return cls.needs_data
-
-    @classmethod
     def takes_fresh_noise(cls, own: Tree) -> bool:
         """Whether noise may be drawn anew for each minibatch, by the raw section: not by what takes all data."""
         return True
-
-
-class PullingSection(CorrectorSection):
-    """A corrector that leaves what the process holds to the vector field."""
-
-    baumgarte: NonNegative | None = Field(
-        default=None,
-        description="rate at which the vector field pulls what the process holds back to its value, per unit of the "
-        "clock; null: 1 / integrator.step_size with response.kind secant, else 0",
-    )
-
-    @property
-    def pull(self) -> float:
-        """The scenario's."""
-        return self.baumgarte or 0.0
-
-    @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
-        """A pull towards the held values is stable."""
-        integrator = section(tree, "integrator")
-        rate, step = number(section(tree, *path).get("baumgarte")), number(integrator.get("step_size"))
-        if rate and integrator.get("method") == "euler" and step and step > 0 and rate * step > 1 + 1e-12:
-            message = f"must be <= 1 / integrator.step_size, which is {1 / step:g}, or Euler overshoots, got {rate:g}"
-            yield Finding((*path, "baumgarte"), message)
-
-    def resolve(self, scenario: Scenario) -> Self:
-        """1/h where M is guessed and does not hold what the process holds."""
-        start, end = scenario.process.span
-        step = min(scenario.integrator.resolve(scenario).step_size or 0.0, abs(end - start))
-        return self.default(baumgarte=1.0 / step if scenario.response.guesses else 0.0)
-
-
-class GivenCorrectorSection(Given, PullingSection):
-    """A corrector of your own, passed in Python by rdc_dyn.run(corrector=...)."""
-
-    method: Literal["given"]
-
-
-class NoCorrectorSection(PullingSection):
-    """The trajectory is what the integrator gives."""
-
-    method: Literal["none"]
-    moves = False
-    has_floor = False
-
-    def build(self, context: Context) -> Corrector:
-        """Leaves every state where it is."""
-        from rdc_dyn.dynamics import NoCorrector
-
-        return NoCorrector()
 
 
 CORRECTORS = Family("correctors", CorrectorSection, "method")

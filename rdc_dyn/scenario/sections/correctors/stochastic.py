@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Count, NonNegative, Positive, UnitInterval
 from rdc_dyn.scenario.sections.correctors import CorrectorSection
 from rdc_dyn.scenario.sections.processes import PROCESSES
 from rdc_dyn.scenario.sections.responses import RESPONSES
-from rdc_dyn.scenario.tree import Tree, section
+from rdc_dyn.scenario.written import Finding, Path, Tree, section
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from rdc_dyn.scenario.mistakes import Finding, Path, show
 from rdc_dyn.scenario.section import Count, NonNegative
 from rdc_dyn.scenario.sections.correctors import CORRECTORS
 from rdc_dyn.scenario.sections.networks import (
@@ -21,7 +20,7 @@ from rdc_dyn.scenario.sections.networks import (
     NetworkSection,
 )
 from rdc_dyn.scenario.sections.objectives import ObjectiveSection
-from rdc_dyn.scenario.tree import Tree, section
+from rdc_dyn.scenario.written import Finding, Path, Tree, section, show
 
 if TYPE_CHECKING:
     from rdc_dyn.objective import Objective

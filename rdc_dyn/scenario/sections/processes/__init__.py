@@ -10,10 +10,9 @@ from pydantic import Field
 
 from rdc_dyn.scenario.family import Family
 from rdc_dyn.scenario.given import Given
-from rdc_dyn.scenario.mistakes import Finding, Path, show
 from rdc_dyn.scenario.section import Interval, Section
 from rdc_dyn.scenario.sections.objectives import OBJECTIVES
-from rdc_dyn.scenario.tree import Tree, number, section
+from rdc_dyn.scenario.written import Finding, Path, Tree, number, section, show
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import Process, State

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Finite, NonNegative, Section
 from rdc_dyn.scenario.sections.processes import ProcessSection
-from rdc_dyn.scenario.tree import Tree, number, section
+from rdc_dyn.scenario.written import Finding, Path, Tree, number, section
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:

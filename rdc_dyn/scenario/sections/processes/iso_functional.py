@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Finite, Section
 from rdc_dyn.scenario.sections.processes import ProcessSection
-from rdc_dyn.scenario.tree import Tree, number, section
+from rdc_dyn.scenario.written import Finding, Path, Tree, number, section
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import Process, State

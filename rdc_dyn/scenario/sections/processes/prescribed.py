@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from rdc_dyn.scenario.mistakes import Finding, Path, show
 from rdc_dyn.scenario.section import NonNegative, Section, UnitInterval, list_to_tuple
 from rdc_dyn.scenario.sections.processes import ProcessSection
-from rdc_dyn.scenario.tree import Tree, number, section
+from rdc_dyn.scenario.written import Finding, Path, Tree, number, section, show
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:

@@ -1,9 +1,10 @@
-"""Mistakes in a scenario: one `Mistake` for each, and one `ScenarioError` for all of them together."""
+"""A scenario as written, before anything is known about its types, and what is wrong with it."""
 
 from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from typing import Any
 
 from rdc_dyn.status import UserError
 
+#: Keys and values, and where a value lies among them: keys of sections and indices of lists.
+Tree = dict[str, Any]
 Path = tuple[str | int, ...]
-"""Where a value lies in the tree of a scenario: keys of sections and indices of lists."""
 
 _PLAIN_KEY = re.compile(r"[^\W\d][\w-]{0,59}|[0-9]+")
 _LONGEST = 60
@@ -66,6 +68,23 @@ class Finding:
     path: Path
     message: str
     at_key: bool = False
+
+
+def section(tree: Any, *keys: str | int) -> Tree:
+    """The section under the given keys; empty if there is none."""
+    for key in keys:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree if isinstance(tree, dict) else {}
+
+
+def number(value: Any) -> float | None:
+    """The value as a finite float; None if it is not a number or does not fit."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Correctors that reach a tolerance on |∇J|."""
+"""Correctors of a point; what the process holds they leave to the vector field, unless they restore it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,98 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field
 
-from rdc_dyn.scenario.mistakes import Finding, Path
-from rdc_dyn.scenario.section import Count, NonNegative, Positive
-from rdc_dyn.scenario.sections.correctors import Batch, PullingSection
-from rdc_dyn.scenario.tree import Tree, number, section
+from rdc_dyn.scenario.given import Given
+from rdc_dyn.scenario.section import Count, Natural, NonNegative, Positive
+from rdc_dyn.scenario.sections.correctors import BATCH, Batch, CorrectorSection
+from rdc_dyn.scenario.written import Finding, Path, Tree, number, section
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import Corrector
     from rdc_dyn.scenario.context import Context
     from rdc_dyn.scenario.scenario import Scenario
+
+
+class PullingSection(CorrectorSection):
+    """A corrector that leaves what the process holds to the vector field."""
+
+    baumgarte: NonNegative | None = Field(
+        default=None,
+        description="rate at which the vector field pulls what the process holds back to its value, per unit of the "
+        "clock; null: 1 / integrator.step_size with response.kind secant, else 0",
+    )
+
+    @property
+    def pull(self) -> float:
+        """The scenario's."""
+        return self.baumgarte or 0.0
+
+    @classmethod
+    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+        """A pull towards the held values is stable."""
+        integrator = section(tree, "integrator")
+        rate, step = number(section(tree, *path).get("baumgarte")), number(integrator.get("step_size"))
+        if rate and integrator.get("method") == "euler" and step and step > 0 and rate * step > 1 + 1e-12:
+            message = f"must be <= 1 / integrator.step_size, which is {1 / step:g}, or Euler overshoots, got {rate:g}"
+            yield Finding((*path, "baumgarte"), message)
+
+    def resolve(self, scenario: Scenario) -> Self:
+        """1/h where M is guessed and does not hold what the process holds."""
+        start, end = scenario.process.span
+        step = min(scenario.integrator.resolve(scenario).step_size or 0.0, abs(end - start))
+        return self.default(baumgarte=1.0 / step if scenario.response.guesses else 0.0)
+
+
+class GivenCorrectorSection(Given, PullingSection):
+    """A corrector of your own, passed in Python by rdc_dyn.run(corrector=...)."""
+
+    method: Literal["given"]
+
+
+class NoCorrectorSection(PullingSection):
+    """The trajectory is what the integrator gives."""
+
+    method: Literal["none"]
+    moves = False
+    has_floor = False
+
+    def build(self, context: Context) -> Corrector:
+        """Leaves every state where it is."""
+        from rdc_dyn.dynamics import NoCorrector
+
+        return NoCorrector()
+
+
+class GradientSection(PullingSection):
+    """The paper's equilibration: Adam with learning rate proportional to (k/K)^2 (1 - k/K)^5, or a constant one."""
+
+    method: Literal["gradient"]
+    steps: Count = 200
+    peak_learning_rate: Positive = 1.5e-3
+    schedule: Literal["hump", "constant"] = Field(
+        default="hump", description="of the learning rate: the paper's, or constant as in plain training"
+    )
+    trace: Natural = Field(
+        default=0, description="values of J in the course of each correction, in its event equilibrated; 0: none"
+    )
+    batch: Count | None = Field(default=None, description=BATCH + "; null: all data")
+    has_floor = False
+
+    def build(self, context: Context) -> Corrector:
+        """Adam, seeded by the scenario."""
+        from rdc_dyn.dynamics import Gradient
+
+        seed = context.scenario.seed
+        return Gradient(self.steps, self.peak_learning_rate, self.batch, seed, self.schedule, self.trace)
+
+    @property
+    def approximations(self) -> tuple[str, ...]:
+        """Minibatches, where there are any."""
+        return () if self.batch is None else (f"corrector gradients from minibatches of {self.batch}",)
+
+    @classmethod
+    def takes_fresh_noise(cls, own: Tree) -> bool:
+        """For minibatches."""
+        return own.get("batch") is not None
 
 
 class EquilibratingSection(PullingSection):

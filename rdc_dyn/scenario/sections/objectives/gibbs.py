@@ -1,17 +1,18 @@
-"""J in closed form for linear-Gaussian models."""
+"""J that holds the Gibbs encoder itself: exact sums over a finite alphabet, or linear-Gaussian models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.mistakes import Finding, Path
 from rdc_dyn.scenario.section import Count, Matrix, NonNegative, Positive
 from rdc_dyn.scenario.sections.correctors import CORRECTORS
+from rdc_dyn.scenario.sections.networks import LikelihoodSection
 from rdc_dyn.scenario.sections.objectives import ObjectiveSection
-from rdc_dyn.scenario.tree import Tree, number, section
+from rdc_dyn.scenario.written import Finding, Path, Tree, number, section
+from rdc_dyn.status import DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +22,34 @@ if TYPE_CHECKING:
 
 _SYMMETRY = 1e-12  # relative: a product such as X'X / n is not symmetric to the last bit
 _SEMIDEFINITE = 1e-10  # relative to the largest eigenvalue: rounding of a singular second moment
+
+
+class TableDecoder(LikelihoodSection):
+    """One free distribution d(x|z) for each z of a finite alphabet."""
+
+    kind: Literal["table"] = "table"
+
+
+class FiniteLatentSection(ObjectiveSection):
+    """J = -E log Z with exact Gibbs sums over z in a finite alphabet; prior, decoder and classifier are free."""
+
+    kind: Literal["finite_latent"]
+    alphabet_size: Annotated[int, Field(ge=2)]
+    decoder: TableDecoder
+    weight_prior_precision: NonNegative = Field(
+        default=1e-3, description="rho of the weight prior rho/2 |theta|^2 in J"
+    )
+    exact = True
+
+    def build(self, context: Context) -> Objective:
+        """J over the data."""
+        from rdc_dyn.objective import FiniteLatent
+
+        own = self.decoder.density()
+        data = context.data(own)
+        if self.alphabet_size > len(data.source):
+            raise DataError(f"objective.alphabet_size: {self.alphabet_size} codes for {len(data.source)} data")
+        return FiniteLatent(data, self.alphabet_size, own, self.weight_prior_precision)
 
 
 class LinearGaussianSection(ObjectiveSection):

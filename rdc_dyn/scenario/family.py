@@ -15,7 +15,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_orig
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
-from rdc_dyn.scenario.section import Section
+from rdc_dyn.scenario.section import Section, marks
+from rdc_dyn.scenario.written import Path
 from rdc_dyn.status import UserError
 
 _SECTIONS = "rdc_dyn.scenario.sections"
@@ -92,6 +93,27 @@ class Family(Generic[S]):
 
     def _named(self, value: Any) -> Any:
         return {self.key: self.default, **value} if isinstance(value, dict) else value
+
+
+def walk(section: type[Section], own: Any, path: Path = ()) -> Iterator[tuple[type[Section], Any, Path]]:
+    """The sections of a raw tree from one on, each with what is written there, and where; of unknown kinds none."""
+    yield section, own, path
+    for name, info in section.model_fields.items():
+        key = info.alias or name
+        value = own.get(key) if isinstance(own, dict) else None
+        below = _member(marks(info), {} if value is None and not info.is_required() else value)
+        if below is not None:
+            yield from walk(below, value, (*path, key))
+
+
+def _member(said: Iterator[Any], value: Any) -> type[Section] | None:
+    """The section that a value should be of, by what a field's type says."""
+    for mark in said:
+        if isinstance(mark, Family):
+            return mark.of(value)
+        if isinstance(mark, type) and issubclass(mark, Section):
+            return mark
+    return None
 
 
 def tags(section: type[Section], key: str) -> tuple[str, ...]:

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from rdc_dyn.scenario.document import MAX_BYTES, Document, Position, decode, from_tree, parse_scenario
 from rdc_dyn.scenario.explain import explain
-from rdc_dyn.scenario.outside import outside
+from rdc_dyn.scenario.family import walk
 from rdc_dyn.scenario.overrides import apply_overrides
+from rdc_dyn.scenario.paths import outside
 from rdc_dyn.scenario.scenario import Scenario
-from rdc_dyn.scenario.walk import walk
 from rdc_dyn.scenario.written import Finding, Mistake, ScenarioError
 from rdc_dyn.status import UserError
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from rdc_dyn.scenario.family import Family
 from rdc_dyn.scenario.section import ClassNames, Count, Labels, PathStr, RootedPathStr, Section
+from rdc_dyn.scenario.written import Finding, Path, Tree, did_you_mean, section, show
 
 if TYPE_CHECKING:
     from rdc_dyn.data.readers import Labelled, Source
@@ -31,6 +33,22 @@ class ReaderSection(Section):
     in_root: ClassVar[bool] = False
     apart: ClassVar[str] = "name"
     class_names: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+        """Its classes are some that it has, each given once."""
+        own, names = section(tree, *path), cls.class_names
+        given: list[Any] = own["classes"] if isinstance(own.get("classes"), list) else []
+        # A name and its label are the same class.
+        labels = [names.index(one) if one in names else one for one in given]
+        for place, one in enumerate(given):
+            quoted = show(one).removeprefix("the string ")
+            if names and isinstance(one, str) and one not in names:
+                near = did_you_mean(one, names)
+                words = f"unknown class {quoted}; choose one of: {', '.join(names)}"
+                yield Finding((*path, "classes", place), words + (f"; {near}" if near else ""))
+            elif labels[place] in labels[:place]:
+                yield Finding((*path, "classes", place), f"the class {quoted} is given twice")
 
     @abstractmethod
     def read(self, source: Source) -> Labelled:

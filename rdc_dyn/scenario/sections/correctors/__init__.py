@@ -8,19 +8,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from rdc_dyn.scenario.family import Family
-from rdc_dyn.scenario.given import Given as Given
 from rdc_dyn.scenario.section import Count, Section
-from rdc_dyn.scenario.section import NonNegative as NonNegative
-from rdc_dyn.scenario.written import Finding as Finding
-from rdc_dyn.scenario.written import Path as Path
 from rdc_dyn.scenario.written import Tree
-from rdc_dyn.scenario.written import number as number
-from rdc_dyn.scenario.written import section as section
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import Corrector
     from rdc_dyn.scenario.context import Context
-    from rdc_dyn.scenario.scenario import Scenario as Scenario
 
 BATCH = "data (of each part) in a minibatch, drawn anew for each step; seeded by seed"
 Batch = Annotated[Count, Field(description=BATCH)]

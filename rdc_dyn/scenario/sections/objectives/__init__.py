@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rdc_dyn.scenario.family import Family
 from rdc_dyn.scenario.given import Given
 from rdc_dyn.scenario.section import Section
 from rdc_dyn.scenario.sections.networks import NetworkSection
+from rdc_dyn.scenario.written import Finding, Path, Tree, section
 
 if TYPE_CHECKING:
     from rdc_dyn.objective import Objective
@@ -45,6 +46,19 @@ class ObjectiveSection(Section):
     @abstractmethod
     def build(self, context: Context) -> Objective:
         """J."""
+
+    @classmethod
+    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+        """Data are given where J is a sum over data, and only there."""
+        kind, data = section(tree, *path).get("kind"), section(tree, "data")
+        if cls.samples_data and data.get("source") is None and isinstance(tree.get("data"), dict | None):
+            place = ("data",) if tree.get("data") is None else ("data", "source")
+            yield Finding(place, f"missing; the objective '{kind}' needs data.source, such as {{name: digits}}")
+        for key, value in data.items() if cls.samples_data is False else ():
+            # A resolved scenario writes the defaults out; they say nothing.
+            if key != "path" and value not in (None, False, 0):
+                message = f"not used: the objective '{kind}' takes its second moments in place of data"
+                yield Finding(("data", key), message, at_key=True)
 
 
 class GivenObjectiveSection(Given, ObjectiveSection):

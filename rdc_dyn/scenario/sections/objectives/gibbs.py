@@ -97,6 +97,7 @@ class LinearGaussianSection(ObjectiveSection):
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
         """Moments are moments, and nothing draws minibatches of data that are not there."""
+        yield from super().check(tree, path)
         own = section(tree, *path)
         dims = [dim for dim in (own.get("x_dim"), own.get("y_dim")) if type(dim) is int and dim > 0]
         for key in ("source_second_moment", "target_second_moment") if len(dims) == 2 else ():

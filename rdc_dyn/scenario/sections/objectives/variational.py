@@ -71,6 +71,7 @@ class VariationalSection(ObjectiveSection):
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
         """Fresh noise is drawn for minibatches; what takes all data has nothing to draw it for."""
+        yield from super().check(tree, path)
         corrector = section(tree, "corrector")
         if section(tree, *path).get("noise") != "fresh":
             return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from rdc_dyn.scenario.document import MAX_DEPTH, Document, Place, Position, parse
@@ -18,13 +17,7 @@ def apply_overrides(document: Document, overrides: Sequence[str], origin: str = 
     Each is `key=value`, with a dotted key and a YAML scalar or a value in brackets. Overrides that cannot be applied
     become its mistakes, whose messages call them `origin`.
     """
-    edited = replace(
-        document,
-        tree=copy.deepcopy(document.tree),
-        places=dict(document.places),
-        mistakes=list(document.mistakes),
-        spoiled=set(document.spoiled),
-    )
+    edited = copy.deepcopy(document)
     for number, override in enumerate(overrides):
         position = Position(sys.maxsize, number, f"{origin} {shorten(override)}")  # sorted behind those of the file
         key, equals, text = override.partition("=")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from rdc_dyn.scenario.section import Count, Natural, NonNegative, PathStr, Positive, Section
 from rdc_dyn.scenario.sections.processes import PROCESSES
-from rdc_dyn.scenario.written import Finding, Path, Tree, section
+from rdc_dyn.scenario.written import Finding, Path, Tree, dotted, section
 from rdc_dyn.status import DataError
 
 if TYPE_CHECKING:
@@ -91,12 +91,11 @@ class StartSection(Section):
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
         """The multipliers are given somewhere."""
-        start, process = tree.get("start"), section(tree, "process")
+        start, process = tree.get("start"), PROCESSES.of(tree.get("process"))
         if not isinstance(start, dict) or start.get("from") is not None:
             return
+        ends = () if process is None else process.ends
         for key in ("lam", "gamma"):
-            member = PROCESSES.of(process)
-            if start.get(key) is None and not (member is not None and member.gives(process, key)):
-                elsewhere = member is not None and member.start_elsewhere
-                pair = f", or a pair in {elsewhere}.{key}" if elsewhere else ""
+            if start.get(key) is None and not (ends and isinstance(section(tree, *ends).get(key), list)):
+                pair = f", or a pair in {dotted((*ends, key))}" if ends else ""
                 yield Finding((*path, key), f"missing; give a number >= 0, or start.from{pair}")

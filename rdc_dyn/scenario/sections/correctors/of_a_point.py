@@ -24,7 +24,8 @@ class PullingSection(CorrectorSection):
     baumgarte: NonNegative | None = Field(
         default=None,
         description="rate at which the vector field pulls what the process holds back to its value, per unit of the "
-        "clock; null: 1 / integrator.step_size with response.kind secant, else 0",
+        "clock; null: 1 / integrator.step_size with response.kind secant, else 0; of newton_krylov only without "
+        "hold_constraint",
     )
 
     @property
@@ -127,10 +128,6 @@ class NewtonKrylovSection(EquilibratingSection):
     )
     max_iterations: Count = 12
     hold_constraint: bool = Field(default=True, description="also restore the functional that the process holds")
-    baumgarte: NonNegative | None = Field(
-        default=None,
-        description=f"{PullingSection.model_fields['baumgarte'].description}; only without hold_constraint",
-    )
 
     @property
     def holds_to(self) -> float:

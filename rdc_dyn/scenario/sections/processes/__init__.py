@@ -27,7 +27,7 @@ class ProcessSection(Section):
         holds_classification: Whether gamma is what keeps C constant, so that it has to be positive.
         responds: Whether its rates need M; else theta may follow by corrections alone.
         prescribes: Whether the scenario gives the multipliers as functions of the clock.
-        start_elsewhere: Key besides the section `start` that may give the first value of a multiplier.
+        ends: Where a pair of a multiplier's ends may stand, the first of which is its start.
     """
 
     kind: str
@@ -45,7 +45,7 @@ class ProcessSection(Section):
     holds_classification: ClassVar[bool] = False
     responds: ClassVar[bool] = True
     prescribes: ClassVar[bool] = False
-    start_elsewhere: ClassVar[str] = ""
+    ends: ClassVar[Path] = ()
 
     @abstractmethod
     def build(self, start: State) -> Process:
@@ -79,11 +79,6 @@ class ProcessSection(Section):
     def frees_one(cls, own: Tree) -> bool:
         """Whether gamma alone is free, or nothing, by the raw section."""
         return not cls.responds
-
-    @classmethod
-    def gives(cls, own: Tree, key: str) -> bool:
-        """Whether the raw section gives the first value of lam or gamma."""
-        return False
 
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:

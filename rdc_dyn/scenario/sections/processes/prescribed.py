@@ -36,7 +36,7 @@ class PrescribedSection(ProcessSection):
     )
     responds = False
     prescribes = True
-    start_elsewhere = "process.path"
+    ends = ("process", "path")
 
     @property
     def data_position(self) -> float:
@@ -64,11 +64,6 @@ class PrescribedSection(ProcessSection):
     def moves_data(cls, own: Tree) -> bool:
         """Whether the ends of the data position differ from the source."""
         return section(own, "path").get("data_position") not in (None, [0, 0])
-
-    @classmethod
-    def gives(cls, own: Tree, key: str) -> bool:
-        """A pair of ends gives the first value."""
-        return isinstance(section(own, "path").get(key), list)
 
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:

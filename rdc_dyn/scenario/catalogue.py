@@ -55,8 +55,9 @@ def template(name: str = "digits") -> str:
 
 
 def _members(family: Family[Any]) -> list[tuple[str, str]]:
-    found = []
-    for tag, member in family.members.items():
-        origin = family.origins[tag]
-        found.append((tag, member.line(tag) + (f" (of {origin})" if origin != "rdc_dyn" else "")))
-    return [(tag, line) for tag, line in found if tag != GIVEN]
+    members = {tag: member for tag, member in family.members.items() if tag != GIVEN}
+    return [(tag, member.line(tag) + _of_package(family.origins[tag])) for tag, member in members.items()]
+
+
+def _of_package(origin: str) -> str:
+    return "" if origin == "rdc_dyn" else f" (of {origin})"

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from types import ModuleType
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler
@@ -54,9 +53,10 @@ class Family(Generic[S]):
         """Section by tag; our own first, in the order of their files, then those of other packages."""
         found: dict[str, type[S]] = {}
         family = import_module(f"{_SECTIONS}.{self.module or self.name}")
-        files = (import_module(f"{family.__name__}.{file.name}") for file in pkgutil.iter_modules(_folder(family)))
-        for section in (section for module in (family, *files) for section in _sections(module, self.base)):
-            self._add(found, section, "rdc_dyn")
+        files = pkgutil.iter_modules(getattr(family, "__path__", ()), f"{family.__name__}.")
+        for module in (family, *(import_module(file.name) for file in files)):
+            for section in _sections(module, self.base):
+                self._add(found, section, "rdc_dyn")
         for entry in entry_points(group=GROUP):
             outside = _loaded(entry)
             if issubclass(outside, self.base):
@@ -127,10 +127,6 @@ def _sections(module: Any, base: type[S]) -> Iterator[type[S]]:
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__:
             yield value
-
-
-def _folder(module: ModuleType) -> list[str]:
-    return list(getattr(module, "__path__", ()))
 
 
 def _package(entry: EntryPoint) -> str:

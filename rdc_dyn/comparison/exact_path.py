@@ -10,7 +10,7 @@ import numpy as np
 
 from rdc_dyn.comparison.closed_form import ClosedForm, ExactPoint
 from rdc_dyn.scenario import Scenario
-from rdc_dyn.scenario.sections.processes.geodesic_transfer import GeodesicTransferSection
+from rdc_dyn.scenario.sections.processes.holding import GeodesicTransferSection
 
 if TYPE_CHECKING:
     from torch import Tensor

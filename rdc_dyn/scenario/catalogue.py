@@ -13,7 +13,7 @@ from rdc_dyn.scenario.sections.networks import CLASSIFIERS, DECODERS, ENCODERS
 from rdc_dyn.scenario.sections.objectives import OBJECTIVES
 from rdc_dyn.scenario.sections.objectives.gibbs import TableDecoder
 from rdc_dyn.scenario.sections.processes import PROCESSES
-from rdc_dyn.scenario.sections.processes.iso_functional import CLOCKS
+from rdc_dyn.scenario.sections.processes.holding import CLOCKS
 from rdc_dyn.scenario.sections.readers import READERS
 from rdc_dyn.scenario.sections.responses import RESPONSES
 from rdc_dyn.scenario.sections.solvers import PRECONDITIONERS, SOLVERS

@@ -377,11 +377,11 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
         "classifiers": ["linear", "mlp", "module"],
         "data": ["digits", "image_folder", "npz", "mnist", "fashion_mnist", "cifar10"],
         "processes": [
-            "geodesic_transfer",
             "iso_classification",
             "iso_classification_transfer",
             "iso_functional",
             "iso_functional_transfer",
+            "geodesic_transfer",
             "prescribed",
         ],
         "clocks": ["alpha", "multipliers", "rate_distortion", "lam"],

@@ -95,6 +95,14 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
     return f"did you mean '{near[0]}'?" if near else ""
 
 
+def unknown(what: str, word: str, options: Iterable[str]) -> str:
+    """A word that is none of the options, and the closest of them."""
+    options = tuple(options)
+    near = did_you_mean(word, options)
+    quoted = show(word).removeprefix("the string ")
+    return f"unknown {what} {quoted}; choose one of: {', '.join(options)}{'; ' + near if near else ''}"
+
+
 def dotted(path: Sequence[str | int]) -> str:
     """Join a path with dots; keys that are not plain words are quoted, so that the result is always one line."""
     return ".".join(part if _PLAIN_KEY.fullmatch(part) else _quoted(part) for part in map(str, path))

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from rdc_dyn.scenario.family import Family
 from rdc_dyn.scenario.section import ClassNames, Count, Labels, PathStr, RootedPathStr, Section
-from rdc_dyn.scenario.written import Finding, Path, Tree, did_you_mean, section, show
+from rdc_dyn.scenario.written import Finding, Path, Tree, section, show, unknown
 
 if TYPE_CHECKING:
     from rdc_dyn.data.readers import Labelled, Source
@@ -42,13 +42,11 @@ class ReaderSection(Section):
         # A name and its label are the same class.
         labels = [names.index(one) if one in names else one for one in given]
         for place, one in enumerate(given):
-            quoted = show(one).removeprefix("the string ")
             if names and isinstance(one, str) and one not in names:
-                near = did_you_mean(one, names)
-                words = f"unknown class {quoted}; choose one of: {', '.join(names)}"
-                yield Finding((*path, "classes", place), words + (f"; {near}" if near else ""))
+                yield Finding((*path, "classes", place), unknown("class", one, names))
             elif labels[place] in labels[:place]:
-                yield Finding((*path, "classes", place), f"the class {quoted} is given twice")
+                message = f"the class {show(one).removeprefix('the string ')} is given twice"
+                yield Finding((*path, "classes", place), message)
 
     @abstractmethod
     def read(self, source: Source) -> Labelled:

@@ -4,22 +4,16 @@ A section is a frozen pydantic model. Its key `kind` (`method`, `name`) is a `ty
 docstring is its line in `rdc-dyn list`, and its `build` (of a reader: `read`) returns the object that does the work.
 """
 
-from rdc_dyn.scenario.families import (
-    ClassifierSection,
-    CorrectorSection,
-    DecoderSection,
-    EncoderSection,
-    IntegratorSection,
-    NamedReaderSection,
-    NumberedReaderSection,
-    ObjectiveSection,
-    ProcessSection,
-    ReaderSection,
-    ResponseSection,
-    SolverSection,
-)
-from rdc_dyn.scenario.problems import Finding
 from rdc_dyn.scenario.section import PathStr, RootedPathStr, Section
+from rdc_dyn.scenario.sections.correctors import CorrectorSection
+from rdc_dyn.scenario.sections.integrators import IntegratorSection
+from rdc_dyn.scenario.sections.networks import ClassifierSection, DecoderSection, EncoderSection
+from rdc_dyn.scenario.sections.objectives import ObjectiveSection
+from rdc_dyn.scenario.sections.processes import ProcessSection
+from rdc_dyn.scenario.sections.readers import NamedReaderSection, NumberedReaderSection, ReaderSection
+from rdc_dyn.scenario.sections.responses import ResponseSection
+from rdc_dyn.scenario.sections.solvers import KrylovSection, SolverSection
+from rdc_dyn.scenario.written import Finding
 
 __all__ = [
     "ClassifierSection",
@@ -28,6 +22,7 @@ __all__ = [
     "EncoderSection",
     "Finding",
     "IntegratorSection",
+    "KrylovSection",
     "NamedReaderSection",
     "NumberedReaderSection",
     "ObjectiveSection",

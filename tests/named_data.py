@@ -7,7 +7,7 @@ from typing import Any
 
 from rdc_dyn.data.datasets import Selection
 from rdc_dyn.data.readers import Source
-from rdc_dyn.scenario.families import READERS
+from rdc_dyn.scenario.sections.readers import READERS
 
 
 def named(

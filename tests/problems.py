@@ -35,12 +35,12 @@ from rdc_dyn.objective.base import no_kernel
 from rdc_dyn.objective.likelihood import Bernoulli, Gaussian
 from rdc_dyn.objective.networks import Networks
 from rdc_dyn.record import Event, Record
-from rdc_dyn.scenario.families import INTEGRATORS
+from rdc_dyn.scenario.sections.integrators import METHODS
 from rdc_dyn.simulate import Point, Problem, simulate, to_record
 from tests.named_data import named
 
 FLOAT = torch.zeros((), dtype=torch.float64)
-ORDERS = {method: int(section.order) for method, section in INTEGRATORS.members.items() if method != "given"}
+ORDERS = {name: method.order for name, method in METHODS.items()}
 _ORACLE = Path(__file__).resolve().parents[2] / "shared" / "oracles" / "linear_gaussian.json"
 
 

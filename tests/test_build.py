@@ -19,7 +19,7 @@ from rdc_dyn.dynamics import LinearResponse
 from rdc_dyn.linalg import ConjugateGradient, Factorised, Identity, Nystrom, materialise
 from rdc_dyn.running.build import build
 from rdc_dyn.scenario import dump, from_mapping, loads
-from rdc_dyn.scenario.sections.solvers.krylov import CgSection
+from rdc_dyn.scenario.sections.solvers import KrylovSection
 from rdc_dyn.simulate.start import start
 from tests import tiny
 
@@ -116,7 +116,7 @@ def test_a_resolved_scenario_is_resolved() -> None:
     scenario = from_mapping(_scenario(LINEAR, "nystrom"))
     assert loads(dump(scenario)) == scenario
     assert (
-        isinstance(scenario.response.solver, CgSection)
+        isinstance(scenario.response.solver, KrylovSection)
         and scenario.response.solver.rank == 100
         and scenario.process.on_fold == "relax"
     )

@@ -63,7 +63,7 @@ def _read(path: Path) -> list[str]:
 
 def _part(path: Path) -> str:
     parts = path.relative_to(_PACKAGE).parts
-    builds = parts[0] == "scenario" and parts[1] in ("sections", "families.py", "context.py")
+    builds = parts[0] == "scenario" and parts[1] in ("sections", "context.py")
     return "sections" if builds else parts[0].removesuffix(".py")
 
 

@@ -142,7 +142,7 @@ def test_an_object_that_does_not_fit_is_refused(things: dict[str, Any], message:
 _PACKAGE = '''
 from typing import Literal
 
-from rdc_dyn.sections import CorrectorSection, NumberedReaderSection, ObjectiveSection, ProcessSection
+from rdc_dyn.sections import CorrectorSection, KrylovSection, NumberedReaderSection, ObjectiveSection, ProcessSection
 
 
 class Ray(ProcessSection):
@@ -178,6 +178,17 @@ class Still(CorrectorSection):
         from rdc_dyn.dynamics import NoCorrector
 
         return NoCorrector()
+
+
+class Unit(KrylovSection):
+    """The identity by another name."""
+
+    preconditioner: Literal["unit"]
+
+    def recipe(self, context, damping):
+        from rdc_dyn.linalg import Identity
+
+        return Identity()
 
 
 class Two(NumberedReaderSection):
@@ -237,7 +248,7 @@ def installed(tmp_path: Path) -> Path:
     (tmp_path / "ray_sections.py").write_text(_PACKAGE)
     (tmp_path / "ray_numbers.py").write_text(_NUMBERS)
     (tmp_path / "ray.yaml").write_text(_SCENARIO)
-    names = ("Ray", "Bowl", "Still", "Two")
+    names = ("Ray", "Bowl", "Still", "Unit", "Two")
     entries = "\n".join(f"{name.lower()} = ray_sections:{name}" for name in names)
     _register(tmp_path, entries)
     return tmp_path
@@ -275,6 +286,17 @@ def test_a_package_adds_members_to_every_command(installed: Path) -> None:
     assert float(ds.lam[-1]) == pytest.approx(2.0) and float(ds.gamma[-1]) == pytest.approx(2.0)
     swept = command(installed, "sweep", "ray.yaml", "--grid", "process.speed=1,2", "-o", "sweep", "-q")
     assert swept.returncode == 0 and "2 of 2 points done" in swept.stdout, swept.stderr
+
+
+def test_a_preconditioner_from_outside_is_told_apart_by_its_own_key(installed: Path) -> None:
+    """As the shipped ones are: by the key `preconditioner`, beside the keys of the solver."""
+    assert "The identity by another name (of ray)" in command(installed, "list", "preconditioners").stdout
+    unit = ("--set", "response.solver={method: minres, preconditioner: unit, memory: 3}")
+    assert command(installed, "validate", "ray.yaml", *unit).returncode == 0
+    ran = command(installed, "run", "ray.yaml", *unit, "-o", "out", "-q")
+    assert ran.returncode == 0, ran.stderr
+    wrong = command(installed, "validate", "ray.yaml", "--set", "response.solver={method: cg, preconditioner: unity}")
+    assert "choose one of: factorised, nystrom, kfac, none, unit; did you mean 'unit'?" in wrong.stderr
 
 
 def test_a_reader_from_outside_reads(installed: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rdc_dyn.scenario import Scenario
-from rdc_dyn.scenario.sections.objectives.linear_gaussian import LinearGaussianSection
+from rdc_dyn.scenario.sections.objectives.gibbs import LinearGaussianSection
 
 #: Maps a data position t to S, dS/dt and d²S/dt².
 Moments = Callable[[float], tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -60,24 +60,19 @@ class ClosedForm:
     minimum from there on.
 
     Attributes:
-        distortion_variance: σ².
-        label_variance: τ².
+        model: Its dimensions, σ² and τ².
         moments: S(t) with its first two derivatives.
     """
 
-    x_dim: int
-    y_dim: int
-    latent_dim: int
-    distortion_variance: float
-    label_variance: float
+    model: LinearGaussianSection
     moments: Moments
 
     @property
     def _slopes(self) -> np.ndarray:
         """∂(diag P)/∂λ and ∂(diag P)/∂γ, one row each; P is linear in both."""
-        slopes = np.zeros((2, self.x_dim + self.y_dim))
-        slopes[0, : self.x_dim] = 1 / self.distortion_variance
-        slopes[1, self.x_dim :] = 1 / self.label_variance
+        slopes = np.zeros((2, self.model.x_dim + self.model.y_dim))
+        slopes[0, : self.model.x_dim] = 1 / self.model.distortion_variance
+        slopes[1, self.model.x_dim :] = 1 / self.model.label_variance
         return slopes
 
     def at(self, controls: np.ndarray) -> ExactPoint:
@@ -90,7 +85,7 @@ class ClosedForm:
         slopes = self._slopes
         precision = controls[:2] @ slopes
         values, left, right = _eigen(precision, moment)
-        active = (np.arange(values.size) < self.latent_dim) & (values > 1)
+        active = (np.arange(values.size) < self.model.latent_dim) & (values > 1)
         safe = np.where(active, values, 1.0)
         first = 1 / safe
         changes = np.stack([slopes[0][:, None] * moment, slopes[1][:, None] * moment, precision[:, None] * speed])
@@ -104,8 +99,8 @@ class ClosedForm:
         hessian += 0.5 * np.einsum("k,ik,abij,jk->ab", first, left, curved, right)
         constants = np.array(
             [
-                0.5 * self.x_dim * math.log(2 * math.pi * self.distortion_variance),
-                0.5 * self.y_dim * math.log(2 * math.pi * self.label_variance),
+                0.5 * self.model.x_dim * math.log(2 * math.pi * self.model.distortion_variance),
+                0.5 * self.model.y_dim * math.log(2 * math.pi * self.model.label_variance),
             ]
         )
         free_energy = float(constants @ controls[:2]) + 0.5 * float(np.where(active, np.log(safe) + 1, values).sum())
@@ -141,19 +136,13 @@ def _divided(values: np.ndarray, active: np.ndarray) -> np.ndarray:
 def closed_form(scenario: Scenario) -> ClosedForm | None:
     """The closed form of a scenario's objective, or None if the objective has none."""
     section = scenario.objective
-    if not isinstance(section, LinearGaussianSection) or section.weight_prior_precision > 0:
+    if not isinstance(section, LinearGaussianSection) or not section.closed_form:
         return None
     source = np.array(section.source_second_moment, dtype=float)
     target = None if section.target_second_moment is None else np.array(section.target_second_moment, dtype=float)
-    path = "mixture" if scenario.data is None else scenario.data.path
-    return ClosedForm(
-        section.x_dim,
-        section.y_dim,
-        section.latent_dim,
-        section.distortion_variance,
-        section.label_variance,
-        _displaced(source, target) if target is not None and path == "optimal_transport" else _mixture(source, target),
-    )
+    transport = scenario.data is not None and scenario.data.path == "optimal_transport"
+    moves = _displaced(source, target) if target is not None and transport else _mixture(source, target)
+    return ClosedForm(section, moves)
 
 
 def _mixture(source: np.ndarray, target: np.ndarray | None) -> Moments:

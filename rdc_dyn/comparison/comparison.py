@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from rdc_dyn.comparison.order import observed_order
 from rdc_dyn.comparison.reference import CLOSED_FORM, FINEST, Reference, choose, has_closed_form
 from rdc_dyn.comparison.runs import Run, read_runs
 from rdc_dyn.comparison.series import difference, problem_groups, resolution_key, series_names, swept_keys
-from rdc_dyn.scenario.families import INTEGRATORS
 from rdc_dyn.status import DataError, UserError
 from rdc_dyn.store.provenance import program_version
 
@@ -51,9 +50,9 @@ class Row:
     series: str
     kind: str
     resolution: float
-    errors: Errors | None
-    reference: str
-    floor: dict[str, str]
+    errors: Errors | None = None
+    reference: str = ""
+    floor: dict[str, str] = field(default_factory=dict)
     reference_error: tuple[float, float] = (math.nan, math.nan)
     problem: int = -1
 
@@ -106,33 +105,30 @@ def _compared(runs: list[Run], reference: str | None) -> xr.Dataset:
         )
     swept = swept_keys(runs)
     names = series_names(runs, swept)
-    references: dict[int, Reference] = {}
-    for group in groups:
-        chosen = choose([runs[index] for index in group], reference)
-        references |= dict.fromkeys(group, chosen)
-    rows = [_row(run, name, references.get(index)) for index, (run, name) in enumerate(zip(runs, names))]
-    solves = {index: number for number, group in enumerate(groups) for index in group}
-    rows = _with_stagnation([replace(row, problem=solves.get(index, -1)) for index, row in enumerate(rows)])
+    references = [choose([runs[index] for index in group], reference) for group in groups]
+    rows = [Row(run, name, *_resolution(run)) for run, name in zip(runs, names)]
+    for number, group in enumerate(groups):
+        for index in group:
+            rows[index] = replace(_measured(rows[index], references[number]), problem=number)
+    rows = _with_stagnation(rows)
     rows.sort(key=lambda row: (row.series, row.kind, -row.resolution if row.resolution == row.resolution else 0.0))
-    return _dataset(rows, swept, [references[group[0]] for group in groups])
+    return _dataset(rows, swept, references)
 
 
-def _row(run: Run, series: str, reference: Reference | None) -> Row:
+def _resolution(run: Run) -> tuple[str, float]:
+    """step_size or rtol, and its value; NaN if unknown."""
     key = resolution_key(run.values)
-    value = run.values.get(key)
-    if value is None and "process.span" in run.values:  # the default is a tenth of the span
-        value = abs(run.values["process.span"][1] - run.values["process.span"][0]) / 10
-    resolution, kind = math.nan if value is None else float(value), key.split(".")[-1]
-    if reference is None or run.trajectory is None:
-        return Row(run, series, kind, resolution, None, "", {})
-    found = errors(run, reference)
-    known = floors(run, found, reference)
-    low = {
-        name: known[name].reason
-        for name in QUANTITIES
-        if run.completed and found.values[name] <= MARGIN * known[name].size
-    }
-    return Row(run, series, kind, resolution, found, reference.name, low, reference.own_error)
+    return key.split(".")[-1], float(run.values.get(key) or math.nan)
+
+
+def _measured(row: Row, reference: Reference) -> Row:
+    """A row with the errors of its run, and those of them that are at their floor."""
+    found = errors(row.run, reference)
+    low = {}
+    if row.run.completed:
+        known = floors(row.run, found, reference)
+        low = {name: known[name].reason for name in QUANTITIES if found.values[name] <= MARGIN * known[name].size}
+    return replace(row, errors=found, reference=reference.name, floor=low, reference_error=reference.own_error)
 
 
 def _with_stagnation(rows: Sequence[Row]) -> list[Row]:
@@ -192,9 +188,9 @@ def _orders(rows: Sequence[Row]) -> tuple[dict[str, Any], list[str]]:
         members = [row for row in rows if row.series == name and row.errors is not None and row.run.completed]
         kind = next(row.kind for row in rows if row.series == name)
         kinds.append(kind)
-        methods = {row.run.values.get("integrator.method") for row in rows if row.series == name}
-        if kind == "step_size" and len(methods) == 1:
-            expected[i] = getattr(INTEGRATORS.members.get(str(methods.pop())), "order", math.nan)
+        orders = {row.run.scenario.integrator.order for row in members if row.run.scenario is not None}
+        if kind == "step_size" and len(orders) == 1:
+            expected[i] = orders.pop()
         for j, quantity in enumerate(QUANTITIES):
             used = [row for row in members if quantity not in row.floor]
             found = observed_order(

@@ -10,7 +10,7 @@ import numpy as np
 
 from rdc_dyn.comparison.closed_form import ClosedForm, ExactPoint
 from rdc_dyn.scenario import Scenario
-from rdc_dyn.scenario.sections.processes.geodesic_transfer import GeodesicTransferSection
+from rdc_dyn.scenario.sections.processes.holding import GeodesicTransferSection
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rdc_dyn.dynamics import Process, SurfacePoint
 
 #: Tolerance of the integration, and a looser one whose path shows how accurate the first is.
-_TIGHT, _LOOSER = 1e-13, 1e-11
+_TIGHT, LOOSER = 1e-13, 1e-11
 _PROJECTIONS = 8
 
 
@@ -119,7 +119,7 @@ def surface_point(point: ExactPoint) -> SurfacePoint:
     return SurfacePoint(_tensor(point.controls), _tensor(point.matrix), _tensor(point.gradient), point.rate)
 
 
-def exact_path(scenario: Scenario, surface: ClosedForm, start: np.ndarray, rtol: float = _TIGHT) -> ExactPath:
+def exact_path(scenario: Scenario, surface: ClosedForm, start: np.ndarray) -> ExactPath:
     """The exact path of a scenario's process, where `start` is (λ, γ, t) at the first recorded point."""
     import torch
 
@@ -131,9 +131,4 @@ def exact_path(scenario: Scenario, surface: ClosedForm, start: np.ndarray, rtol:
         goal = surface.at(np.array([section.toward.lam, section.toward.gamma, section.span[1]])).losses
         first = surface.at(start).losses
         process = GeodesicTransfer(section.span, float((goal[1] - first[1]) / (goal[0] - first[0])))
-    return ExactPath(surface, process, start, rtol)
-
-
-def looser(path: ExactPath) -> ExactPath:
-    """The same path with a hundred times the tolerance; the distance between the two bounds the error of the first."""
-    return ExactPath(path.surface, path.process, path.start, _LOOSER)
+    return ExactPath(surface, process, start)

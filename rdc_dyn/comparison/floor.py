@@ -12,6 +12,7 @@ import xarray as xr
 from rdc_dyn.comparison.errors import Errors
 from rdc_dyn.comparison.reference import COMPARED, Reference
 from rdc_dyn.comparison.runs import Run
+from rdc_dyn.scenario import Scenario
 
 #: An error below this multiple of its floor counts as being at the floor, which is more than a third of it.
 MARGIN = 3.0
@@ -37,14 +38,15 @@ class Floor:
 
 def floors(run: Run, found: Errors, reference: Reference) -> dict[str, Floor]:
     """The largest known floor of each error of a run, from what its trajectory and its scenario tell."""
-    trajectory = run.trajectory
-    assert trajectory is not None
+    trajectory, scenario = run.trajectory, run.scenario
+    assert trajectory is not None and scenario is not None
     table = np.stack([trajectory[name].values for name in COMPARED], axis=1)
-    epsilon = float(np.finfo(run.values.get("dtype", "float64")).eps)
+    epsilon = float(np.finfo(scenario.dtype).eps)
     change = np.abs(np.diff(table, axis=0)).sum(0) if len(table) > 1 else np.zeros(5)
-    solver, why = _solver(run, epsilon)
-    restored, corrected = _restored(run), _corrected(run, trajectory)
-    steepness, response = _sensitivity(run, trajectory)
+    solver, why = _solver(scenario, epsilon)
+    corrected = _corrected(trajectory) if scenario.corrector.has_floor else 0.0
+    restored = 0.0 if scenario.process.prescribes else scenario.corrector.holds_to
+    steepness, response = (0.0, 0.0) if scenario.process.prescribes else _sensitivity(scenario, trajectory)
     losses = [
         Floor(10 * epsilon * float(np.abs(table[:, 2:]).max()), "rounding"),
         Floor(solver * float(np.linalg.norm(change[2:])), why),
@@ -56,7 +58,7 @@ def floors(run: Run, found: Errors, reference: Reference) -> dict[str, Floor]:
         Floor(solver * float(np.linalg.norm(change[:2])), why),
         *(Floor(floor.size / steepness, floor.reason) for floor in losses if steepness and floor.reason != why),
     ]
-    if run.values.get("process.kind") == "prescribed":
+    if scenario.process.prescribes:
         multipliers = [Floor(multipliers[0].size, "rounding, for the scenario prescribes them")]
     own = [Floor(_number(error), "the reference's own error") for error in reference.own_error]
     energy = 10 * epsilon * float(np.abs(trajectory.free_energy.values).max())
@@ -80,22 +82,16 @@ def _number(value: float) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def _solver(run: Run, epsilon: float) -> tuple[float, str]:
+def _solver(scenario: Scenario, epsilon: float) -> tuple[float, str]:
     """Relative error of a response, and where it comes from."""
-    method = run.values.get("response.solver.method")
-    if method == "dense" or run.values.get("response.kind") != "linear_response":
+    rtol = scenario.response.solver.accuracy
+    if rtol is None or not scenario.response.exact:
         return 100 * epsilon, "rounding of the linear solves"
-    value = float(run.values["response.solver.rtol"])
-    return value, f"the linear solver's rtol = {value:g}"
+    return rtol, f"the linear solver's rtol = {rtol:g}"
 
 
-def _corrected(run: Run, trajectory: xr.Dataset) -> float:
-    """Bound of the corrector's error, |δ(D, C)| ≤ |∇J| √(|M|/λ_min); 0 for correctors without a tolerance.
-
-    The bound holds because |θ_c|² = b·A⁻²b ≤ b·A⁻¹b/λ_min ≤ |M|/λ_min.
-    """
-    if run.values.get("corrector.method") in (None, "none", "gradient"):
-        return 0.0
+def _corrected(trajectory: xr.Dataset) -> float:
+    """Bound of the corrector's error, |δ(D, C)| ≤ |∇J| √(|M|/λ_min), as |θ_c|² = b·A⁻²b ≤ b·A⁻¹b/λ_min ≤ |M|/λ_min."""
     residual = float(np.nanmax(trajectory.equilibrium_residual.values))
     eigenvalues = trajectory.smallest_eigenvalue.values if "smallest_eigenvalue" in trajectory else np.zeros(0)
     smallest = eigenvalues[np.isfinite(eigenvalues) & (eigenvalues > 0)].min(initial=1.0)
@@ -103,21 +99,10 @@ def _corrected(run: Run, trajectory: xr.Dataset) -> float:
     return residual * math.sqrt(float(np.linalg.norm(matrix, axis=(1, 2)).max()) / float(smallest))
 
 
-def _restored(run: Run) -> float:
-    """Tolerance below which the corrector leaves the held functional as it is; 0 if it does not restore it."""
-    if not run.values.get("corrector.hold_constraint") or run.values.get("process.kind") == "prescribed":
-        return 0.0
-    return float(run.values["corrector.constraint_tolerance"])
-
-
-def _sensitivity(run: Run, trajectory: xr.Dataset) -> tuple[float, float]:
-    """min |∇h| in (λ, γ) and max |d(R, D, C)/dh| along ∇h; zeros if the multipliers are prescribed or ∇h vanishes."""
-    if run.values.get("process.kind") == "prescribed":
-        return 0.0, 0.0
-    names = ("rate", "distortion", "classification_loss")
-    held = [float(run.values.get(f"process.hold.{name}", name == names[2])) for name in names]
+def _sensitivity(scenario: Scenario, trajectory: xr.Dataset) -> tuple[float, float]:
+    """min |∇h| in (λ, γ) and max |d(R, D, C)/dh| along ∇h; zeros if ∇h vanishes."""
     matrix = trajectory.response.sel(control=["lam", "gamma"]).transpose("time", "functional", "control").values
-    gradient = np.einsum("f,tfc->tc", held, matrix)
+    gradient = np.einsum("f,tfc->tc", scenario.process.weights, matrix)
     size = np.linalg.norm(gradient, axis=1)
     if not (size > 0).all():
         return 0.0, 0.0

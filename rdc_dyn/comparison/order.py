@@ -32,13 +32,8 @@ def observed_order(resolution: np.ndarray, error: np.ndarray) -> Order:
     count = int(use.sum())
     if np.unique(x).size < 2:
         return Order(math.nan, math.nan, math.nan, count)
-    centred = x - x.mean()
-    spread = float(centred @ centred)
-    slope = float(centred @ y) / spread
-    if count < 3:
-        return Order(slope, math.nan, math.nan, count)
-    from scipy.stats import t
+    from scipy.stats import linregress, t
 
-    left = y - y.mean() - slope * centred
-    half = float(t.ppf(0.975, count - 2)) * math.sqrt(float(left @ left) / (count - 2) / spread)
-    return Order(slope, slope - half, slope + half, count)
+    fit = linregress(x, y)
+    half = float(t.ppf(0.975, count - 2) * fit.stderr) if count > 2 else math.nan
+    return Order(float(fit.slope), float(fit.slope) - half, float(fit.slope) + half, count)

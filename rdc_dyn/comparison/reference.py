@@ -5,18 +5,16 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
 
 from rdc_dyn.comparison.closed_form import closed_form
-from rdc_dyn.comparison.exact_path import ExactPathError, exact_path, looser
+from rdc_dyn.comparison.exact_path import LOOSER, ExactPathError, exact_path
 from rdc_dyn.comparison.runs import Run
 from rdc_dyn.comparison.series import resolution_key
-from rdc_dyn.scenario import loads
-from rdc_dyn.scenario.families import INTEGRATORS
-from rdc_dyn.scenario.given import GIVEN
+from rdc_dyn.scenario.given import Given
 from rdc_dyn.status import DataError, UserError
 
 CLOSED_FORM, FINEST = "closed_form", "finest"
@@ -44,8 +42,8 @@ class Reference:
 
 def has_closed_form(run: Run) -> bool:
     """Whether a run's objective has a closed form."""
-    prior, process = run.values.get("objective.weight_prior_precision", 0.0), run.values.get("process.kind")
-    return run.values.get("objective.kind") == "linear_gaussian" and prior == 0 and process != GIVEN
+    scenario = run.scenario
+    return scenario is not None and scenario.objective.closed_form and not isinstance(scenario.process, Given)
 
 
 def choose(runs: Sequence[Run], wanted: str | None) -> Reference:
@@ -87,12 +85,11 @@ def error_budget(run: Run) -> tuple[float, bool, float, float]:
 
     Steps are counted by evaluations of the vector field, which makes methods with error control comparable.
     """
-    assert run.trajectory is not None
-    values, method = run.values, run.values["integrator.method"]
-    steps = float(run.trajectory.vector_field_evaluations[-1]) / INTEGRATORS.members[method].stages
-    estimate = max(steps, 1.0) ** -INTEGRATORS.members[method].order
-    none = values["corrector.method"] == "none"
-    return estimate, none, values.get("corrector.tolerance", math.inf), values.get("response.solver.rtol", 0.0)
+    assert run.trajectory is not None and run.scenario is not None
+    integrator, corrector, solver = run.scenario.integrator, run.scenario.corrector, run.scenario.response.solver
+    steps = float(run.trajectory.vector_field_evaluations[-1]) / integrator.stages
+    estimate = max(steps, 1.0) ** -integrator.order
+    return estimate, not corrector.moves, run.values.get("corrector.tolerance", math.inf), solver.accuracy or 0.0
 
 
 def _settings(run: Run) -> str:
@@ -109,18 +106,17 @@ def _exact(runs: Sequence[Run]) -> Reference:
     """The path on the closed form; where it ends, so does the comparison."""
     run = next((run for run in runs if has_closed_form(run)), runs[0])
     if not has_closed_form(run):
-        kind = run.values.get("objective.kind", "this objective")
+        kind = "this objective" if run.scenario is None else run.scenario.objective.kind
         raise UserError(
             f"--reference closed_form: {kind} has none (linear_gaussian without weight prior has); use finest or a run"
         )
-    assert run.trajectory is not None
-    scenario = loads(run.trajectory.attrs["scenario"], run.name)
-    surface = closed_form(scenario)
+    assert run.trajectory is not None and run.scenario is not None
+    surface = closed_form(run.scenario)
     assert surface is not None  # has_closed_form tests the same conditions
     first = run.trajectory.isel(time=0)
     start = np.array([float(first[name]) for name in ("lam", "gamma", "data_position")])
-    path = exact_path(scenario, surface, start)
-    loose = looser(path)
+    path = exact_path(run.scenario, surface, start)
+    loose = replace(path, rtol=LOOSER, known={})  # the distance between the two bounds the error of the first
     clocks = np.unique(np.concatenate([r.trajectory.time.values for r in runs if r.trajectory is not None]))
     span = path.process.span
     clocks = clocks[np.argsort(clocks * np.sign(span[1] - span[0]))]
@@ -185,7 +181,8 @@ def _richardson(
     assert other.trajectory is not None
     mask, values = at(other.trajectory.time.values)
     gap = table_of(other.trajectory)[mask] - values
-    order = INTEGRATORS.members[run.values["integrator.method"]].order if kind == "integrator.step_size" else 1
+    assert run.scenario is not None
+    order = run.scenario.integrator.order if kind == "integrator.step_size" else 1
     gain = (coarser / size) ** order - 1
     return float(np.linalg.norm(gap[:, :2], axis=1).max() / gain), float(
         np.linalg.norm(gap[:, 2:], axis=1).max() / gain

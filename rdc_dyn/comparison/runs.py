@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rdc_dyn.scenario import ScenarioError, loads
+from rdc_dyn.scenario import Scenario, ScenarioError, loads
 from rdc_dyn.status import DataError, Status
 from rdc_dyn.store import disk
 from rdc_dyn.store.disk import below
@@ -32,12 +32,14 @@ class Run:
     Attributes:
         name: Name of its folder.
         trajectory: None if the run left no readable trajectory, or one without points.
-        values: Resolved scenario by dotted key; only the swept keys if the run failed without a trajectory.
+        scenario: Resolved; None without a readable trajectory.
+        values: The same by dotted key; only the swept keys if the run failed without a trajectory.
         status: Name of a `Status`, or RUNNING, FAILED or UNREADABLE.
     """
 
     name: str
     trajectory: xr.Dataset | None
+    scenario: Scenario | None
     values: Mapping[str, Any]
     status: str
     message: str
@@ -99,21 +101,22 @@ def _is_run(path: Path) -> bool:
 def _run(path: Path) -> Run:
     try:
         trajectory = open_run(path)
-        values = flatten(loads(trajectory.attrs["scenario"], str(path)).model_dump(by_alias=True, mode="json"))
+        scenario = loads(trajectory.attrs["scenario"], str(path))
     except (DataError, ScenarioError, OSError) as error:
-        return Run(path.name, None, {}, "UNREADABLE", str(error).splitlines()[0])
+        return Run(path.name, None, None, {}, "UNREADABLE", str(error).splitlines()[0])
     status, message = str(trajectory.attrs["status"]), str(trajectory.attrs["status_message"])
     clock = np.diff(trajectory["time"].values)
     if not ((clock > 0).all() or (clock < 0).all()):  # NaN fails both tests
-        return Run(path.name, None, {}, "UNREADABLE", f"{path}: its clock stands still or turns round")
+        return Run(path.name, None, None, {}, "UNREADABLE", f"{path}: its clock stands still or turns round")
     points = trajectory if trajectory.sizes["time"] else None
-    return Run(path.name, points, values, status, message)
+    return Run(path.name, points, scenario, flatten(scenario.model_dump(by_alias=True, mode="json")), status, message)
 
 
 def _failures(folder: Path) -> Iterator[Run]:
     for file in sorted(folder.glob("*.json")):
         try:
             content = json.loads(disk.read(file, _MOST))
-            yield Run(file.stem, None, flatten(content["values"]), "FAILED", str(content["message"]))
+            yield Run(file.stem, None, None, flatten(content["values"]), "FAILED", str(content["message"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            yield Run(file.stem, None, {}, "UNREADABLE", f"{file}: not a readable record of a failed run ({error})")
+            told = f"{file}: not a readable record of a failed run ({error})"
+            yield Run(file.stem, None, None, {}, "UNREADABLE", told)

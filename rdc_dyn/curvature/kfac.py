@@ -18,8 +18,6 @@ from rdc_dyn.status import UserError
 
 #: Default number of random directions.
 PROBES = 2
-#: Default number of coordinates of the core.
-CORE = 1000
 #: Samples (data times directions) per coordinate of the core.
 _SAMPLES = 8
 #: Most numbers held at once: of decoder outputs or core coordinates (64 MiB in float64), and of all layers' outputs.
@@ -64,7 +62,7 @@ class Kfac:
     """
 
     objective: Objective
-    rank: int = CORE
+    rank: int
     probes: int | None = PROBES
     damping: float = 0.0
     seed: int = 0

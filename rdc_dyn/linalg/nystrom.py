@@ -9,9 +9,6 @@ from torch import Tensor
 
 from rdc_dyn.linalg.base import Rows, SymmetricOperator, chunked, project_out
 
-#: Number of large eigenvalues learned by default.
-RANK = 100
-
 
 @dataclass(frozen=True)
 class LowRank:
@@ -48,7 +45,7 @@ class Nystrom:
         seed: Seed of the random vectors; the same seed gives the same M to the last bit.
     """
 
-    rank: int = RANK
+    rank: int
     shift: float = 0.0
     damping: float = 0.0
     seed: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from dataclasses import dataclass
 
@@ -14,11 +15,6 @@ from rdc_dyn.linalg.conjugate_pairs import ConjugatePairs
 from rdc_dyn.linalg.identity import Identity
 from rdc_dyn.linalg.quasi_newton import LimitedMemory
 from rdc_dyn.linalg.recipe import Approximation, Recipe
-
-#: Number of pairs kept by default.
-MEMORY = 40
-#: Ratio of rent to price at which M is rebuilt by default.
-PATIENCE = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,11 +61,11 @@ class Preconditioner:
 
     Attributes:
         memory: Pairs kept; 0 switches updates off.
-        patience: Ratio of rent to price at which M is rebuilt.
+        patience: Ratio of rent to price at which M is rebuilt; infinity: never.
         products: Products A v taken by all builds.
     """
 
-    def __init__(self, recipe: Recipe | None = None, memory: int = MEMORY, patience: float = PATIENCE) -> None:
+    def __init__(self, recipe: Recipe | None = None, memory: int = 0, patience: float = math.inf) -> None:
         self.recipe: Recipe = Identity() if recipe is None else recipe
         self.memory = memory
         self.patience = patience

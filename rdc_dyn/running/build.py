@@ -13,7 +13,7 @@ import torch
 from rdc_dyn.distributed.group import Group, join
 from rdc_dyn.distributed.team import Team
 from rdc_dyn.dynamics import Minimiser, Monitor
-from rdc_dyn.linalg import ConjugateGradient, Identity, Minres, Preconditioner
+from rdc_dyn.linalg import ConjugateGradient, Minres, Preconditioner
 from rdc_dyn.linalg.base import allocating, require_memory
 from rdc_dyn.objective.base import OverData
 from rdc_dyn.objective.ends import Ends
@@ -169,7 +169,7 @@ def _minimiser(context: Context) -> Minimiser:
     """
     section, solver, small = context.scenario.start.equilibrate, context.solver, context.factorisable
     assert section.tolerance is not None  # resolved
-    preconditioner = context.factorised() if small else Preconditioner(Identity())
+    preconditioner = context.default_preconditioner("factorised" if small else "none")
     if isinstance(solver, ConjugateGradient | Minres) and solver.damping == 0.0:
         if solver.preconditioner.recipe.spectral or not small:
             preconditioner = solver.preconditioner

@@ -1,17 +1,17 @@
 """Read scenarios from YAML and report every mistake at once; importing this loads no numerical library."""
 
-from rdc_dyn.scenario.absolute import absolute, portable
 from rdc_dyn.scenario.catalogue import catalogue, template, templates
 from rdc_dyn.scenario.document import Document
 from rdc_dyn.scenario.load import from_mapping, load, loads, read, resolve
 from rdc_dyn.scenario.overrides import apply_overrides
-from rdc_dyn.scenario.problems import Problem, ScenarioError
+from rdc_dyn.scenario.paths import absolute, portable
 from rdc_dyn.scenario.scenario import Scenario
 from rdc_dyn.scenario.write import dump, dump_tree, json_schema
+from rdc_dyn.scenario.written import Mistake, ScenarioError
 
 __all__ = [
     "Document",
-    "Problem",
+    "Mistake",
     "Scenario",
     "ScenarioError",
     "absolute",

@@ -5,14 +5,24 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from rdc_dyn.scenario.families import FAMILIES
 from rdc_dyn.scenario.family import Family
 from rdc_dyn.scenario.given import GIVEN
-from rdc_dyn.scenario.section import Section
-from rdc_dyn.scenario.sections.objectives.finite_latent import TableDecoder
-from rdc_dyn.scenario.sections.processes._clock import CLOCKS
+from rdc_dyn.scenario.sections.correctors import CORRECTORS
+from rdc_dyn.scenario.sections.integrators import INTEGRATORS
+from rdc_dyn.scenario.sections.networks import CLASSIFIERS, DECODERS, ENCODERS
+from rdc_dyn.scenario.sections.objectives import OBJECTIVES
+from rdc_dyn.scenario.sections.objectives.gibbs import TableDecoder
+from rdc_dyn.scenario.sections.processes import PROCESSES
+from rdc_dyn.scenario.sections.processes.holding import CLOCKS
+from rdc_dyn.scenario.sections.readers import READERS
+from rdc_dyn.scenario.sections.responses import RESPONSES
+from rdc_dyn.scenario.sections.solvers import PRECONDITIONERS, SOLVERS
 from rdc_dyn.status import UserError
 
+_FAMILIES: tuple[Family[Any], ...] = (
+    OBJECTIVES, ENCODERS, DECODERS, CLASSIFIERS, READERS, PROCESSES, INTEGRATORS, CORRECTORS, RESPONSES, SOLVERS,
+    PRECONDITIONERS,
+)  # fmt: skip
 _TEMPLATES = files("rdc_dyn.scenario") / "templates"
 _LIKELIHOODS = {
     "gaussian": "D is half the squared error over the variance, plus a constant",
@@ -22,8 +32,8 @@ _LIKELIHOODS = {
 
 def catalogue() -> dict[str, list[tuple[str, str]]]:
     """For each kind of choice the words and a line on each; of other packages' members, their package."""
-    found = {family.name: _members(family) for family in FAMILIES}
-    found["decoders"].append(("table", _line(TableDecoder)))
+    found = {family.name: _members(family) for family in _FAMILIES}
+    found["decoders"].append(("table", TableDecoder.line("table")))
     return found | {
         "clocks": list(CLOCKS.items()),
         "likelihoods": list(_LIKELIHOODS.items()),
@@ -45,14 +55,9 @@ def template(name: str = "digits") -> str:
 
 
 def _members(family: Family[Any]) -> list[tuple[str, str]]:
-    own = family.members.items()
-    return [
-        (tag, _line(member) + (f" (of {origin})" if (origin := family.origins[tag]) != "rdc_dyn" else ""))
-        for tag, member in own
-        if tag != GIVEN
-    ]
+    members = {tag: member for tag, member in family.members.items() if tag != GIVEN}
+    return [(tag, member.line(tag) + _of_package(family.origins[tag])) for tag, member in members.items()]
 
 
-def _line(section: type[Section]) -> str:
-    assert section.__doc__ is not None
-    return section.__doc__.strip().splitlines()[0].rstrip(".")
+def _of_package(origin: str) -> str:
+    return "" if origin == "rdc_dyn" else f" (of {origin})"

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rdc_dyn.scenario.given import Given
 from rdc_dyn.scenario.scenario import Scenario
+from rdc_dyn.scenario.sections.solvers import PRECONDITIONERS
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from rdc_dyn.linalg import LinearSolver, Preconditioner
     from rdc_dyn.objective import Objective
     from rdc_dyn.objective.likelihood import Likelihood
-    from rdc_dyn.scenario.sections.solvers.krylov import KrylovSection
 
 #: The first step of a path whose M is guessed, as a share of the nominal one.
 _EXPLORING = 1 / 8
@@ -68,8 +68,7 @@ class Context:
 
         section = self.scenario.objective
         check_own(section.kind, section.networks, self.networks)
-        objective: Objective = self._part("objective", self)
-        return objective
+        return self._part("objective", self)
 
     def data(self, likelihood: Likelihood) -> Data:
         """The data of the scenario, fit for a likelihood."""
@@ -88,34 +87,11 @@ class Context:
 
         if isinstance(self.solver, ConjugateGradient | Minres):
             return self.solver.preconditioner
-        return self.factorised()
+        return self.default_preconditioner("factorised")
 
-    def factorised(self) -> Preconditioner:
-        """A factor of A; a `UserError` where A is too large."""
-        from rdc_dyn.linalg import Factorised, Preconditioner
-
-        self.require_factorisable()
-        return Preconditioner(Factorised())
-
-    def preconditioned(self, section: KrylovSection, damping: float) -> Preconditioner:
-        """What a section asks for, of A + `damping`; a `UserError` where A is too large, or J has no factors."""
-        from rdc_dyn.curvature.from_gauss_newton import FromGaussNewton
-        from rdc_dyn.curvature.kfac import Kfac
-        from rdc_dyn.linalg import Factorised, Identity, Nystrom, Preconditioner, Recipe
-
-        recipe: Recipe = Identity()
-        if section.preconditioner == "factorised":
-            self.require_factorisable()
-            recipe = Factorised(damping)
-        elif section.preconditioner == "nystrom":
-            assert section.rank is not None  # resolved
-            recipe = Nystrom(section.rank, self.objective.weight_prior_precision, damping)
-        elif section.preconditioner == "kfac":
-            assert section.rank is not None  # resolved
-            recipe = Kfac(self.objective, section.rank, damping=damping)
-        if section.curvature == "gauss_newton":
-            recipe = FromGaussNewton(recipe, self.objective)
-        return Preconditioner(recipe, section.memory, section.patience)
+    def default_preconditioner(self, name: Literal["factorised", "none"]) -> Preconditioner:
+        """One that no scenario describes, with the defaults of those that do; a `UserError` where A is too large."""
+        return PRECONDITIONERS.members[name](method="cg", preconditioner=name).preconditioned(self)
 
     @property
     def largest(self) -> int:
@@ -150,26 +126,22 @@ class Context:
     @cached_property
     def process(self) -> Process:
         """What moves the controls."""
-        process: Process = self._part("process", self.start)
-        return process
+        return self._part("process", self.start)
 
     @cached_property
     def corrector(self) -> Corrector:
         """What brings θ back to the surface."""
-        corrector: Corrector = self._part("corrector", self)
-        return corrector
+        return self._part("corrector", self)
 
     @cached_property
     def response(self) -> ResponseModel:
         """What gives M."""
-        response: ResponseModel = self._part("response", self)
-        return response
+        return self._part("response", self)
 
     @cached_property
     def integrator(self) -> Integrator:
         """The predictor."""
-        integrator: Integrator = self._part("integrator", self)
-        return integrator
+        return self._part("integrator", self)
 
     @cached_property
     def step_size(self) -> StepSize:

@@ -12,8 +12,8 @@ from ruamel.yaml import YAML, events
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
-from rdc_dyn.scenario.problems import Finding, Path, Problem, ScenarioError, dotted, shorten
 from rdc_dyn.scenario.scalars import Node, plain_scalar, plain_word, scalar, word
+from rdc_dyn.scenario.written import Finding, Mistake, Path, ScenarioError, dotted, shorten
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
@@ -49,7 +49,7 @@ class Document:
     """A tree of dicts, lists and scalars with the places of its parts.
 
     Attributes:
-        problems: Mistakes in the text itself, with their positions.
+        mistakes: Those in the text itself, with their positions.
         spoiled: Paths whose values were refused; nothing more is reported about them.
         by_key: Whether positions are dotted keys because there is no text.
         folder: The folder of the file, which its paths must not leave; None if there is no file to distrust.
@@ -57,7 +57,7 @@ class Document:
 
     tree: Any = None
     places: dict[Path, Place] = field(default_factory=dict)
-    problems: list[tuple[Position, Problem]] = field(default_factory=list)
+    mistakes: list[tuple[Position, Mistake]] = field(default_factory=list)
     spoiled: set[Path] = field(default_factory=set)
     by_key: bool = False
     folder: FilePath | None = None
@@ -73,14 +73,14 @@ class Document:
             path = path[:-1]
         return self.places[path].key if path in self.places else Position(1, 1, "scenario")
 
-    def problem(self, finding: Finding) -> tuple[Position, Problem]:
-        """Turn a finding into a problem for the user, and give the position to sort it by."""
+    def mistake(self, finding: Finding) -> tuple[Position, Mistake]:
+        """A finding with its position, by which mistakes are sorted."""
         position = self.position(finding.path, finding.at_key)
-        return position, Problem(position.text, dotted(finding.path), finding.message)
+        return position, Mistake(position.text, dotted(finding.path), finding.message)
 
     def note(self, position: Position, path: Path | None, message: str) -> None:
         """Add a mistake in the text itself; the path is None inside a value that is not kept."""
-        self.problems.append((position, Problem(position.text, dotted(path or ()), message)))
+        self.mistakes.append((position, Mistake(position.text, dotted(path or ()), message)))
 
     def is_spoiled(self, path: Path) -> bool:
         """Whether the value at a path, or something around it, was refused and is not what the user wrote."""
@@ -90,18 +90,18 @@ class Document:
 def decode(data: bytes, name: str) -> str:
     """Decode UTF-8, dropping a byte order mark; a ScenarioError reports other bytes and more than MAX_BYTES."""
     if len(data) > MAX_BYTES:
-        raise ScenarioError([Problem(f"{name}:1:1", "", _TOO_LARGE)])
+        raise ScenarioError([Mistake(f"{name}:1:1", "", _TOO_LARGE)])
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         where = _after(data[: error.start].decode("utf-8", errors="replace"), name).text
-        raise ScenarioError([Problem(where, "", "not UTF-8 text; save the file with that encoding")]) from None
+        raise ScenarioError([Mistake(where, "", "not UTF-8 text; save the file with that encoding")]) from None
 
 
 def parse(text: str, name: str) -> Document:
     """Parse one YAML document, whatever its top level is.
 
-    Mistakes that leave the rest readable become problems of the document. A ScenarioError reports text that cannot be
+    Mistakes that leave the rest readable are kept in the document. A ScenarioError reports text that cannot be
     read to its end: bad syntax, too much size or depth, or nothing at all.
     """
     return _Reader(text, name).read()
@@ -115,7 +115,7 @@ def parse_scenario(text: str, name: str) -> Document:
         return document
     kind = "a list" if isinstance(document.tree, list) else "a single value"
     document.note(document.position(()), (), f"the top level must be a mapping of sections, not {kind}")
-    raise ScenarioError(problem for _, problem in document.problems)
+    raise ScenarioError(mistake for _, mistake in document.mistakes)
 
 
 def from_tree(tree: Any) -> Document:
@@ -128,7 +128,7 @@ class _Reader:
     """Builds a document from the events of a YAML parser, by recursion over sections and lists.
 
     The parser's composed nodes would lose where an alias stands, and fail at the first mistake. Here depth and size are
-    bounded while reading, and a mistake such as a duplicate key is one problem among others.
+    bounded while reading, and a duplicate key, for example, is one mistake among others.
     """
 
     def __init__(self, text: str, name: str) -> None:
@@ -234,7 +234,7 @@ class _Reader:
     def _stopped(self, position: Position, message: str) -> ScenarioError:
         """Make the error for a text that cannot be read any further, after the mistakes found before."""
         self._document.note(position, (), message)
-        return ScenarioError(problem for _, problem in self._document.problems)
+        return ScenarioError(mistake for _, mistake in self._document.mistakes)
 
 
 def _after(text: str, name: str) -> Position:
@@ -244,7 +244,7 @@ def _after(text: str, name: str) -> Position:
 
 
 def _copy(document: Document, value: Any, path: Path) -> Any:
-    """Copy a value into plain types and record its place; None, with a problem noted, if this is impossible."""
+    """Copy a value into plain types and record its place; None, with a mistake noted, if this is impossible."""
     # All positions have the same line and column, so that they sort by their text, the dotted key.
     position = Position(1, 1, dotted(path) or "scenario")
     document.places[path] = Place(position, position)

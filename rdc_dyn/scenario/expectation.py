@@ -7,10 +7,18 @@ from functools import cache
 from typing import Any
 
 from rdc_dyn.scenario.given import GIVEN
-from rdc_dyn.scenario.problems import Path
 from rdc_dyn.scenario.scenario import Scenario
+from rdc_dyn.scenario.written import Path
 
 Node = dict[str, Any]
+#: What a type is called, and several of it.
+_NOUNS = {
+    "number": ("a number", "numbers"),
+    "integer": ("a whole number", "whole numbers"),
+    "boolean": ("true or false", ""),
+    "string": ("a text", "texts"),
+    "array": ("a list", "lists of numbers"),
+}
 _BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
 
 
@@ -33,10 +41,21 @@ def resolve(node: Node) -> Node:
 
 
 def variants(node: Node) -> dict[str, Node]:
-    """Map each tag of a tagged union to its section, in schema order (pydantic sorts the discriminator's mapping)."""
+    """Map each tag of a tagged union to its section, in schema order (pydantic sorts the discriminator's mapping).
+
+    A section may itself be a tagged union, of sections that have the tag in common.
+    """
     key = node["discriminator"]["propertyName"]
     sections = [resolve(branch) for branch in node["oneOf"]]
-    return {tag: section for section in sections for tag in choices(section["properties"][key])}
+    return {tag: section for section in sections for tag in choices(properties(section)[key])}
+
+
+def properties(node: Node) -> dict[str, Node]:
+    """The keys of a section, or of any section of a tagged union."""
+    if "discriminator" not in node:
+        found: dict[str, Node] = node.get("properties", {})
+        return found
+    return {key: value for section in variants(node).values() for key, value in properties(section).items()}
 
 
 def offered(node: Node) -> tuple[str, ...]:
@@ -103,13 +122,12 @@ def describe(node: Node) -> str:
         return " or ".join(describe(branch) for branch in node["anyOf"])
     if choices(node):
         return ("one of " if len(choices(node)) > 1 else "") + ", ".join(choices(node)) + optional
-    if node.get("type") == "array":
-        return _describe_list(node) + optional
     if "pattern" in node:
         return str(node["description"])
-    names = {"number": "a number", "integer": "a whole number", "boolean": "true or false", "string": "a text"}
-    if node.get("type") in names:
-        return " ".join([names[node["type"]], bounds(node)]).strip() + optional
+    if node.get("type") == "array":
+        return _describe_list(node) + optional
+    if node.get("type") in _NOUNS:
+        return f"{_NOUNS[node['type']][0]} {bounds(node)}".strip() + optional
     return f"a section with the keys {', '.join(node.get('properties', ()))}{optional}"
 
 
@@ -121,12 +139,8 @@ def bounds(node: Node) -> str:
 def _describe_list(node: Node) -> str:
     items = node.get("prefixItems")
     one = resolve(items[0] if items else node["items"])
-    plural = " or ".join(_plural(resolve(branch)) for branch in one.get("anyOf", (one,)))
+    each = [resolve(branch) for branch in one.get("anyOf", (one,))]
+    plural = " or ".join(f"{_NOUNS[node['type']][1]} {bounds(node)}".strip() for node in each)
     count = f"{len(items)} " if items else ""
     empty = "non-empty " if node.get("minItems") and not items else ""
     return f"a {empty}list of {count}{plural}"
-
-
-def _plural(node: Node) -> str:
-    names = {"number": "numbers", "integer": "whole numbers", "array": "lists of numbers", "string": "texts"}
-    return " ".join([names[node["type"]], bounds(node)]).strip()

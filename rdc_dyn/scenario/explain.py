@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from rdc_dyn.scenario.expectation import Node, Target, bounds, choices, describe, locate, offered, variants
-from rdc_dyn.scenario.families import INTEGRATORS
-from rdc_dyn.scenario.problems import Finding, Path, did_you_mean, show
+from rdc_dyn.scenario.expectation import Node, Target, bounds, choices, describe, locate, offered, properties, variants
 from rdc_dyn.scenario.section import TOO_MANY
+from rdc_dyn.scenario.sections.integrators import INTEGRATORS
+from rdc_dyn.scenario.written import Finding, Path, did_you_mean, show, unknown
 
 _OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 
@@ -51,7 +51,7 @@ def _finding(error: ErrorDetails, target: Target, tree: Any) -> Finding:
     if kind == "finite_number":
         return Finding(path, f"must be a finite number, got {show(value)}")
     if kind == "literal_error" and isinstance(value, str):
-        return Finding(path, _unknown_word(str(path[-1]), value, choices(target.node)))
+        return Finding(path, unknown(str(path[-1]), value, choices(target.node)))
     return _mismatch(path, target.node, tree)
 
 
@@ -63,8 +63,8 @@ def _unknown_key(key: str, target: Target) -> str:
     valid = target.parent.get("properties", {})
     if target.tagged is not None:
         union, name, tag = target.tagged
-        others = [other for other, section in variants(union).items() if key in section["properties"]]
-        if others and valid is variants(union)[tag]["properties"]:
+        others = [other for other, section in variants(union).items() if key in properties(section)]
+        if others and valid is properties(variants(union)[tag]):
             return f"not a key of {name} '{tag}', only of: {', '.join(others)}"
     near = did_you_mean(key, valid)
     return f"unknown key; {near or 'valid keys: ' + ', '.join(valid)}"
@@ -81,14 +81,7 @@ def _wrong_tag(target: Target, tree: Any) -> Finding:
         return Finding(path, f"expected one of {', '.join(tags)}, got {show(tag)}")
     if path[0] == "integrator" and tag in INTEGRATORS.refused:
         return Finding(path, f"'{tag}' is refused: {INTEGRATORS.refused[tag]}; choose one of: {', '.join(tags)}")
-    return Finding(path, _unknown_word(name, tag, tags))
-
-
-def _unknown_word(name: str, word: str, options: Iterable[str]) -> str:
-    options = tuple(options)
-    near = did_you_mean(word, options)
-    quoted = show(word).removeprefix("the string ")
-    return f"unknown {name} {quoted}; choose one of: {', '.join(options)}{'; ' + near if near else ''}"
+    return Finding(path, unknown(name, tag, tags))
 
 
 def _value_at(tree: Any, path: Path) -> Any:

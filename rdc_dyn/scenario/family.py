@@ -14,7 +14,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_orig
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
-from rdc_dyn.scenario.section import Section
+from rdc_dyn.scenario.section import Section, marks
+from rdc_dyn.scenario.written import Path
 from rdc_dyn.status import UserError
 
 _SECTIONS = "rdc_dyn.scenario.sections"
@@ -32,7 +33,8 @@ class Family(Generic[S]):
         base: What its members derive from.
         key: Name of the key that tells them apart.
         default: The member that a section without that key is; None where the key must be given.
-        folder: Where its members are, if not in the folder of its name.
+        module: The module in whose files its members are, if not the one of its name.
+        inner: A family of which one member is the base: it is told apart further, by a key of its own.
         refused: Words that are no members, and why.
         origins: Where each member comes from, by tag.
     """
@@ -41,7 +43,8 @@ class Family(Generic[S]):
     base: type[S]
     key: str = "kind"
     default: str | None = None
-    folder: str = ""
+    module: str = ""
+    inner: Family[Any] | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
 
@@ -49,9 +52,10 @@ class Family(Generic[S]):
     def members(self) -> dict[str, type[S]]:
         """Section by tag; our own first, in the order of their files, then those of other packages."""
         found: dict[str, type[S]] = {}
-        folder = import_module(f"{_SECTIONS}.{self.folder or self.name}")
-        for module in pkgutil.iter_modules(folder.__path__):
-            for section in _sections(import_module(f"{folder.__name__}.{module.name}"), self.base):
+        family = import_module(f"{_SECTIONS}.{self.module or self.name}")
+        files = pkgutil.iter_modules(getattr(family, "__path__", ()), f"{family.__name__}.")
+        for module in (family, *(import_module(file.name) for file in files)):
+            for section in _sections(module, self.base):
                 self._add(found, section, "rdc_dyn")
         for entry in entry_points(group=GROUP):
             outside = _loaded(entry)
@@ -60,6 +64,8 @@ class Family(Generic[S]):
         return found
 
     def _add(self, found: dict[str, type[S]], section: type[S], origin: str) -> None:
+        if self.inner is not None and issubclass(section, self.inner.base) and section is not self.inner.base:
+            return
         for tag in tags(section, self.key):
             if tag in found:
                 raise UserError(
@@ -71,12 +77,15 @@ class Family(Generic[S]):
     def of(self, section: Any) -> type[S] | None:
         """The member that a raw section is of, as far as its key tells."""
         tag = section.get(self.key, self.default) if isinstance(section, dict) else None
-        return self.members.get(tag) if isinstance(tag, str) else None
+        member = self.members.get(tag) if isinstance(tag, str) else None
+        return self.inner.of(section) if self.inner is not None and member is self.inner.base else member
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """As `Annotated[Base, family]`, the type of a field that takes any member."""
-        members = tuple(dict.fromkeys(self.members.values()))
-        union: Any = reduce(operator.or_, members)
+        members: list[Any] = list(dict.fromkeys(self.members.values()))
+        if self.inner is not None:
+            members = [Annotated[each, self.inner] if each is self.inner.base else each for each in members]
+        union = reduce(operator.or_, members)
         union = Annotated[union, Field(discriminator=self.key)] if members[1:] else union
         if self.default is not None:
             union = Annotated[union, BeforeValidator(self._named)]
@@ -84,6 +93,27 @@ class Family(Generic[S]):
 
     def _named(self, value: Any) -> Any:
         return {self.key: self.default, **value} if isinstance(value, dict) else value
+
+
+def walk(section: type[Section], own: Any, path: Path = ()) -> Iterator[tuple[type[Section], Any, Path]]:
+    """The sections of a raw tree from one on, each with what is written there, and where; of unknown kinds none."""
+    yield section, own, path
+    for name, info in section.model_fields.items():
+        key = info.alias or name
+        value = own.get(key) if isinstance(own, dict) else None
+        below = _member(marks(info), {} if value is None and not info.is_required() else value)
+        if below is not None:
+            yield from walk(below, value, (*path, key))
+
+
+def _member(said: Iterator[Any], value: Any) -> type[Section] | None:
+    """The section that a value should be of, by what a field's type says."""
+    for mark in said:
+        if isinstance(mark, Family):
+            return mark.of(value)
+        if isinstance(mark, type) and issubclass(mark, Section):
+            return mark
+    return None
 
 
 def tags(section: type[Section], key: str) -> tuple[str, ...]:

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from rdc_dyn.scenario.document import MAX_BYTES, Document, Position, decode, from_tree, parse_scenario
 from rdc_dyn.scenario.explain import explain
-from rdc_dyn.scenario.outside import outside
+from rdc_dyn.scenario.family import walk
 from rdc_dyn.scenario.overrides import apply_overrides
-from rdc_dyn.scenario.problems import Finding, Problem, ScenarioError
+from rdc_dyn.scenario.paths import outside
 from rdc_dyn.scenario.scenario import Scenario
-from rdc_dyn.scenario.walk import walk
+from rdc_dyn.scenario.written import Finding, Mistake, ScenarioError
 from rdc_dyn.status import UserError
 
 
@@ -57,11 +57,11 @@ def resolve(document: Document, overrides: Sequence[str] = (), origin: str = "--
     wrong = {finding.path for finding in findings}
     findings += outside(document)
     findings += [finding for finding in _checks(document.tree) if finding.path not in wrong]
-    problems: list[tuple[Position, Problem]] = list(document.problems)
-    problems += [document.problem(finding) for finding in findings if not document.is_spoiled(finding.path)]
-    if problems or scenario is None:
-        raise ScenarioError(problem for _, problem in sorted(problems, key=lambda pair: pair[0]))
-    return scenario.resolve()
+    mistakes: list[tuple[Position, Mistake]] = list(document.mistakes)
+    mistakes += [document.mistake(finding) for finding in findings if not document.is_spoiled(finding.path)]
+    if mistakes or scenario is None:
+        raise ScenarioError(mistake for _, mistake in sorted(mistakes, key=lambda pair: pair[0]))
+    return scenario.resolve(scenario)
 
 
 def _checks(tree: Any) -> Iterator[Finding]:
@@ -86,7 +86,7 @@ def _read_file(path: str | os.PathLike[str]) -> Document:
 
 def _from_mapping(tree: Mapping[str, Any]) -> Document:
     if not isinstance(tree, Mapping):
-        raise ScenarioError([Problem("scenario", "", f"expected a mapping of sections, not {type(tree).__name__}")])
+        raise ScenarioError([Mistake("scenario", "", f"expected a mapping of sections, not {type(tree).__name__}")])
     return from_tree(tree)
 
 

@@ -5,26 +5,19 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from rdc_dyn.scenario.document import MAX_DEPTH, Document, Place, Position, parse
-from rdc_dyn.scenario.problems import Path, ScenarioError, dotted, shorten, show
+from rdc_dyn.scenario.written import Path, ScenarioError, dotted, shorten, show
 
 
 def apply_overrides(document: Document, overrides: Sequence[str], origin: str = "--set") -> Document:
     """Return a copy of a document with overrides applied; later ones win.
 
     Each is `key=value`, with a dotted key and a YAML scalar or a value in brackets. Overrides that cannot be applied
-    become problems of the copy, whose messages call them `origin`.
+    become its mistakes, whose messages call them `origin`.
     """
-    edited = replace(
-        document,
-        tree=copy.deepcopy(document.tree),
-        places=dict(document.places),
-        problems=list(document.problems),
-        spoiled=set(document.spoiled),
-    )
+    edited = copy.deepcopy(document)
     for number, override in enumerate(overrides):
         position = Position(sys.maxsize, number, f"{origin} {shorten(override)}")  # sorted behind those of the file
         key, equals, text = override.partition("=")
@@ -34,8 +27,8 @@ def apply_overrides(document: Document, overrides: Sequence[str], origin: str = 
         try:
             _apply(edited, parts, text, position)
         except ScenarioError as error:
-            for problem in error.problems:
-                edited.note(position, parts, problem.message)
+            for mistake in error.problems:
+                edited.note(position, parts, mistake.message)
         except ValueError as error:
             edited.note(position, parts, str(error))
     return edited
@@ -72,8 +65,8 @@ def _apply(document: Document, parts: Sequence[str], text: str, position: Positi
         document.spoiled.discard(old)
     document.places.update({path + inner: Place(position, position) for inner in value.places})
     document.spoiled.update(path + inner for inner in value.spoiled)
-    for _, problem in value.problems:
-        document.note(position, path, problem.message)
+    for _, mistake in value.mistakes:
+        document.note(position, path, mistake.message)
 
 
 def _step(container: Any, path: Path, part: str) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ruamel.yaml import events
 
-from rdc_dyn.scenario.problems import shorten, show
+from rdc_dyn.scenario.written import shorten, show
 
 Scalar = str | int | float | bool | None
 Node = events.ScalarEvent | events.CollectionStartEvent | events.AliasEvent

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from rdc_dyn.scenario.families import (
-    CORRECTORS,
-    INTEGRATORS,
-    OBJECTIVES,
-    PROCESSES,
-    RESPONSES,
-    CorrectorSection,
-    IntegratorSection,
-    ObjectiveSection,
-    ProcessSection,
-    ResponseSection,
-)
-from rdc_dyn.scenario.problems import Finding, Path
 from rdc_dyn.scenario.section import Count, Section
-from rdc_dyn.scenario.sections.correctors.newton_krylov import NewtonKrylovSection
+from rdc_dyn.scenario.sections.correctors import CORRECTORS, CorrectorSection
+from rdc_dyn.scenario.sections.correctors.of_a_point import NewtonKrylovSection
 from rdc_dyn.scenario.sections.data import DataSection
+from rdc_dyn.scenario.sections.integrators import INTEGRATORS, IntegratorSection
 from rdc_dyn.scenario.sections.linearisation import LinearisationSection
+from rdc_dyn.scenario.sections.objectives import OBJECTIVES, ObjectiveSection
 from rdc_dyn.scenario.sections.output import OutputSection
-from rdc_dyn.scenario.sections.responses.linear_response import LinearResponseSection
+from rdc_dyn.scenario.sections.processes import PROCESSES, ProcessSection
+from rdc_dyn.scenario.sections.responses import RESPONSES, LinearResponseSection, ResponseSection
 from rdc_dyn.scenario.sections.start import StartSection
-from rdc_dyn.scenario.sweep_checks import sweep_form
-from rdc_dyn.scenario.tree import Tree, section
+from rdc_dyn.scenario.written import Finding, Path, Tree, section, show
 
 #: Most steps of a run: at a millisecond each they take hours.
 MOST_STEPS = 10_000_000
@@ -39,6 +29,8 @@ _LISTS = {"type": "object", "additionalProperties": {"type": "array", "minItems"
 Sweep = Annotated[
     Any, WithJsonSchema({"oneOf": [_LISTS, {"type": "array", "items": _LISTS, "minItems": 1}, {"type": "null"}]})
 ]
+#: Keys that cannot be swept, and why.
+_NOT_SWEPT = {"sweep": "a sweep has no sweeps", "name": "points are named by a hash; sweep what makes them differ"}
 
 
 class Scenario(Section):
@@ -90,11 +82,6 @@ class Scenario(Section):
         """Whether a run takes products with A beyond the check of its start; else no graph of ∇J needs to be kept."""
         return self.solves or self.start.equilibrate.newton_steps > 0 or bool(self.process.look_ahead)
 
-    def resolve(self, scenario: Scenario | None = None) -> Self:
-        """The scenario with every default written out that follows from other values."""
-        parts = ("objective", "start", "process", "response", "integrator", "corrector")
-        return self.set(**{part: getattr(self, part).resolve(self) for part in parts})
-
     def approximations(self, curvature_data: int, data: int) -> str:
         """What in a run is approximate besides its discretisation, in clauses; empty where nothing is.
 
@@ -126,3 +113,24 @@ def _steps(tree: Tree) -> Iterator[Finding]:
     if count > MOST_STEPS or math.isinf(length):
         message = f"{count or length:.3g} steps of integrator.step_size; expected at most {MOST_STEPS:g}"
         yield Finding(("process", "span"), message)
+
+
+def sweep_form(tree: Tree) -> Iterator[Finding]:
+    """Check that `sweep` is a grid or a list of grids."""
+    grids = tree.get("sweep")
+    if isinstance(grids, list) and grids:
+        for index, grid in enumerate(grids):
+            yield from _grid(grid, ("sweep", index))
+    elif grids is not None:
+        yield from _grid(grids, ("sweep",))
+
+
+def _grid(grid: Any, path: Path) -> Iterator[Finding]:
+    if not isinstance(grid, dict) or not grid:
+        yield Finding(path, f"expected a section of dotted keys, each with a list of values, got {show(grid)}")
+        return
+    for key, values in grid.items():
+        if key.partition(".")[0] in _NOT_SWEPT:
+            yield Finding((*path, key), f"not swept: {_NOT_SWEPT[key.partition('.')[0]]}", at_key=True)
+        elif not isinstance(values, list) or not values:
+            yield Finding((*path, key), f"expected a list of values, such as [0.1, 0.05], got {show(values)}")

@@ -10,8 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from rdc_dyn.scenario.problems import Finding, Path
-from rdc_dyn.scenario.tree import Tree
+from rdc_dyn.scenario.written import Finding, Path, Tree
 
 if TYPE_CHECKING:
     from rdc_dyn.scenario.scenario import Scenario
@@ -63,7 +62,12 @@ RootedPathStr = Annotated[str, PathMark(rooted=True)]
 class Section(BaseModel):
     """Base of all sections: no unknown keys, no silent conversions, no change after validation."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
+
+    @classmethod
+    def line(cls, tag: str) -> str:
+        """What `rdc-dyn list` says of it where its key has this value: the first line of its docstring."""
+        return (cls.__doc__ or "").strip().partition("\n")[0].rstrip(".")
 
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
@@ -80,7 +84,8 @@ class Section(BaseModel):
 
     def resolve(self, scenario: Scenario) -> Self:
         """The section with the defaults that depend on others written out; those others are not resolved yet."""
-        return self
+        parts = {name: part for name in type(self).model_fields if isinstance(part := getattr(self, name), Section)}
+        return self.set(**{name: part.resolve(scenario) for name, part in parts.items()})
 
     def set(self, **values: Any) -> Self:
         """A copy with other values."""

@@ -35,7 +35,7 @@ def dump_tree(tree: Any) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.width = 120
     stream = io.StringIO()
-    yaml.dump(_lists(tree), stream)
+    yaml.dump(tree, stream)
     return stream.getvalue()
 
 
@@ -43,12 +43,3 @@ def json_schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of scenarios, for editors and other programs."""
     schema = Scenario.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _lists(value: Any) -> Any:
-    """Turn tuples into lists, which YAML can represent."""
-    if isinstance(value, dict):
-        return {key: _lists(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_lists(item) for item in value]
-    return value

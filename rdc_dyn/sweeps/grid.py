@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rdc_dyn.scenario import Document, Problem, ScenarioError
+from rdc_dyn.scenario import Document, Mistake, ScenarioError
 from rdc_dyn.scenario.document import parse
-from rdc_dyn.scenario.sweep_checks import sweep_form
+from rdc_dyn.scenario.scenario import sweep_form
 from rdc_dyn.status import UserError
 
 #: Most points of a sweep.
@@ -60,30 +60,30 @@ def command_line_grid(arguments: Sequence[str]) -> Grids | None:
     Returns None if there is no argument; raises ScenarioError with every argument that is not a list of values.
     """
     grid: dict[str, list[Any]] = {}
-    problems: list[Problem] = []
+    problems: list[Mistake] = []
     for argument in arguments:
         key, _, text = argument.partition("=")
         key, where = key.strip(), f"--grid {argument}"
         if not key or not text.strip():
-            problems.append(Problem(where, "", "expected key=value,value with a dotted key"))
+            problems.append(Mistake(where, "", "expected key=value,value with a dotted key"))
         elif key in grid:
-            problems.append(Problem(where, key, "given twice; write all its values in one --grid"))
+            problems.append(Mistake(where, key, "given twice; write all its values in one --grid"))
         else:
             grid[key], found = _values(text, where)
             problems += found
-    problems += [Problem(f"--grid {key}", key, message) for key, message in _form(grid)]
+    problems += [Mistake(f"--grid {key}", key, message) for key, message in _form(grid)]
     if problems:
         raise ScenarioError(problems)
     return Grids((grid,), "--grid") if grid else None
 
 
-def _values(text: str, where: str) -> tuple[list[Any], list[Problem]]:
+def _values(text: str, where: str) -> tuple[list[Any], list[Mistake]]:
     """Read comma-separated values, and list what is wrong with them."""
     try:
         read = parse(f"[{text}]", where)
     except ScenarioError as error:
-        return [0], [Problem(where, "", problem.message) for problem in error.problems]
-    return read.tree, [Problem(where, "", problem.message) for _, problem in read.problems]
+        return [0], [Mistake(where, "", problem.message) for problem in error.problems]
+    return read.tree, [Mistake(where, "", mistake.message) for _, mistake in read.mistakes]
 
 
 def _form(grid: Grid) -> list[tuple[str, str]]:
@@ -103,9 +103,9 @@ def choose_grids(document: Document, given: Grid | Sequence[Grid] | Grids | None
     plain = [_lists(grid) for grid in section] if isinstance(section, (list, tuple)) else _lists(section)
     findings = list(sweep_form({"sweep": plain}))
     if findings and given is None:
-        raise ScenarioError(problem for _, problem in sorted(map(document.problem, findings), key=lambda p: p[0]))
+        raise ScenarioError(mistake for _, mistake in sorted(map(document.mistake, findings), key=lambda p: p[0]))
     if findings:
-        raise ScenarioError(Problem("grid", ".".join(map(str, f.path[1:])), f.message) for f in findings)
+        raise ScenarioError(Mistake("grid", ".".join(map(str, f.path[1:])), f.message) for f in findings)
     return Grids(tuple(plain) if isinstance(plain, list) else (plain,), "sweep")
 
 

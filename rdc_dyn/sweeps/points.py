@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rdc_dyn import scenario as scenarios
-from rdc_dyn.scenario import Document, Problem, Scenario, ScenarioError
+from rdc_dyn.scenario import Document, Mistake, Scenario, ScenarioError
 from rdc_dyn.sweeps.grid import Grids, overrides
 
 _HEX_DIGITS = 12
@@ -37,7 +37,7 @@ def resolve_points(document: Document, grids: Grids, folder: Path) -> list[Point
     every mistake of any point.
     """
     points: dict[str, Point] = {}
-    problems: dict[Problem, None] = {}
+    problems: dict[Mistake, None] = {}
     for assignment in grids.assignments():
         try:
             # The last override makes the point a scenario of a single run.

@@ -204,11 +204,13 @@ def _report(name: str, norm: float, count: int, ours: float, tolerance: float) -
 def response(objective: Amortised, points: list[Point]) -> None:
     """C_λ and C_γ at the points of a path: linear response with the first point's factor against differences (31)."""
     free_energy = FreeEnergy(objective, Work())
-    preconditioner = Preconditioner(Factorised())
+    preconditioner = Preconditioner(Factorised(), 40, 1.0)
     ours, theirs = 0.0, 0
     for number, point in enumerate(points):
         theta, at = point.at.theta, point.at.controls
-        exact, _ = _solved(objective, theta, at, ConjugateGradient(1e-10, 2000, 0.0, Preconditioner(Factorised())))
+        exact, _ = _solved(
+            objective, theta, at, ConjugateGradient(1e-10, 2000, 0.0, Preconditioner(Factorised(), 40, 1.0))
+        )
         row, work = _solved(objective, theta, at, ConjugateGradient(1e-2, 2000, 0.0, preconditioner))
         ours += equivalents(work)
         error = float((row - exact).norm() / exact.norm())

@@ -152,7 +152,9 @@ def path(start: Point, adam_steps: int) -> Iterator[Point]:
     """θ moved by the tangent of the Gauss-Newton matrix, and some Adam steps; the same for all that is measured."""
     objective, point = start.objective, start
     free_energy = FreeEnergy(objective, Work())
-    solver = ConjugateGradient(RTOL, MOST["Gauss-Newton + rho"], preconditioner=Preconditioner(Kfac(objective), 50))
+    solver = ConjugateGradient(
+        RTOL, MOST["Gauss-Newton + rho"], preconditioner=Preconditioner(Kfac(objective, 1000), 50, 1.0)
+    )
     for number in range(POINTS):
         yield point
         if number + 1 < POINTS:

@@ -47,7 +47,7 @@ def test_the_residual_is_minimal_over_the_krylov_space() -> None:
 def test_learned_pairs_save_products_on_an_indefinite_matrix() -> None:
     values = torch.cat([-torch.linspace(0.5, 1, 4), torch.linspace(1, 2, 80), torch.logspace(1, 4, 12)])
     matrix, b = spectrum(values), rows(1, 96)
-    solver = Minres(1e-9, preconditioner=Preconditioner())
+    solver = Minres(1e-9, preconditioner=Preconditioner(memory=40))
     first = solver.solve(Matrix(matrix), b).iterations
     assert solver.solve(Matrix(matrix), rows(1, 96, seed=7)).iterations < 0.6 * first
 

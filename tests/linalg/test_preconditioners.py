@@ -181,7 +181,7 @@ def test_rebuilding_by_the_rule_beats_never_and_always() -> None:
     matrices, b = list(turning(network_like(120), 25, 0.05)), rows(2, 120)
     spent, builds = {}, {}
     for patience in (1e9, 1.0, 0.0):
-        solver = ConjugateGradient(1e-8, 50_000, preconditioner=Preconditioner(Factorised(), patience=patience))
+        solver = ConjugateGradient(1e-8, 50_000, preconditioner=Preconditioner(Factorised(), 40, patience))
         operators = [Matrix(matrix) for matrix in matrices]
         for operator in operators:
             assert solver.solve(operator, b @ operator.matrix).failure is None

@@ -16,7 +16,7 @@ from rdc_dyn.curvature.gauss_newton import GaussNewton
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.linalg import ConjugateGradient, Factorised, Minres, Nystrom, Preconditioner
 from rdc_dyn.scenario import loads
-from rdc_dyn.scenario.sections.solvers.krylov import CgSection
+from rdc_dyn.scenario.sections.solvers import KrylovSection
 from rdc_dyn.status import UserError
 from tests.problems import amortised, blobs, controls, finite_latent, generator
 from tests.tiny import images
@@ -90,7 +90,7 @@ def test_the_path_is_that_of_the_hessian() -> None:
         np.testing.assert_allclose(bent[name], exact[name], rtol=1e-6)
     np.testing.assert_allclose(bent.response, exact.response, rtol=1e-3, atol=1e-5)
     solver = loads(bent.attrs["scenario"]).response.solver
-    assert isinstance(solver, CgSection) and solver.curvature == "gauss_newton"
+    assert isinstance(solver, KrylovSection) and solver.curvature == "gauss_newton"
     for ds in (bent, exact):
         builds, products = ds.preconditioner_builds.values, ds.preconditioner_products.values
         assert builds[0] >= 1 and (np.diff(builds) >= 0).all()

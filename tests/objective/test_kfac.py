@@ -181,8 +181,8 @@ def test_refused_where_the_loss_is_not_convex() -> None:
     data = blobs(8)
     for objective in (finite_latent(data, 3, 0.1), importance_weighted(data), linear_gaussian()):
         with pytest.raises(UserError, match=f"{type(objective).__name__} has no loss that is convex"):
-            Kfac(objective)
+            Kfac(objective, 5)
     with pytest.raises(UserError, match="Wavy is not convex"):
-        Kfac(replace(amortised(data), likelihood=Wavy()))
+        Kfac(replace(amortised(data), likelihood=Wavy()), 5)
     with pytest.raises(TypeError, match="neither theta nor controls"):
-        Kfac(amortised(data)).build(GaussNewton(amortised(data), Work(), _theta(amortised(data)), _C))
+        Kfac(amortised(data), 5).build(GaussNewton(amortised(data), Work(), _theta(amortised(data)), _C))

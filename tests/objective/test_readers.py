@@ -20,7 +20,7 @@ from PIL import Image
 from rdc_dyn.data.datasets import HeldOut, Selection, load_data, select
 from rdc_dyn.data.readers import image_folder
 from rdc_dyn.data.samples import Data
-from rdc_dyn.scenario.families import READERS
+from rdc_dyn.scenario.sections.readers import READERS
 from rdc_dyn.status import DataError
 from tests.named_data import named
 from tests.problems import FLOAT

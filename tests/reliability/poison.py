@@ -22,7 +22,7 @@ from torch import Tensor
 import rdc_dyn
 from rdc_dyn.dynamics.integrator import ADAPTIVE
 from rdc_dyn.objective import FiniteLatent, LinearGaussian
-from rdc_dyn.scenario.families import INTEGRATORS
+from rdc_dyn.scenario.sections.integrators import METHODS
 from tests.tiny import images, linear_gaussian
 
 _HUGE = 1.5e308
@@ -102,8 +102,7 @@ def scenario(method: str, rtol: float | None, corrector: str, response: str, pro
 
 def cases(*, few: bool = False) -> Iterator[tuple[str, ...]]:
     """(kind, place, method, rtol, corrector, response, process) of each run."""
-    shipped = [method for method in INTEGRATORS.members if method != "given"]
-    methods = [(m, r) for m in shipped for r in ("", "1e-6") if not (r and m not in ADAPTIVE)]
+    methods = [(m, r) for m in METHODS for r in ("", "1e-6") if not (r and m not in ADAPTIVE)]
     usual = ("newton_krylov", "linear_response")
     if few:
         methods = [("rk4", ""), ("dopri5", "1e-6")]

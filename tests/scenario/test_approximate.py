@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rdc_dyn.scenario import ScenarioError, dump, loads
-from rdc_dyn.scenario.sections.responses.linear_response import LinearResponseSection
+from rdc_dyn.scenario.sections.responses import LinearResponseSection
 
 TEXT = """\
 name: a

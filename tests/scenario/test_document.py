@@ -19,7 +19,7 @@ def refusal(text: str) -> str:
         document = parse_scenario(text, "s")
     except ScenarioError as error:
         return str(error)
-    return "\n".join(str(problem) for _, problem in document.problems)
+    return "\n".join(str(problem) for _, problem in document.mistakes)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def refusal(text: str) -> str:
 )
 def test_scalars_follow_the_core_schema(text: str, value: Any) -> None:
     read = parse(f"a: {text}\n", "s")
-    assert not read.problems
+    assert not read.mistakes
     assert (type(read.tree["a"]), read.tree["a"]) == (type(value), value)
 
 
@@ -148,7 +148,7 @@ def test_what_is_not_a_plain_tree_is_refused_in_one_line(text: str, message: str
 
 def test_all_refusals_of_a_text_come_together() -> None:
     document = parse("a: &x [1, !y 2]\nb: *x\na: 3\n1: 2\n", "s")
-    assert [position.line for position, _ in document.problems] == [1, 1, 2, 3, 4]
+    assert [position.line for position, _ in document.mistakes] == [1, 1, 2, 3, 4]
     assert document.tree == {"a": [1, None], "b": None}
     assert document.is_spoiled(("a", 1)) and document.is_spoiled(("b", "c")) and not document.is_spoiled(("a", 0))
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rdc_dyn.scenario import (
-    Problem,
+    Mistake,
     Scenario,
     ScenarioError,
     catalogue,
@@ -217,7 +217,7 @@ def test_a_file_that_cannot_be_read_is_a_user_error_in_one_line(tmp_path: Path, 
 
 
 def test_an_error_survives_the_way_back_from_a_worker_process() -> None:
-    error = ScenarioError([Problem("s:1:1", "seed", "wrong"), Problem("s:2:1", "", "empty")])
+    error = ScenarioError([Mistake("s:1:1", "seed", "wrong"), Mistake("s:2:1", "", "empty")])
     back = pickle.loads(pickle.dumps(error))
     assert (back.problems, str(back), back.exit_code) == (error.problems, "s:1:1: seed: wrong\ns:2:1: empty", 2)
 
@@ -372,23 +372,24 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
     words = {kind: [word for word, _ in members] for kind, members in listed.items()}
     assert words == {
         "objectives": ["finite_latent", "linear_gaussian", "amortised", "importance_weighted"],
-        "encoders": ["mlp", "module", "resnet18"],
-        "decoders": ["deconv", "mlp", "module", "table"],
+        "encoders": ["mlp", "resnet18", "module"],
+        "decoders": ["mlp", "deconv", "module", "table"],
         "classifiers": ["linear", "mlp", "module"],
         "data": ["digits", "image_folder", "npz", "mnist", "fashion_mnist", "cifar10"],
         "processes": [
-            "geodesic_transfer",
             "iso_classification",
             "iso_classification_transfer",
             "iso_functional",
             "iso_functional_transfer",
+            "geodesic_transfer",
             "prescribed",
         ],
         "clocks": ["alpha", "multipliers", "rate_distortion", "lam"],
         "integrators": ["euler", "midpoint", "heun2", "heun3", "rk4", *ADAPTIVE_METHODS],
-        "correctors": ["gradient", "newton_krylov", "none", "primal_dual", "geco", "nupi", "variance_reduced"],
-        "responses": ["finite_difference", "linear_response", "none", "secant", "secant_filter"],
+        "correctors": ["none", "gradient", "newton_krylov", "variance_reduced", "primal_dual", "geco", "nupi"],
+        "responses": ["linear_response", "none", "finite_difference", "secant", "secant_filter"],
         "solvers": ["dense", "cg", "minres"],
+        "preconditioners": ["factorised", "nystrom", "kfac", "none"],
         "likelihoods": ["gaussian", "bernoulli"],
         "templates": ["digits", "linear-gaussian", "vae", "vae-secant"],
     }

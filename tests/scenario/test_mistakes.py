@@ -160,7 +160,7 @@ VAE_CASES: list[tuple[list[Edit], str, str]] = [
     (
         [("decoder: {kind: mlp", "decoder: {kind: @resnet18")],
         "objective.decoder.kind",
-        "choose one of: deconv, mlp, mod",
+        "choose one of: mlp, deconv, mod",
     ),
     (
         [

@@ -1,1 +1,1 @@
-"""Sections that build themselves: a folder is a family, a file a member."""
+"""Sections that build themselves: a module is a family, or a folder in which whatever stands is a member."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.families import OBJECTIVES, READERS, ReaderSection
-from rdc_dyn.scenario.problems import Finding, Path, did_you_mean, show
 from rdc_dyn.scenario.section import NonNegative, PathStr, Section
-from rdc_dyn.scenario.tree import Tree, number, section
+from rdc_dyn.scenario.sections.objectives import OBJECTIVES
+from rdc_dyn.scenario.sections.readers import READERS, ReaderSection
+from rdc_dyn.scenario.written import Finding, Path, Tree, number, section, show
 
 if TYPE_CHECKING:
     from rdc_dyn.data.samples import Data
@@ -29,6 +29,23 @@ class Validation(Section):
 
     source: DataSet
     target: DataSet | None = Field(default=None, description="needed where there is a data.target")
+
+    @classmethod
+    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+        """Held-out data are given one way, for both ends, and are other data than those of the training."""
+        data, validation = section(tree, "data"), section(tree, *path)
+        if not isinstance(data.get("validation"), dict):
+            return
+        if number(data.get("validation_fraction")):
+            message = "not with data.validation, which names the held-out data; leave one of them out"
+            yield Finding(("data", "validation_fraction"), message, at_key=True)
+        has_target, holds_target = (of.get("target") is not None for of in (data, validation))
+        if has_target and not holds_target:
+            yield Finding((*path, "target"), "missing; data.target moves the data to a set of its own")
+        if holds_target and not has_target:
+            yield Finding((*path, "target"), "not used: there is no data.target", at_key=True)
+        for end in ("source", "target"):
+            yield from _beside(end, section(data, end), section(validation, end))
 
 
 class DataSection(Section):
@@ -104,85 +121,25 @@ class DataSection(Section):
 
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
-        """What the objective needs of the data, and what its sets must have in common."""
-        member = OBJECTIVES.of(tree.get("objective"))
-        if member is not None and member.samples_data is not None:
-            yield from (_needed if member.samples_data else _unused)(tree)
-            yield from _coupling(tree) if member.samples_data else ()
-        data = section(tree, *path)
+        """A coupling couples two sets, and a download has a folder to go to."""
+        data, objective = section(tree, *path), OBJECTIVES.of(tree.get("objective"))
+        if objective is not None and objective.samples_data:
+            yield from _coupling(data)
         if data.get("download") is True and data.get("root") is None and not os.environ.get(ROOT_VARIABLE):
             message = f"missing; download: true needs a folder to download to, here or in the variable {ROOT_VARIABLE}"
             yield Finding((*path, "root"), message)
-        yield from _classes(tree)
-        yield from _validation(data)
 
 
-def _needed(tree: Tree) -> Iterator[Finding]:
-    kind = section(tree, "objective").get("kind")
-    wanted = f"missing; the objective '{kind}' needs data.source, such as {{name: digits}}"
-    if tree.get("data") is None:
-        yield Finding(("data",), wanted)
-    elif isinstance(tree["data"], dict) and tree["data"].get("source") is None:
-        yield Finding(("data", "source"), wanted)
-
-
-def _unused(tree: Tree) -> Iterator[Finding]:
-    kind = section(tree, "objective").get("kind")
-    for key, value in section(tree, "data").items():
-        # A resolved scenario writes the defaults out; they say nothing.
-        if key in DataSection.model_fields and key != "path" and value not in (None, False, 0):
-            message = f"not used: the objective '{kind}' takes its second moments in place of data"
-            yield Finding(("data", key), message, at_key=True)
-
-
-def _coupling(tree: Tree) -> Iterator[Finding]:
-    data = section(tree, "data")
-    if number(data.get("label_cost")) and (data.get("path", "mixture") == "mixture" or data.get("coupling")):
+def _coupling(data: Tree) -> Iterator[Finding]:
+    mixture = data.get("path", "mixture") == "mixture"
+    if number(data.get("label_cost")) and (mixture or data.get("coupling")):
         yield Finding(("data", "label_cost"), "only for the optimal plan of path: optimal_transport", at_key=True)
     if data.get("coupling") is None:
         return
-    if data.get("path", "mixture") == "mixture":
+    if mixture:
         yield Finding(("data", "coupling"), "only with path: optimal_transport; a mixture couples nothing", at_key=True)
     if data.get("target") is None:
         yield Finding(("data", "target"), "missing; data.coupling says which datum of it a source datum becomes")
-
-
-def _classes(tree: Tree) -> Iterator[Finding]:
-    """Names that a set does not have, and classes that are given twice."""
-    for path, part in _sets(tree):
-        member = READERS.of(part)
-        names = () if member is None else member.class_names
-        given: list[Any] = part["classes"] if isinstance(part.get("classes"), list) else []
-        # A name and its label are the same class.
-        labels = [names.index(one) if one in names else one for one in given]
-        for place, one in enumerate(given):
-            if names and isinstance(one, str) and one not in names:
-                near = did_you_mean(one, names)
-                words = f"unknown class {_quoted(one)}; choose one of: {', '.join(names)}"
-                yield Finding((*path, "classes", place), words + (f"; {near}" if near else ""))
-            elif labels[place] in labels[:place]:
-                yield Finding((*path, "classes", place), f"the class {_quoted(one)} is given twice")
-
-
-def _quoted(one: Any) -> str:
-    return show(one).removeprefix("the string ")
-
-
-def _validation(data: Tree) -> Iterator[Finding]:
-    """Held-out data are given one way, for both ends, and are other data than those of the training."""
-    validation = data.get("validation")
-    if not isinstance(validation, dict):
-        return
-    if number(data.get("validation_fraction")):
-        message = "not with data.validation, which names the held-out data; leave one of them out"
-        yield Finding(("data", "validation_fraction"), message, at_key=True)
-    has_target, holds_target = (of.get("target") is not None for of in (data, validation))
-    if has_target and not holds_target:
-        yield Finding(("data", "validation", "target"), "missing; data.target moves the data to a set of its own")
-    if holds_target and not has_target:
-        yield Finding(("data", "validation", "target"), "not used: there is no data.target", at_key=True)
-    for end in ("source", "target"):
-        yield from _beside(end, section(data, end), section(validation, end))
 
 
 def _beside(end: str, training: Tree, held_out: Tree) -> Iterator[Finding]:
@@ -198,12 +155,3 @@ def _beside(end: str, training: Tree, held_out: Tree) -> Iterator[Finding]:
     one, other = (part.get("classes", "all") for part in (training, held_out))
     if one != other:
         yield Finding((*path, "classes"), f"must be those of data.{end}, {show(one)}, so that labels mean the same")
-
-
-def _sets(tree: Tree) -> Iterator[tuple[Path, Tree]]:
-    """The data sets that are named, and where."""
-    for above in (("data",), ("data", "validation")):
-        for end in ("source", "target"):
-            part = section(tree, *above, end)
-            if isinstance(part.get("name"), str):
-                yield (*above, end), part

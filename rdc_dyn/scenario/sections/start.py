@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
 
-from rdc_dyn.scenario.families import PROCESSES
-from rdc_dyn.scenario.problems import Finding, Path
 from rdc_dyn.scenario.section import Count, Natural, NonNegative, PathStr, Positive, Section
-from rdc_dyn.scenario.tree import Tree, section
+from rdc_dyn.scenario.sections.processes import PROCESSES
+from rdc_dyn.scenario.written import Finding, Path, Tree, dotted, section
 from rdc_dyn.status import DataError
 
 if TYPE_CHECKING:
@@ -92,18 +91,11 @@ class StartSection(Section):
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
         """The multipliers are given somewhere."""
-        start, process = tree.get("start"), section(tree, "process")
-        if "from_" in section(tree, *path):  # the Python name of the field, which pydantic would let pass
-            yield Finding((*path, "from_"), "unknown key; did you mean 'from'?", at_key=True)
+        start, process = tree.get("start"), PROCESSES.of(tree.get("process"))
         if not isinstance(start, dict) or start.get("from") is not None:
             return
+        ends = () if process is None else process.ends
         for key in ("lam", "gamma"):
-            member = PROCESSES.of(process)
-            if start.get(key) is None and not (member is not None and member.gives(process, key)):
-                elsewhere = member is not None and member.start_elsewhere
-                pair = f", or a pair in {elsewhere}.{key}" if elsewhere else ""
+            if start.get(key) is None and not (ends and isinstance(section(tree, *ends).get(key), list)):
+                pair = f", or a pair in {dotted((*ends, key))}" if ends else ""
                 yield Finding((*path, key), f"missing; give a number >= 0, or start.from{pair}")
-
-    def resolve(self, scenario: Scenario) -> Self:
-        """The tolerance of the first equilibration."""
-        return self.set(equilibrate=self.equilibrate.resolve(scenario))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.families import PROCESSES, RESPONSES, CorrectorSection
-from rdc_dyn.scenario.problems import Finding, Path
 from rdc_dyn.scenario.section import Count, NonNegative, Positive, UnitInterval
-from rdc_dyn.scenario.tree import Tree, section
+from rdc_dyn.scenario.sections.correctors import CorrectorSection
+from rdc_dyn.scenario.sections.processes import PROCESSES
+from rdc_dyn.scenario.sections.responses import RESPONSES
+from rdc_dyn.scenario.written import Finding, Path, Tree, section
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class StochasticSection(CorrectorSection):
         default=480, description="least updates, in whole epochs, in which the multipliers go to the step's end"
     )
     epochs: Count = Field(default=8, description="most averages, each over whole epochs of half as many updates")
-    stochastic: ClassVar[bool] = True
-    needs_data: ClassVar[bool] = True
+    stochastic = True
+    needs_data = True
 
     def with_rule(
         self, rule: DualRule, context: Context, tolerance: float = math.inf, dissipation: float = math.inf
@@ -101,8 +102,7 @@ class PrimalDualSection(StochasticSection):
     dissipation: Positive = Field(
         default=1e-2, description="share of a step's work that theta may still lose in the last epoch"
     )
-
-    boundary_layer: ClassVar[bool] = True
+    boundary_layer = True
 
     def build(self, context: Context) -> Corrector:
         """Feedback by the surface's own response."""

@@ -7,34 +7,25 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from rdc_dyn.scenario.families import (
+from rdc_dyn.scenario.section import Count, NonNegative
+from rdc_dyn.scenario.sections.correctors import CORRECTORS
+from rdc_dyn.scenario.sections.networks import (
     CLASSIFIERS,
-    CORRECTORS,
     DECODERS,
     ENCODERS,
     ClassifierSection,
     DecoderSection,
     EncoderSection,
+    LinearClassifierSection,
     NetworkSection,
-    ObjectiveSection,
 )
-from rdc_dyn.scenario.problems import Finding, Path, show
-from rdc_dyn.scenario.section import Count, NonNegative
-from rdc_dyn.scenario.sections.networks.mlp import LinearClassifierSection
-from rdc_dyn.scenario.tree import Tree, section
+from rdc_dyn.scenario.sections.objectives import ObjectiveSection
+from rdc_dyn.scenario.written import Finding, Path, Tree, section, show
 
 if TYPE_CHECKING:
     from rdc_dyn.objective import Objective
-    from rdc_dyn.objective.likelihood import Likelihood
     from rdc_dyn.scenario.context import Context
     from rdc_dyn.scenario.scenario import Scenario
-
-
-def likelihood(decoder: DecoderSection | Any) -> Likelihood:
-    """d(x|z) around what a decoder gives."""
-    from rdc_dyn.objective.likelihood import Bernoulli, Gaussian
-
-    return Gaussian(decoder.variance) if decoder.likelihood == "gaussian" else Bernoulli()
 
 
 class VariationalSection(ObjectiveSection):
@@ -63,7 +54,7 @@ class VariationalSection(ObjectiveSection):
         """What all objectives with networks take."""
         from rdc_dyn.objective.ends import Ends, connected
 
-        own = likelihood(self.decoder)
+        own = self.decoder.density()
         data, latent_dim = context.data(own), self.encoder.latent_dim
         x, like = data.source.x[:2], context.like
         return {
@@ -80,6 +71,7 @@ class VariationalSection(ObjectiveSection):
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
         """Fresh noise is drawn for minibatches; what takes all data has nothing to draw it for."""
+        yield from super().check(tree, path)
         corrector = section(tree, "corrector")
         if section(tree, *path).get("noise") != "fresh":
             return
@@ -91,15 +83,12 @@ class VariationalSection(ObjectiveSection):
             message = "fresh has no Newton steps at the start; set start.equilibrate.newton_steps to 0"
             yield Finding((*path, "noise"), message)
 
-    def resolve(self, scenario: Scenario) -> Self:
-        """The encoder's own defaults."""
-        return self.set(encoder=self.encoder.resolve(scenario))
-
 
 class AmortisedSection(VariationalSection):
     """J = R + lam D + gamma C with a network encoder that is part of theta."""
 
     kind: Literal["amortised"]
+    convex = True
 
     def build(self, context: Context) -> Objective:
         """J over the data."""

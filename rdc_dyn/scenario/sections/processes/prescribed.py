@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from rdc_dyn.scenario.families import ProcessSection
-from rdc_dyn.scenario.problems import Finding, Path, show
 from rdc_dyn.scenario.section import NonNegative, Section, UnitInterval, list_to_tuple
-from rdc_dyn.scenario.tree import Tree, number, section
+from rdc_dyn.scenario.sections.processes import ProcessSection
+from rdc_dyn.scenario.written import Finding, Path, Tree, number, section, show
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:
@@ -35,9 +34,9 @@ class PrescribedSection(ProcessSection):
     shape: Literal["linear", "exponential", "jump"] = Field(
         default="linear", description="jump: at the second ends as soon as the clock runs"
     )
-
-    responds: ClassVar[bool] = False
-    start_elsewhere: ClassVar[str] = "process.path"
+    responds = False
+    prescribes = True
+    ends = ("process", "path")
 
     @property
     def data_position(self) -> float:
@@ -65,11 +64,6 @@ class PrescribedSection(ProcessSection):
     def moves_data(cls, own: Tree) -> bool:
         """Whether the ends of the data position differ from the source."""
         return section(own, "path").get("data_position") not in (None, [0, 0])
-
-    @classmethod
-    def gives(cls, own: Tree, key: str) -> bool:
-        """A pair of ends gives the first value."""
-        return isinstance(section(own, "path").get(key), list)
 
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:

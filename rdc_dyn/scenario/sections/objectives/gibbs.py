@@ -1,16 +1,18 @@
-"""J in closed form for linear-Gaussian models."""
+"""J that holds the Gibbs encoder itself: exact sums over a finite alphabet, or linear-Gaussian models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from rdc_dyn.scenario.families import CORRECTORS, ObjectiveSection
-from rdc_dyn.scenario.problems import Finding, Path
 from rdc_dyn.scenario.section import Count, Matrix, NonNegative, Positive
-from rdc_dyn.scenario.tree import Tree, number, section
+from rdc_dyn.scenario.sections.correctors import CORRECTORS
+from rdc_dyn.scenario.sections.networks import LikelihoodSection
+from rdc_dyn.scenario.sections.objectives import ObjectiveSection
+from rdc_dyn.scenario.written import Finding, Path, Tree, number, section
+from rdc_dyn.status import DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +22,34 @@ if TYPE_CHECKING:
 
 _SYMMETRY = 1e-12  # relative: a product such as X'X / n is not symmetric to the last bit
 _SEMIDEFINITE = 1e-10  # relative to the largest eigenvalue: rounding of a singular second moment
+
+
+class TableDecoder(LikelihoodSection):
+    """One free distribution d(x|z) for each z of a finite alphabet."""
+
+    kind: Literal["table"] = "table"
+
+
+class FiniteLatentSection(ObjectiveSection):
+    """J = -E log Z with exact Gibbs sums over z in a finite alphabet; prior, decoder and classifier are free."""
+
+    kind: Literal["finite_latent"]
+    alphabet_size: Annotated[int, Field(ge=2)]
+    decoder: TableDecoder
+    weight_prior_precision: NonNegative = Field(
+        default=1e-3, description="rho of the weight prior rho/2 |theta|^2 in J"
+    )
+    exact = True
+
+    def build(self, context: Context) -> Objective:
+        """J over the data."""
+        from rdc_dyn.objective import FiniteLatent
+
+        own = self.decoder.density()
+        data = context.data(own)
+        if self.alphabet_size > len(data.source):
+            raise DataError(f"objective.alphabet_size: {self.alphabet_size} codes for {len(data.source)} data")
+        return FiniteLatent(data, self.alphabet_size, own, self.weight_prior_precision)
 
 
 class LinearGaussianSection(ObjectiveSection):
@@ -34,9 +64,14 @@ class LinearGaussianSection(ObjectiveSection):
     source_second_moment: Matrix
     target_second_moment: Matrix | None = None
     weight_prior_precision: NonNegative = Field(default=0.0, description="rho of the weight prior rho/2 |theta|^2 in J")
-    exact: ClassVar[bool] = True
-    samples_data: ClassVar[bool | None] = False
-    target: ClassVar[tuple[str, str] | None] = ("objective", "target_second_moment")
+    exact = True
+    samples_data = False
+    target = ("objective", "target_second_moment")
+
+    @property
+    def closed_form(self) -> bool:
+        """Without a weight prior."""
+        return self.weight_prior_precision == 0
 
     def build(self, context: Context) -> Objective:
         """J of the second moments."""
@@ -62,6 +97,7 @@ class LinearGaussianSection(ObjectiveSection):
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
         """Moments are moments, and nothing draws minibatches of data that are not there."""
+        yield from super().check(tree, path)
         own = section(tree, *path)
         dims = [dim for dim in (own.get("x_dim"), own.get("y_dim")) if type(dim) is int and dim > 0]
         for key in ("source_second_moment", "target_second_moment") if len(dims) == 2 else ():

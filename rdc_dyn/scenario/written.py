@@ -1,9 +1,10 @@
-"""Mistakes in a scenario: one `Problem` for each, and one `ScenarioError` for all of them together."""
+"""A scenario as written, before anything is known about its types, and what is wrong with it."""
 
 from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from typing import Any
 
 from rdc_dyn.status import UserError
 
+#: Keys and values, and where a value lies among them: keys of sections and indices of lists.
+Tree = dict[str, Any]
 Path = tuple[str | int, ...]
-"""Where a value lies in the tree of a scenario: keys of sections and indices of lists."""
 
 _PLAIN_KEY = re.compile(r"[^\W\d][\w-]{0,59}|[0-9]+")
 _LONGEST = 60
@@ -20,7 +22,7 @@ _LONGEST_WORD = 40  # longer words resemble no option and cost time
 
 
 @dataclass(frozen=True)
-class Problem:
+class Mistake:
     """One mistake in a scenario.
 
     Attributes:
@@ -46,11 +48,11 @@ class ScenarioError(UserError):
         problems: Every mistake found, in the order of the file; kept as a tuple in the attribute `problems`.
     """
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Mistake]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems), exit_code=2)
 
-    def __reduce__(self) -> tuple[type[ScenarioError], tuple[tuple[Problem, ...]]]:
+    def __reduce__(self) -> tuple[type[ScenarioError], tuple[tuple[Mistake, ...]]]:
         # By default, an error that a worker process sends back would be rebuilt from the joined text.
         return type(self), (self.problems,)
 
@@ -68,12 +70,37 @@ class Finding:
     at_key: bool = False
 
 
+def section(tree: Any, *keys: str | int) -> Tree:
+    """The section under the given keys; empty if there is none."""
+    for key in keys:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree if isinstance(tree, dict) else {}
+
+
+def number(value: Any) -> float | None:
+    """The value as a finite float; None if it is not a number or does not fit."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """The question `did you mean 'x'?` for the closest option, or an empty string if none is close."""
     if len(word) > _LONGEST_WORD:
         return ""
     near = difflib.get_close_matches(word.lower(), list(options), n=1)
     return f"did you mean '{near[0]}'?" if near else ""
+
+
+def unknown(what: str, word: str, options: Iterable[str]) -> str:
+    """A word that is none of the options, and the closest of them."""
+    options = tuple(options)
+    near = did_you_mean(word, options)
+    quoted = show(word).removeprefix("the string ")
+    return f"unknown {what} {quoted}; choose one of: {', '.join(options)}{'; ' + near if near else ''}"
 
 
 def dotted(path: Sequence[str | int]) -> str:

@@ -1,1 +1,0 @@
-"""Encoders, decoders and classifiers, a file for each architecture."""

@@ -85,7 +85,8 @@ class Recorder:
     def restart(self, built: Built, problem: Problem, point: Point | None) -> None:
         """Continue with another build of the same problem, restored at the last point (None if there was none)."""
         self.built, self.problem = built, problem
-        self.store.begin(dict(self.store.attributes) | built.choices)
+        with self.signals.held():
+            self.store.begin(dict(self.store.attributes) | built.choices)
         if self.last is not None and point is not None:
             self.last = replace(self.last, point=point)
             self.unrecorded = None if self.unrecorded is None else point

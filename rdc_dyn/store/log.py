@@ -12,7 +12,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -69,12 +69,17 @@ class Log:
         return cls(path, file, mark)
 
     def line(self, content: Mapping[str, Any]) -> None:
-        """Append a line and flush it to disk; DataError if it cannot be written."""
+        """Append a line and flush it to disk; DataError if it cannot be written, and nothing of it stays."""
         text = to_text([content]).encode()
-        mark = self.mark.after(text)
-        with reported(self.path):
-            disk.append(self.file.fileno(), self.path, Mark.line(text, mark.digest))
-            disk.flush(self.path, self.file.fileno())
+        mark, handle = self.mark.after(text), self.file.fileno()
+        try:
+            with reported(self.path):
+                disk.append(handle, self.path, Mark.line(text, mark.digest))
+                disk.flush(self.path, handle)
+        except BaseException:
+            with suppress(OSError):
+                disk.cut(handle, self.path, self.mark.length)
+            raise
         self.mark = mark
 
     def close(self) -> None:

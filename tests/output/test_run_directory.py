@@ -280,6 +280,26 @@ def test_used_directory_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert raised.value.exit_code == 4
 
 
+@pytest.mark.parametrize("operation", ["append", "flush"])
+def test_a_line_that_is_cut_off_leaves_the_chain_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    writer = _write(tmp_path / "run")
+
+    def interrupt(name: str, path: Path, content: bytes) -> None:
+        if name == operation:
+            path.write_bytes(path.read_bytes() + content[:20])
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rdc_dyn.store.disk.before", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            writer.record(record(0.3))
+    writer.record(record(0.4))
+    logged = read_log(tmp_path / "run")
+    assert logged.damage == "" and [r.time for r in logged.records] == [0.0, 0.1, 0.2, 0.4]
+
+
 def test_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(operation: str, path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

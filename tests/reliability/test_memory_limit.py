@@ -56,7 +56,8 @@ print(run.attrs["status"])
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is that of Linux")
 @pytest.mark.parametrize(
-    ("width", "samples", "steps", "status"), [(8, 64, 0, "COMPLETED"), (50, 2, 1, "OUT_OF_MEMORY")]
+    ("width", "samples", "steps", "status"),
+    [(8, 64, 0, "COMPLETED"), pytest.param(50, 2, 1, "OUT_OF_MEMORY", marks=pytest.mark.slow)],
 )
 def test_a_cpu_without_memory_takes_smaller_blocks_and_ends_in_a_status(
     tmp_path: Path, width: int, samples: int, steps: int, status: str

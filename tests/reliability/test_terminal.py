@@ -135,8 +135,9 @@ def _nobody() -> Iterator[None]:
 
 def test_an_unreadable_run_is_one_line(run: Path, tmp_path: Path) -> None:
     """Of a comparison it is a row, and the others are compared."""
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.name.startswith(("test_", "pytest-", "popen-")):
+            folder.chmod(0o755)
     for name in ("a", "b", "c"):
         shutil.copytree(run, tmp_path / "runs" / name)
     assert _invoke("compare", tmp_path / "runs").exit_code == 0  # loads everything that root alone may read

@@ -9,6 +9,7 @@ import torch
 
 from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics import Correction, State
+from rdc_dyn.dynamics.adam import Adam
 from rdc_dyn.dynamics.correctors.gradient import stream
 from rdc_dyn.linalg.base import all_finite, decomposing
 from rdc_dyn.simulate.problem import Point, Problem, Watch
@@ -63,18 +64,17 @@ def _equilibrium(problem: Problem, state: State, watch: Watch | None) -> Lineari
 def adam(problem: Problem, watch: Watch | None) -> torch.Tensor:
     """θ after the Adam steps of a problem; NON_FINITE if J or a gradient is not finite."""
     theta, draws = problem.start.theta.clone(), stream(problem.seed, problem.start.theta)
-    optimiser = torch.optim.Adam([theta], lr=problem.learning_rate)
+    optimiser = Adam(theta)
     for step in range(problem.adam_steps):
         part, batch = problem.free_energy, problem.adam_batch
         part = part if batch is None else part.minibatch(batch, draws)
-        value, theta.grad = part.gradient(theta, problem.start.controls)
-        if not (math.isfinite(value) and all_finite(theta.grad)):
+        value, gradient = part.gradient(theta, problem.start.controls)
+        if not (math.isfinite(value) and all_finite(gradient)):
             raise NumericalFailure(Status.NON_FINITE, f"J = {value:.6g} in Adam step {step}")
         if watch is not None:
-            watch("adam", step, value, float(theta.grad.norm()))
-        optimiser.param_groups[0]["lr"] = problem.learning_rate * _annealed(problem, step)
-        optimiser.step()
-    return theta.detach()
+            watch("adam", step, value, float(gradient.norm()))
+        optimiser.step(gradient, problem.learning_rate * _annealed(problem, step))
+    return theta
 
 
 def _annealed(problem: Problem, step: int) -> float:

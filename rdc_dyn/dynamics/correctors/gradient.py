@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.dynamics.adam import Adam
 from rdc_dyn.dynamics.correctors.base import Constraint, Correction, Corrector, Departure
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Vector, all_finite
@@ -65,20 +66,20 @@ class Gradient(Corrector):
     ) -> Correction:
         """Equilibrate at fixed controls; fails with NON_FINITE, or with CORRECTOR_DIVERGED if J rose."""
         theta, draws = state.theta.clone(), stream(self.seed, state.theta)
-        optimiser = torch.optim.Adam([theta], lr=self.peak_learning_rate)
+        optimiser, rate = Adam(theta), self.peak_learning_rate
         before = free_energy.value(theta, state.controls)
         trace = [before]
         for k in range(1, self.steps + 1):
             part = free_energy if self.batch is None else free_energy.minibatch(self.batch, draws)
-            value, theta.grad = part.gradient(theta, state.controls)
-            if not (math.isfinite(value) and all_finite(theta.grad)):
+            value, gradient = part.gradient(theta, state.controls)
+            if not (math.isfinite(value) and all_finite(gradient)):
                 return Correction(state, None, k, Status.NON_FINITE, f"J = {value:.6g}")
             if self.schedule == "hump":
-                optimiser.param_groups[0]["lr"] = schedule(k, self.steps, self.peak_learning_rate)
-            optimiser.step()
+                rate = schedule(k, self.steps, self.peak_learning_rate)
+            optimiser.step(gradient, rate)
             if k * self.trace // self.steps > (k - 1) * self.trace // self.steps:
                 trace.append(free_energy.value(theta, state.controls))
-        corrected = State(theta.detach(), state.controls)
+        corrected = State(theta, state.controls)
         try:
             at = free_energy.linearise(corrected.theta, corrected.controls)
         except NumericalFailure as failure:

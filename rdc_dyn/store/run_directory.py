@@ -24,7 +24,9 @@ TRAJECTORY, SCENARIO, CHECKPOINTS, DIGESTS = "trajectory.nc", "scenario.yaml", "
 EVENTS = "events"
 _CHECKPOINT = re.compile(r"[0-9]{6,}\.safetensors")
 #: What `SHA256SUMS` may list; the names that it must list are `expected`.
-_LISTED = re.compile(rf"([0-9a-f]{{64}})  ({SCENARIO}|{LOG}|{TRAJECTORY}|{CHECKPOINTS}/{_CHECKPOINT.pattern})")
+_LISTED = re.compile(
+    rf"([0-9a-f]{{64}})  (scenario\.yaml|log\.jsonl|trajectory\.nc|{CHECKPOINTS}/{_CHECKPOINT.pattern})"
+)
 #: Sizes in bytes of the largest files that are read.
 _TRAJECTORY_SIZE, _TEXT_SIZE = 4 << 30, 16 << 20
 
@@ -108,12 +110,11 @@ def trajectory_attributes(logged: Logged) -> dict[str, Any]:
 
 def _content(file: Path, *, follow: bool = False) -> bytes:
     try:
-        with reported(file, "not a readable trajectory"):
-            return disk.read(file, _TRAJECTORY_SIZE, follow=follow)
-    except DataError:
-        if not file.exists() and not file.is_symlink():
-            raise FileNotFoundError(str(file)) from None
+        return disk.read(file, _TRAJECTORY_SIZE, follow=follow)
+    except FileNotFoundError:
         raise
+    except OSError as error:
+        raise DataError(f"{file}: not a readable trajectory ({error.strerror or error})") from None
 
 
 def read_trajectory_file(run: Path) -> tuple[bytes, str]:

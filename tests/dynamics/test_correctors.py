@@ -11,6 +11,7 @@ import torch
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import Constraint, Gradient, Integrator, IsoFunctional, Minimiser, NewtonKrylov, State
+from rdc_dyn.dynamics.adam import Adam
 from rdc_dyn.dynamics.correctors.gradient import schedule
 from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, Preconditioner
 from rdc_dyn.simulate.start import start
@@ -124,3 +125,16 @@ def test_the_paper_s_recipe_runs_end_to_end() -> None:
     assert cost["corrector_iterations"] == 400
     assert cost["gradient_evaluations"] >= 400
     assert max(abs(r.values["constraint_residual"]) for r in records) < 1e-2
+
+
+def test_adam_is_torchs_to_the_last_bit() -> None:
+    start = torch.randn(7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ours, theirs = start.clone(), start.clone()
+    adam, reference = Adam(ours), torch.optim.Adam([theirs], lr=1.0)
+    for step in range(20):
+        rate = 0.1 / (1 + step)
+        adam.step(torch.sin(3 * ours) + ours, rate)
+        theirs.grad = torch.sin(3 * theirs) + theirs
+        reference.param_groups[0]["lr"] = rate
+        reference.step()
+        assert torch.equal(ours, theirs)

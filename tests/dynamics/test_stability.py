@@ -13,8 +13,11 @@ from rdc_dyn.dynamics import (
     Monitor,
     linear_response,
 )
+from rdc_dyn.dynamics.stability import Approach, approach
 from rdc_dyn.linalg import Dense, Factorised, Preconditioner, materialise, spectrum
+from rdc_dyn.linalg.morse import Spectrum, dense_spectrum
 from rdc_dyn.objective import Objective
+from rdc_dyn.status import Status
 from tests.problems import (
     Fold,
     blobs,
@@ -81,3 +84,30 @@ def test_smallest_eigenvalue_and_morse_index(monkeypatch: pytest.MonkeyPatch) ->
     found = spectrum(at, Preconditioner(Factorised()))
     assert found.morse_index is None
     assert found.smallest == pytest.approx(float(values[0]), rel=2e-2)
+
+
+def test_an_approach_knows_how_far_a_step_may_go_and_what_ends_it() -> None:
+    """g = x is linear, g = √x goes as its root; δ is twice the distance then, and falls twice as fast."""
+    for power, status in ((1.0, Status.BRANCH_POINT), (0.5, Status.FOLD)):
+        left = [0.5, 0.3]
+        before, now = (Approach(x / power) for x in left)
+        found = now.after(before, elapsed=left[0] - left[1])
+        assert found.rate == pytest.approx(1 / power) and found.ends_as is status
+        assert found.reach == pytest.approx(0.75 * left[1])
+    assert Approach(1.0).after(None, 0.1) == Approach(1.0) == Approach(1.0).after(Approach(), 0.1)
+    assert Approach(1.0).after(Approach(9.0), 0.1).rate == 2.0 and Approach(1.0).after(Approach(0.5), 0.1).rate == 1.0
+    assert Approach(1.0, status=Status.BOUND_REACHED).ends_as is Status.BOUND_REACHED
+
+
+def test_an_approach_by_the_secant_is_that_of_its_sizes() -> None:
+    found = approach("lam", Status.BOUND_REACHED, before=-0.5, now=-0.3, elapsed=0.1)
+    assert found.distance == pytest.approx(0.15)  # 0.3 at a speed of 2
+    assert approach("lam", Status.BOUND_REACHED, before=0.3, now=0.5, elapsed=0.1).distance == math.inf
+    assert found.rate == 2.0 and found.reach == pytest.approx(0.75 * 0.15 / 2)
+
+
+def test_an_eigenvalue_that_is_zero_to_rounding_is_not_negative() -> None:
+    values = torch.tensor([-1e-17, -0.5, 1.0, 3.0], dtype=torch.float64)
+    kernel = torch.zeros(0, 4, dtype=torch.float64)
+    assert dense_spectrum(torch.diag(values), kernel) == Spectrum(-0.5, 1)
+    assert dense_spectrum(torch.diag(values.clamp_min(-1e-17)), kernel).morse_index == 0

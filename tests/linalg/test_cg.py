@@ -6,8 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from rdc_dyn.linalg import ConjugateGradient, Factorised, Identity, Preconditioner
+from rdc_dyn.linalg.base import project_out
+from rdc_dyn.linalg.cg import _inverse
 from rdc_dyn.status import Status
 from tests.linalg.matrices import FLOAT64, Matrix, network_like, rows, spectrum
 
@@ -83,3 +86,29 @@ def test_a_drifting_recurrence_is_begun_again_from_the_true_residual() -> None:
     solution = ConjugateGradient(1e-9, 20_000, preconditioner=plain()).solve(Matrix(matrix), b)
     assert solution.failure is None
     assert float((b - solution.value @ matrix).norm() / b.norm()) <= 1.01e-9
+
+
+def test_curvature_is_indefinite_only_beyond_rounding() -> None:
+    eps, lengths = torch.finfo(torch.float64).eps, torch.ones(2, dtype=torch.float64)
+
+    def inverse(second: float) -> Tensor | None:
+        return _inverse(torch.diag(torch.tensor([2.0, second], dtype=torch.float64)), lengths, eps)
+
+    assert inverse(-0.1) is None and inverse(-1e-11) is None
+    for noise in (-0.1 * eps, 0.1 * eps, 0.0, -100 * eps):
+        found = inverse(noise)
+        assert found is not None
+        torch.testing.assert_close(found, torch.diag(torch.tensor([0.5, 0.0], dtype=torch.float64)))
+    whole = inverse(4.0)
+    assert whole is not None
+    torch.testing.assert_close(whole, torch.diag(torch.tensor([0.5, 0.25], dtype=torch.float64)))
+
+
+@pytest.mark.parametrize("modes", [0, 1, 2])
+def test_zero_modes_are_projected_out(modes: int) -> None:
+    vectors = torch.randn(3, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    kernel = torch.eye(5, dtype=torch.float64)[:modes]
+    expected = vectors.clone()
+    expected[:, :modes] = 0.0
+    torch.testing.assert_close(project_out(kernel, vectors), expected)
+    torch.testing.assert_close(project_out(kernel, vectors[0]), expected[0])

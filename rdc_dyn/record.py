@@ -118,9 +118,8 @@ class Record:
     response_error: tuple[tuple[float, ...], ...] | None = None
 
     def __post_init__(self) -> None:
-        unknown = set(self.values) - set(VARIABLES)
-        if unknown:
-            raise ValueError(f"no such variable: {', '.join(sorted(unknown))}")
+        if not self.values.keys() <= VARIABLES.keys():
+            raise ValueError(f"no such variable: {', '.join(sorted(self.values.keys() - VARIABLES.keys()))}")
 
 
 @dataclass(frozen=True)

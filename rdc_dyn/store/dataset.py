@@ -37,11 +37,12 @@ def to_dataset(records: Sequence[Record], attributes: Mapping[str, str | int | f
 
 def to_columns(records: Sequence[Record]) -> dict[str, np.ndarray]:
     """The columns of a trajectory by name."""
+    found = set[str]().union(*(r.values for r in records))
     columns = {"time": np.array([r.time for r in records], dtype=np.float64)}
     columns |= {
         name: np.array([r.values.get(name, np.nan) for r in records], dtype=np.float64)
         for name, variable in VARIABLES.items()
-        if not variable.optional or any(name in r.values for r in records)
+        if not variable.optional or name in found
     }
     columns["response"] = _matrices([r.response for r in records])
     errors = [_UNKNOWN if r.response_error is None else r.response_error for r in records]

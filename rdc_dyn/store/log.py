@@ -26,7 +26,9 @@ from rdc_dyn.store.disk import reported
 LOG = "log.jsonl"
 #: Size of the largest log that is read, in bytes; a point takes about two thousand.
 _MOST = 2 << 30
-_CHAINED = re.compile(rb'(.*), "sha256": "([0-9a-f]{64})"}')
+_CHAINED = re.compile(rb'.*, "sha256": "[0-9a-f]{64}"}')
+#: Number of bytes at the end of a line that are its digest.
+_END = len(', "sha256": ""}') + 64
 
 
 @dataclass(frozen=True)
@@ -141,18 +143,15 @@ def read_log(folder: Path, length: int | None = None) -> Logged:
 
 
 def _take(found: Logged, line: bytes) -> None:
-    match = _CHAINED.fullmatch(line)
-    if match is None:
-        raise ValueError("it does not end with a digest")
-    text = match[1] + b"}"
-    mark = found.mark.after(text)
-    if mark.digest != match[2].decode():
+    text, end = line[:-_END] + b"}", line[-_END:]
+    digest = hashlib.sha256(found.mark.digest.encode() + text).hexdigest()
+    if end != b', "sha256": "%b"}' % digest.encode():
         raise ValueError("its digest is another one")
     content = _DECODER.decode(text.decode())
-    if b"\\ud" in text.lower():
+    if b"\\ud" in text or b"\\uD" in text:
         json.dumps(content, ensure_ascii=False).encode()  # a lone surrogate is no text
     found.take(content)
-    found.mark = mark
+    found.mark = Mark(found.mark.length + len(line) + 1, digest)
 
 
 def _no_number(constant: str) -> float:
@@ -175,15 +174,16 @@ def event_line(event: Event) -> dict[str, Any]:
 
 def read_record(line: Mapping[str, Any]) -> Record:
     """The record in a log line; raises KeyError, TypeError or ValueError if there is none."""
-    others = ("event", "time", "response", "response_error")
-    values = {k: math.nan if v is None else float(v) for k, v in line.items() if k not in others}
-    error = line.get("response_error")
-    return Record(float(line["time"]), values, _rows(line["response"]), None if error is None else _rows(error))
+    rest = dict(line)
+    del rest["event"]
+    time, response, error = rest.pop("time"), rest.pop("response"), rest.pop("response_error", None)
+    values = {name: value if type(value) is float else _decode(value) for name, value in rest.items()}
+    return Record(float(time), values, _rows(response), None if error is None else _rows(error))
 
 
 def _rows(matrix: Sequence[Sequence[Any]]) -> tuple[tuple[float, ...], ...]:
-    rows = tuple(tuple(_decode(value) for value in row) for row in matrix)
-    if len(rows) != len(FUNCTIONALS) or any(len(row) != len(CONTROLS) for row in rows):
+    rows = tuple([tuple([v if type(v) is float else _decode(v) for v in row]) for row in matrix])
+    if [len(row) for row in rows] != [len(CONTROLS)] * len(FUNCTIONALS):
         raise ValueError("a response matrix of another shape")
     return rows
 

@@ -237,8 +237,10 @@ _PROBE = """
 import resource, sys, time
 from rdc_dyn.read.open_sweep import open_sweep
 start = time.perf_counter()
-mean = float(open_sweep(sys.argv[1]).rate.isel(time=-1).mean())
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, mean)
+opened = open_sweep(sys.argv[1])
+seconds = time.perf_counter() - start
+mean = float(opened.rate.isel(time=-1).mean())
+print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, mean)
 """
 
 

@@ -31,6 +31,10 @@ _LISTED = re.compile(
 _TRAJECTORY_SIZE, _TEXT_SIZE = 4 << 30, 16 << 20
 
 
+class NotBegunError(DataError):
+    """A run has written nothing yet, or died before it did."""
+
+
 def vacant(path: Path) -> bool:
     """Whether a run may begin here: nothing exists, or only the remains of a run that died before it wrote anything."""
 
@@ -80,8 +84,9 @@ def _finished(run: Path) -> bool:
 def _unfinished(run: Path) -> xr.Dataset:
     logged = read_log(run)
     if "scenario" not in logged.attributes:
-        what = logged.damage or f"{run}: the run was stopped before it began"
-        raise DataError(f"{what}; there is nothing to open")
+        if logged.damage:
+            raise DataError(f"{logged.damage}; there is nothing to open")
+        raise NotBegunError(f"{run}: the run was stopped before it began; there is nothing to open")
     trajectory = logged_trajectory(logged)
     if wrong := wrong_attributes(trajectory.attrs):
         raise DataError(f"{run / LOG}: not the log of a trajectory, {wrong}")

@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 from netCDF4 import Dataset as NetCdf
 
+from rdc_dyn.read.verify import verify
 from rdc_dyn.record import Event
 from rdc_dyn.status import DataError, UserError
 from rdc_dyn.store.dataset import to_dataset
@@ -254,6 +255,7 @@ def test_nothing_to_open(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text("")
     with pytest.raises(DataError, match="before it began"):
         open_run(tmp_path)
+    assert "FAILED" not in {finding.verdict for finding in verify(tmp_path)}
     with pytest.raises(DataError, match="no checkpoint"):
         last_checkpoint(tmp_path)
 

@@ -12,7 +12,7 @@ from rdc_dyn.read.verify.files import files
 from rdc_dyn.read.verify.finding import Finding
 from rdc_dyn.read.verify.identities import laws, points
 from rdc_dyn.status import DataError
-from rdc_dyn.store.run_directory import open_run
+from rdc_dyn.store.run_directory import NotBegunError, open_run
 
 
 def verify(run: str | os.PathLike[str]) -> list[Finding]:
@@ -24,6 +24,8 @@ def verify(run: str | os.PathLike[str]) -> list[Finding]:
     trajectory = None
     try:
         trajectory = open_run(path)
+    except NotBegunError:
+        found.append(Finding("trajectory", "open", "nothing was computed yet"))
     except DataError as error:
         found.append(Finding.of("trajectory", str(error), ""))
     if path.is_dir():

@@ -142,11 +142,14 @@ class RunWriter(Store):
         return trajectory
 
     def discard(self) -> None:
-        """Remove what `create` made, for a run that turned out to be a mistake before its first record."""
+        """Remove all that was written, for a run that turned out to be a mistake before its first record.
+
+        What cannot be removed stays, and is a run that can begin again as long as its scenario is there.
+        """
         self.log.close()
-        with suppress(OSError):
-            for file in (LOG, SCENARIO, LOCK):
-                disk.remove(self.path / file)
+        with suppress(OSError, DataError):
+            for file in (*checkpoints(self.path), *(self.path / name for name in (LOG, SCENARIO, LOCK))):
+                disk.remove(file)
             for folder in (self.path / CHECKPOINTS, self.path):
                 folder.rmdir()
         self.close()

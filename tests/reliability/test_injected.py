@@ -99,7 +99,11 @@ def _run_faults(scratch: Path, each: int) -> int:
         assert not [f for f in verify(run) if f.verdict == "FAILED"], told
         shutil.rmtree(run)
 
-    return _faults(each, lambda at: (begin_or_resume, scratch / f"{at}", TREE), check)
+    def work(at: int) -> tuple[Any, ...]:
+        shutil.rmtree(scratch / f"{at}", ignore_errors=True)
+        return begin_or_resume, scratch / f"{at}", TREE
+
+    return _faults(each, work, check)
 
 
 def _resume_faults(scratch: Path, each: int) -> int:
@@ -109,6 +113,7 @@ def _resume_faults(scratch: Path, each: int) -> int:
         rdc_dyn.run(TREE, stopped, max_time=1e-9)
 
     def work(at: int) -> tuple[Any, ...]:
+        shutil.rmtree(scratch / f"{at}", ignore_errors=True)  # of a fault before that came too late
         shutil.copytree(stopped, scratch / f"{at}")
         return begin_or_resume, scratch / f"{at}", TREE
 
@@ -138,7 +143,11 @@ def _sweep_faults(scratch: Path, each: int) -> int:
         assert sorted(run.name for run in (path / "runs").iterdir()) == names
         shutil.rmtree(path)
 
-    return _faults(each, lambda at: (_sweep, scratch / f"{at}"), check)
+    def work(at: int) -> tuple[Any, ...]:
+        shutil.rmtree(scratch / f"{at}", ignore_errors=True)
+        return _sweep, scratch / f"{at}"
+
+    return _faults(each, work, check)
 
 
 def _report_faults(scratch: Path, each: int) -> int:

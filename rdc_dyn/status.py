@@ -89,6 +89,10 @@ class Status(Enum):
         return {Status.COMPLETED: 0, Status.TIME_LIMIT: 5, Status.INTERRUPTED: 130}.get(self, 3)
 
 
+#: Statuses from which a run can be resumed: they say nothing about its scenario.
+RESUMABLE = frozenset({Status.TIME_LIMIT.name, Status.INTERRUPTED.name})
+
+
 class NumericalFailure(Exception):  # noqa: N818  # a failure, not an error of the program
     """Carries a `Status` through code that can only return values, such as an ODE solver; the integrator catches it."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +13,10 @@ import xarray as xr
 
 from rdc_dyn.scenario import Scenario, ScenarioError, loads
 from rdc_dyn.status import DataError, Status
-from rdc_dyn.store import disk
 from rdc_dyn.store.disk import below
 from rdc_dyn.store.log import LOG
 from rdc_dyn.store.run_directory import TRAJECTORY, open_run
-
-#: Folders of a sweep: its runs, and records of those that left no trajectory.
-_RUNS, _FAILED = "runs", "failed"
-#: Size in bytes of the largest record of a failure that is read.
-_MOST = 16 << 20
+from rdc_dyn.store.sweep_directory import FAILED, RUNS, read_failure
 
 
 @dataclass(frozen=True)
@@ -80,11 +74,11 @@ def _read(path: Path) -> list[Run]:
         raise DataError(f"{path}: no such folder; expected a sweep, or a folder with run directories")
     if _is_run(path):
         return [_run(path.resolve())]
-    swept = (path / _RUNS).is_dir()
-    folder = below(path, _RUNS) if swept else path
+    swept = (path / RUNS).is_dir()
+    folder = below(path, RUNS) if swept else path
     names = sorted(child.name for child in folder.iterdir() if _is_run(child))
     runs = [_run(below(folder, name) if swept else folder / name) for name in names]
-    runs += _failures(below(path, _FAILED))
+    runs += _failures(below(path, FAILED))
     if not runs:
         raise DataError(f"{path}: holds no run directory with {TRAJECTORY}; expected a sweep or a folder of runs")
     return runs
@@ -115,7 +109,7 @@ def _run(path: Path) -> Run:
 def _failures(folder: Path) -> Iterator[Run]:
     for file in sorted(folder.glob("*.json")):
         try:
-            content = json.loads(disk.read(file, _MOST))
+            content = read_failure(file)
             yield Run(file.stem, None, None, flatten(content["values"]), "FAILED", str(content["message"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             told = f"{file}: not a readable record of a failed run ({error})"

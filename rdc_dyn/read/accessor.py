@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class RdcAccessor:
     """Identities, events and plots of a trajectory as methods of `ds.rdc`.
 
-    Each method calls the function of `rdc_dyn.output` that it names; see there for arguments, results and errors.
+    Each method calls the function of `rdc_dyn.read` that it names; see there for arguments, results and errors.
 
     Args:
         dataset: Trajectory; `plot_free_energy_surface` takes a grid of equilibria, `plot_work_precision` a comparison.

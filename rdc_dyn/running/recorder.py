@@ -14,13 +14,10 @@ from rdc_dyn.running.progress import Progress
 from rdc_dyn.running.signals import Signals
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.simulate import Frozen, Point, Problem, aimed, freeze, noise_gap, saddle, to_record
-from rdc_dyn.status import Status
+from rdc_dyn.status import RESUMABLE
 from rdc_dyn.store.checkpoint import Checkpoint
 from rdc_dyn.store.in_memory import Store
 from rdc_dyn.store.log import Mark
-
-#: Statuses from which a run can be resumed.
-RESUMABLE = frozenset({Status.TIME_LIMIT.name, Status.INTERRUPTED.name})
 
 
 class RunWarning(UserWarning):

@@ -21,12 +21,12 @@ from rdc_dyn.record import Event
 from rdc_dyn.running.build import Built, build
 from rdc_dyn.running.passed import passed
 from rdc_dyn.running.progress import Progress, Silent
-from rdc_dyn.running.recorder import RESUMABLE, Recorder
+from rdc_dyn.running.recorder import Recorder
 from rdc_dyn.running.runner import carry, describe_run
 from rdc_dyn.running.signals import Signals
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.simulate import Frozen, Point, thaw
-from rdc_dyn.status import DataError, NumericalFailure, Status, UserError
+from rdc_dyn.status import RESUMABLE, DataError, NumericalFailure, Status, UserError
 from rdc_dyn.store.checkpoint import Checkpoint, load_checkpoint
 from rdc_dyn.store.disk import below
 from rdc_dyn.store.in_memory import InMemory

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rdc_dyn.status import DataError, Status
+from rdc_dyn.status import RESUMABLE, DataError, Status
 from rdc_dyn.store import disk
 from rdc_dyn.store.commit import one_line
 from rdc_dyn.store.disk import below, reported
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 MANIFEST, RUNS, FAILED = "sweep.json", "runs", "failed"
 FORMAT = "rdc_dyn sweep 1"
-#: Statuses that say nothing about the scenario: such runs are repeated.
-UNFINISHED = frozenset({Status.INTERRUPTED.name, Status.TIME_LIMIT.name})
 #: Sizes in bytes of the largest manifest, and of the largest record of a failure, that are read.
 _MOST, _MOST_FAILED = 1 << 30, 16 << 20
 _NAME = re.compile("[0-9a-f]{12}")
@@ -117,13 +115,18 @@ def read_point(manifest: Manifest, name: str) -> SweptRun:
     if run is not None:
         status, message = str(run.attributes.get("status", "MISSING")), str(run.attributes.get("status_message", ""))
         detail = run.attributes.get("status_detail")
-        state: State = "done" if status == Status.COMPLETED.name else "missing" if status in UNFINISHED else "failed"
+        state: State = "done" if status == Status.COMPLETED.name else "missing" if status in RESUMABLE else "failed"
         return SweptRun(name, values, state, status, message + (f" ({detail})" if detail else ""), run)
     try:
-        message = str(json.loads(disk.read(manifest.failure(name), _MOST_FAILED))["message"])
+        message = str(read_failure(manifest.failure(name))["message"])
     except (OSError, DataError, ValueError, KeyError, TypeError):
         return SweptRun(name, values, "missing", "MISSING", "not run yet", None)
     return SweptRun(name, values, "failed", "FAILED", message, None)
+
+
+def read_failure(file: Path) -> Any:
+    """The record of a failed point, JSON; raises OSError or ValueError if it cannot be read."""
+    return json.loads(disk.read(file, _MOST_FAILED))
 
 
 def value_list(points: tuple[SweptRun, ...], key: str) -> list[Any]:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rdc_dyn import scenario as scenarios
-from rdc_dyn.status import DataError, Status, UserError
+from rdc_dyn.status import RESUMABLE, DataError, Status, UserError
 from rdc_dyn.store.provenance import program
 from rdc_dyn.store.run_directory import DIGESTS, SCENARIO, checkpoints, open_run, read_text
-from rdc_dyn.store.sweep_directory import UNFINISHED
 from rdc_dyn.sweeps.directory import discard
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ def _gone_on(task: Task) -> xr.Dataset | None:
         if not (task.path / DIGESTS).exists():
             raise
         return None  # it ended, and is damaged
-    if ended in Status.__members__ and ended not in UNFINISHED:
+    if ended in Status.__members__ and ended not in RESUMABLE:
         return None
     try:
         return resume(task.path, device=task.device, networks=task.networks)
@@ -140,7 +139,4 @@ def _gone_on(task: Task) -> xr.Dataset | None:
 
 
 def _same(run: Path, scenario: str) -> bool:
-    try:
-        return read_text(run, SCENARIO) == scenario
-    except DataError:
-        return False
+    return (run / SCENARIO).exists() and read_text(run, SCENARIO) == scenario

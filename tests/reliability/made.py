@@ -99,17 +99,16 @@ def begin_or_resume(run: Path, tree: dict[str, Any]) -> None:
 FAULTS = ("dies", "torn", "fails once", "fails")
 
 
-def with_fault(fault: str, at: int, seed: int, count: Path | None, work: Callable[..., Any], *arguments: Any) -> None:
+def with_fault(fault: str, at: int, seed: int, work: Callable[..., Any], *arguments: Any) -> None:
     """Do some work in this process, in which operation number `at` on a file, from 0, meets a fault.
 
-    A negative number lets all of them pass; their number is then written to `count`. The exit code is that of the
-    command line where the work ends with a mistake or a failure that it reports.
+    The exit code is that of the command line, or `PASSED` where the work was over before.
     """
     taken, rng = 0, random.Random(f"{seed} {at}")
 
     def before(operation: str, path: Path, content: bytes) -> None:
         nonlocal taken
-        hit = at >= 0 and (taken == at or (fault == "fails" and taken > at))
+        hit = taken == at or (fault == "fails" and taken > at)
         taken += 1
         if not hit:
             return
@@ -126,12 +125,7 @@ def with_fault(fault: str, at: int, seed: int, count: Path | None, work: Callabl
     except rdc_dyn.DataError as error:
         assert "injected" in str(error) and "\n" not in str(error), error
         os._exit(error.exit_code)
-    if count is not None:
-        count.write_text(str(taken))
-    elif taken > at:
-        os._exit(0)
-    else:
-        os._exit(PASSED)
+    os._exit(0 if taken > at else PASSED)
 
 
 def finish(run: Path, tree: dict[str, Any]) -> xr.Dataset:

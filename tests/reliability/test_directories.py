@@ -85,31 +85,30 @@ def _use(path: Path, outside: Path) -> None:
     assert _surroundings(outside) == before
 
 
-def _link(target: Path, outside: Path) -> None:
+def _link(target: Path, outside: Path, was: Path) -> None:
     target.symlink_to(outside / ("folder" if target.suffix == "" and target.name != ".lock" else "file"))
 
 
-def _copy_outside(target: Path, outside: Path) -> None:
+def _copy_outside(target: Path, outside: Path, was: Path) -> None:
     """A link to what belongs there, but somewhere else."""
-    shutil.copytree(_REMOVED, outside / "copy") if _REMOVED.is_dir() else shutil.copy(_REMOVED, outside / "copy")
+    shutil.copytree(was, outside / "copy") if was.is_dir() else shutil.copy(was, outside / "copy")
     target.symlink_to(outside / "copy")
 
 
-def _dangling(target: Path, outside: Path) -> None:
+def _dangling(target: Path, outside: Path, was: Path) -> None:
     target.symlink_to(outside / "nothing")
 
 
-def _pipe(target: Path, outside: Path) -> None:
+def _pipe(target: Path, outside: Path, was: Path) -> None:
     os.mkfifo(target)
 
 
-def _folder(target: Path, outside: Path) -> None:
+def _folder(target: Path, outside: Path, was: Path) -> None:
     target.mkdir()
     (target / "x").write_text("x")
 
 
-_REMOVED = Path()
-_WAYS: dict[str, Callable[[Path, Path], None]] = {
+_WAYS: dict[str, Callable[[Path, Path, Path], None]] = {
     "a link": _link,
     "a link to a copy": _copy_outside,
     "a dangling link": _dangling,
@@ -122,7 +121,6 @@ _OF_A_SWEEP = ("sweep.json", "runs", "runs/first", "failed", ".lock", "runs/firs
 
 def _spoilt(scratch: Path, source: Path, name: str, way: str) -> tuple[Path, Path]:
     """A copy in which one file or folder is replaced, and the folder outside that links lead to."""
-    global _REMOVED
     path, outside = scratch / "path", scratch / "outside"
     shutil.copytree(source, path)
     (outside / "folder").mkdir(parents=True)
@@ -131,12 +129,12 @@ def _spoilt(scratch: Path, source: Path, name: str, way: str) -> tuple[Path, Pat
     first = sorted((path / "runs").iterdir())[0].name if (path / "runs").is_dir() else ""
     newest = "" if first else checkpoints(path)[0].name
     target = path / name.replace("first", first).replace("newest", newest)
-    _REMOVED = scratch / "removed"
+    was = scratch / "removed"
     if target.exists():
-        target.rename(_REMOVED)
+        target.rename(was)
     else:
-        _REMOVED.mkdir()
-    _WAYS[way](target, outside)
+        was.mkdir()
+    _WAYS[way](target, outside, was)
     return path, outside
 
 

@@ -103,7 +103,7 @@ def _two(scratch: Path, times: int) -> None:
 
 def test_the_lock_of_a_dead_process_is_taken_over(scratch: Path) -> None:
     run = scratch / "run"
-    process = spawn(with_fault, "dies", 30, 0, None, begin_or_resume, run, TREE)
+    process = spawn(with_fault, "dies", 30, 0, begin_or_resume, run, TREE)
     process.join(120)
     assert process.exitcode == ABORTED
     assert (run / ".lock").read_text().split()[0] == str(process.pid)

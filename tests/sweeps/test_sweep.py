@@ -239,6 +239,15 @@ def test_a_full_disk_does_not_cost_a_checkpoint(tmp_path: Path, monkeypatch: pyt
     assert again.exit_code == 0 and "resumed at time" in open_run(run).attrs["history"]
 
 
+def test_a_scenario_that_cannot_be_read_does_not_cost_a_checkpoint(tmp_path: Path) -> None:
+    tree, run = _half_done(tmp_path / "s")
+    (run / "scenario.yaml").write_bytes(b"\xff")
+    before = _files(run)
+    result = sweep(tree, {"seed": [1]}, output=tmp_path / "s", executor=InThisProcess())
+    assert "cannot be read" in _failure(tmp_path / "s") and result.exit_code == 6
+    assert _files(run) == before
+
+
 def test_another_grid_does_not_remove_what_an_unfinished_sweep_has(tmp_path: Path) -> None:
     tree, run = _half_done(tmp_path / "s")
     before = _files(tmp_path / "s")

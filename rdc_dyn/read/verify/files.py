@@ -25,14 +25,14 @@ def files(run: Path, trajectory: xr.Dataset | None) -> Iterator[Finding]:
     going_on = held(run)
     if going_on:
         yield Finding("run", "open", "it goes on; what it has committed is checked")
-    files = checkpoints(run)  # before the log, which may grow
+    kept = checkpoints(run)  # before the log, which may grow
     logged = _log(run)
     if isinstance(logged, Finding):
         yield logged
     else:
         yield Finding.of(LOG, logged.damage, f"{len(logged.records)} points, an unbroken chain of digests")
     yield _digests(run, logged, going_on)
-    for file in files:
+    for file in kept:
         if not going_on or file.exists():  # a run removes all but the last ones
             yield Finding.of(f"checkpoint {file.stem}", _checkpoint(run, file), "its digest, its shapes and its log")
     if trajectory is None:

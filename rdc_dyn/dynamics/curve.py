@@ -54,8 +54,9 @@ class _Formed:
     ) -> LinearSolution:
         value, info = torch.linalg.solve_ex(self.matrix, rhs.T)
         failure = Status.SINGULAR if int(info) or not bool(torch.isfinite(value).all()) else None
-        residual = (self.matrix @ value - rhs.T).norm(dim=0) / rhs.norm(dim=1)
-        return LinearSolution(value.T, failure, 0, float(residual.max()))
+        left = rhs - value.T @ self.matrix
+        residual = float((left.norm(dim=1) / rhs.norm(dim=1)).max())
+        return LinearSolution(value.T, failure, 0, residual, left, rhs.new_zeros(2 * rhs.shape[:1]))
 
 
 @dataclass(frozen=True)

@@ -61,12 +61,16 @@ class LinearSolution:
             the true residual are not counted.
         residual: Largest relative residual |b − A u| / |b|: the true one, or for a loose tolerance that of the
             recurrence, where the two cannot differ noticeably.
+        left: r = b − A u of each row, known as well as `residual`.
+        energy: rᵀ A⁻¹ r' of each pair of rows, as the preconditioner estimates it; zero for a direct method.
     """
 
     value: Rows
     failure: Status | None
     iterations: int
     residual: float
+    left: Rows
+    energy: Float[Tensor, "k k"]
 
 
 class LinearSolver(Protocol):

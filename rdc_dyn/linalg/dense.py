@@ -25,8 +25,9 @@ class Dense:
         matrix = materialise(operator, self.damping)
         value, failure = Factorisation.of(matrix).solve(rhs)
         if failure is not None:
-            return LinearSolution(value, failure, 0, float("nan"))
+            return LinearSolution(value, failure, 0, float("nan"), value, rhs @ rhs.T)
         value = project_out(operator.kernel, value)
-        residual = (value @ matrix - rhs).norm(dim=1) / rhs.norm(dim=1).clamp_min(torch.finfo(rhs.dtype).tiny)
+        left = rhs - value @ matrix
+        residual = left.norm(dim=1) / rhs.norm(dim=1).clamp_min(torch.finfo(rhs.dtype).tiny)
         failure = None if bool(torch.isfinite(residual).all()) else Status.NON_FINITE
-        return LinearSolution(value, failure, 0, float(residual.max()))
+        return LinearSolution(value, failure, 0, float(residual.max()), left, rhs.new_zeros(2 * rhs.shape[:1]))

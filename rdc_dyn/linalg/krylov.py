@@ -78,9 +78,10 @@ Iteration = Callable[[System, Rows, float, int], Pass]
 
 @dataclass(frozen=True)
 class _Progress:
-    """Where a solve stands: u, products spent, worst relative residual, and why it ended."""
+    """Where a solve stands: u, b − A u, products spent, worst relative residual, and why it ended."""
 
     value: Rows
+    left: Rows
     products: int
     residual: float
     failure: Status | None
@@ -108,9 +109,12 @@ def solve(
     if end.failure is None or end.failure in _SLOW:
         system.teach()
     if end.failure is not None:
-        return LinearSolution(torch.full_like(rhs, torch.nan), end.failure, spent, end.residual)
+        nothing = torch.full_like(rhs, torch.nan)
+        return LinearSolution(nothing, end.failure, spent, end.residual, nothing, nothing @ nothing.T)
     system.preconditioner.report(end.products, len(rhs))
-    return LinearSolution(end.value * scale, None, spent, end.residual)
+    left = end.left * scale
+    energy = left @ system.preconditioner.apply(left).T
+    return LinearSolution(end.value * scale, None, spent, end.residual, left, energy)
 
 
 def _trusted(done: Pass, rtol: float, b: Rows) -> bool:
@@ -139,7 +143,7 @@ def _restarted(
         spent += done.products
         budget -= done.iterations
         if done.failure is not None:
-            return _Progress(u, spent, torch.nan, done.failure)
+            return _Progress(u, r, spent, torch.nan, done.failure)
         moved = u.index_put((open_,), u[open_] + done.value)
         told = done.residual if _trusted(done, rtol, b) else None
         left = r.index_put((open_,), system.residual(b[open_], moved[open_]) if told is None else told)
@@ -147,7 +151,7 @@ def _restarted(
         u, r = torch.where(better, moved, u), torch.where(better, left, r)
         before, worst = worst, float(r.norm(dim=1).max())
         if worst > rtol and budget <= 0:
-            return _Progress(u, spent, worst, Status.KRYLOV_MAX_ITERATIONS)
+            return _Progress(u, r, spent, worst, Status.KRYLOV_MAX_ITERATIONS)
         if worst > max(rtol, _PROGRESS * before):
-            return _Progress(u, spent, worst, Status.KRYLOV_STAGNATED)
-    return _Progress(u, spent, worst, None)
+            return _Progress(u, r, spent, worst, Status.KRYLOV_STAGNATED)
+    return _Progress(u, r, spent, worst, None)

@@ -13,7 +13,7 @@ from torch import Tensor
 from rdc_dyn.linalg.base import Rows, SymmetricOperator, Vector, project_out
 from rdc_dyn.linalg.conjugate_pairs import ConjugatePairs
 from rdc_dyn.linalg.identity import Identity
-from rdc_dyn.linalg.quasi_newton import LimitedMemory
+from rdc_dyn.linalg.limited_memory import LimitedMemory
 from rdc_dyn.linalg.recipe import Approximation, Recipe
 
 

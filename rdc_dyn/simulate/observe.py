@@ -44,6 +44,7 @@ def to_record(problem: Problem, point: Point, *, stability: bool = False) -> Rec
         "hessian_vector_products": float(work.hessian_vector_products),
         "krylov_iterations": float(work.krylov_iterations),
         "krylov_residual": point.response.residual,
+        "response_solve_error": point.response.solve_error,
         "corrector_iterations": float(work.corrector_iterations),
         "preconditioner_builds": float(sum(each.builds for each in problem.preconditioners)),
         "preconditioner_products": float(sum(each.products for each in problem.preconditioners)),

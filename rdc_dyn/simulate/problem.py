@@ -17,7 +17,6 @@ from rdc_dyn.dynamics import (
     Corrector,
     Curve,
     CurvePoint,
-    Departure,
     Integrator,
     Known,
     Memory,
@@ -156,11 +155,6 @@ class Point:
     growth: float | None = None
     dissipation: float = 0.0
     dissipation_error: float = 0.0
-
-    @property
-    def departure(self) -> Departure:
-        """The point as the beginning of a step, for the corrector."""
-        return Departure(self.at.controls, self.at.forces, self.memory, self.notes)
 
     @property
     def state(self) -> State:

@@ -12,6 +12,7 @@ from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics import (
     Approach,
     Constraint,
+    Departure,
     Known,
     Minimum,
     Response,
@@ -19,7 +20,7 @@ from rdc_dyn.dynamics import (
     VectorField,
     approach,
 )
-from rdc_dyn.linalg.base import Rows, decomposing
+from rdc_dyn.linalg.base import decomposing
 from rdc_dyn.simulate.events import jump
 from rdc_dyn.simulate.problem import Point, Problem
 from rdc_dyn.status import NumericalFailure, Status
@@ -134,8 +135,8 @@ def _correct(
     if not problem.corrector.averages:  # which itself bounds the predicted free multipliers
         state.require_bounds()
     known = point.towards(target) if same_branch else Known(point.state, point.response)
-    constraint = _constraint(problem, point, known.expected if problem.response.tangent else None)
-    correction = problem.corrector.correct(problem.free_energy, state, constraint, point.departure)
+    departure = Departure(point.at, point.memory, point.notes, known.expected if problem.response.tangent else None)
+    correction = problem.corrector.correct(problem.free_energy, state, _constraint(problem, point), departure)
     problem.free_energy.work.corrector_iterations += correction.iterations
     if correction.at is None or correction.failure is not None:
         raise NumericalFailure(correction.failure or Status.NON_FINITE, correction.detail)
@@ -155,19 +156,18 @@ def _correct(
     )
 
 
-def _constraint(problem: Problem, point: Point, expected: Rows | None) -> Constraint | None:
+def _constraint(problem: Problem, point: Point) -> Constraint | None:
     """What the process holds, with the controls that it leaves free for that; None if nothing is held."""
     if not problem.process.held:
         return None
     weights = problem.weights(point.held_values)
     directions = problem.process.free_directions(point.here)
-    responses = None if expected is None else directions @ expected
     slopes = weights @ point.response.matrix @ directions.T
     # The first M is a guess, which the first step is to improve; for two functionals no single slope decides.
     if point.response.error is not None and point.index and len(slopes) == 1:
         errors = (weights.square() @ point.response.error.square() @ directions.square().T).sqrt()
         _require_slope(slopes, errors, point.held_values / (directions @ point.at.controls))
-    return Constraint(weights, point.held_values, directions, responses, slopes)
+    return Constraint(weights, point.held_values, directions, slopes)
 
 
 def _require_slope(slopes: Tensor, errors: Tensor, natural: Tensor) -> None:

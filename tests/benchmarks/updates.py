@@ -80,7 +80,7 @@ def plain(objective: Amortised, theta: Tensor, batch: int, backward: int) -> Cal
 def corrector(objective: Amortised, theta: Tensor, batch: int) -> Callable[[], None]:
     c = theta.new_tensor([0.25, 4.0, 0.0])
     held = Constraint(
-        theta.new_tensor([[0.0, 0.0, 1.0]]), theta.new_tensor([0.3]), theta.new_tensor([[0.0, 1.0, 0.0]]), None,
+        theta.new_tensor([[0.0, 0.0, 1.0]]), theta.new_tensor([0.3]), theta.new_tensor([[0.0, 1.0, 0.0]]),
         theta.new_tensor([[-0.05]]),
     )  # fmt: skip
     descent = Descent(FreeEnergy(objective, Work()), theta, c, held, Feedback(), None, batch, generator(1))

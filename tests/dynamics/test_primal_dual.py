@@ -64,7 +64,7 @@ def one_thread() -> Iterator[None]:
 def constraint(value: float, weights: Any = HOLD_C, directions: Any = BY_GAMMA, slope: float = -0.1) -> Constraint:
     rows = [torch.tensor(row, dtype=torch.float64) for row in (weights, directions)]
     values = torch.tensor([value], dtype=torch.float64)
-    return Constraint(rows[0], values, rows[1], None, torch.tensor([[slope]], dtype=torch.float64))
+    return Constraint(rows[0], values, rows[1], torch.tensor([[slope]], dtype=torch.float64))
 
 
 def descent(free_energy: FreeEnergy, theta: Tensor, c: Tensor, held: Constraint | None, batch: int = 10) -> Descent:

@@ -13,7 +13,7 @@ from torch import Tensor
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.linalg.base import Controls, Vector
+from rdc_dyn.linalg.base import Vector
 from rdc_dyn.status import Status
 
 
@@ -25,14 +25,12 @@ class Constraint:
         weights: w, shape (m, 3).
         values: h⁰ in nats, shape (m,).
         directions: Directions d in (λ, γ, t) along which a corrector may move the controls, shape (m, 3).
-        responses: dθ/dd along the surface, extrapolated to the end of the step, shape (m, P); None if not known.
         slopes: dh/dd along the surface at the start of the step, shape (m, m); None if M is not known.
     """
 
     weights: Float[Tensor, "m 3"]
     values: Float[Tensor, "m"]
     directions: Float[Tensor, "m 3"]
-    responses: Float[Tensor, "m P"] | None = None
     slopes: Float[Tensor, "m m"] | None = None
 
     def residual(self, at: Linearisation) -> Float[Tensor, "m"]:
@@ -64,16 +62,16 @@ class Departure:
     """Start of the step that a correction completes.
 
     Attributes:
-        controls: (λ, γ, t), shape (3,).
-        forces: ∂J/∂(λ, γ, t) there, in nats, shape (3,).
+        at: Linearisation of ∇J there.
         memory: Memory of the corrector at that point; None if it keeps none.
         notes: Notes of the correction that led there.
+        expected: θ_c extrapolated along the surface to the end of the step, shape (3, P); None if not known.
     """
 
-    controls: Controls
-    forces: Float[Tensor, "3"]
+    at: Linearisation
     memory: Memory | None
     notes: Mapping[str, float]
+    expected: Float[Tensor, "3 P"] | None = None
 
 
 @dataclass(frozen=True)

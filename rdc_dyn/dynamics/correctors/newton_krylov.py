@@ -80,6 +80,7 @@ class NewtonKrylov(Corrector):
             constraint = None
         iterations, merits, residuals = 0, [math.inf], [math.inf]
         current, border = state, None
+        expected = None if departure is None else departure.expected
         try:
             while True:
                 at = free_energy.linearise(current.theta, current.controls)
@@ -92,7 +93,7 @@ class NewtonKrylov(Corrector):
                     return Correction(state, None, iterations, Status.CORRECTOR_DIVERGED, detail)
                 slow = merit > _SLOW * merits[-1]
                 if constraint is not None:
-                    border = self._border(free_energy, at, constraint, border, solve=slow)
+                    border = self._border(free_energy, at, constraint, border, expected, solve=slow)
                 rtol = self._forcing(at, residuals[-1], border, merit if slow else None)
                 # A first step from the surface along the level set leaves it to second order, which is no divergence.
                 merits.append(merit if at.residual > self.tolerance or iterations else math.inf)
@@ -125,14 +126,21 @@ class NewtonKrylov(Corrector):
         return State(at.theta + step + shift @ border.responses, at.controls + shift @ constraint.directions)
 
     def _border(
-        self, free_energy: FreeEnergy, at: Linearisation, constraint: Constraint, last: _Border | None, *, solve: bool
+        self,
+        free_energy: FreeEnergy,
+        at: Linearisation,
+        constraint: Constraint,
+        last: _Border | None,
+        expected: Rows | None,
+        *,
+        solve: bool,
     ) -> _Border:
         """The border in force: the extrapolated one until it is slow, from then on a fresh one at every state."""
         if last is not None and not (solve or last.fresh):
             return last
         gradients = constraint.weights @ functional_gradients(at, free_energy.objective.weight_prior_precision)
-        if last is None and constraint.responses is not None:
-            responses, fresh = constraint.responses, False
+        if last is None and expected is not None:
+            responses, fresh = constraint.directions @ expected, False
         else:
             guess = None if last is None else last.responses
             responses, fresh = self._solve(free_energy, at, constraint.directions @ at.mixed, 1e-3, guess), True

@@ -122,7 +122,7 @@ class PrimalDual(Corrector):
     def _correct(
         self, free_energy: FreeEnergy, state: State, constraint: Constraint | None, departure: Departure | None
     ) -> Correction:
-        begin = state.controls if departure is None else departure.controls
+        begin = state.controls if departure is None else departure.at.controls
         goal = state.controls if constraint is None else _bounded(begin, state.controls, constraint)
         State(state.theta, goal).require_bounds()
         memory = None if departure is None else departure.memory
@@ -209,8 +209,8 @@ class PrimalDual(Corrector):
             held = float((found.deviation.abs() / (self.tolerance * size)).max())
             stationary = float((found.asked.abs() / (_STATIONARY * (constraint.directions @ controls).abs())).max())
         if departure is not None:
-            work = abs(float(0.5 * (departure.forces[:2] + functionals[1:]) @ (controls - departure.controls)[:2]))
-            work += abs(float(departure.forces[2] * (controls - departure.controls)[2]))
+            work = abs(float(0.5 * (departure.at.forces[:2] + functionals[1:]) @ (controls - departure.at.controls)[:2]))
+            work += abs(float(departure.at.forces[2] * (controls - departure.at.controls)[2]))
             lost, error = average.loss
             allowed = max(self.dissipation * work, 1.5 * departure.notes.get("ageing", 0.0)) + 2 * error
             loss = max(lost, 0.0) / allowed if allowed > 0 else 0.0

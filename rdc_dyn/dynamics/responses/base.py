@@ -76,6 +76,7 @@ class Response:
         before: θ_c at the previous point of the same branch, shape (3, P), for extrapolation; or None.
         estimate: What a filter knows of M; None if M is solved for or differenced.
         error: Standard errors of M if it is an estimate, shape (3, 3).
+        solve_error: What the solves left undone in M, relative to its largest entry; NaN if nothing was solved.
     """
 
     directions: Float[Tensor, "3 P"]
@@ -88,6 +89,7 @@ class Response:
     before: Float[Tensor, "3 P"] | None = None
     estimate: Estimate | None = None
     error: Float[Tensor, "3 3"] | None = None
+    solve_error: float = math.nan
 
 
 def finite(response: Response) -> Response:

@@ -1,4 +1,8 @@
-"""Linear response θ_c = A⁻¹ b_c and M = ∂_c(R, D, C)|_θ + ∇_θ(R, D, C)·θ_c (17, 18, 21, 27)."""
+"""Linear response θ_c = A⁻¹ b_c and M = ∂_c(R, D, C)|_θ + ∇_θ(R, D, C)·θ_c (17, 18, 21, 27).
+
+All products b_a·θ_b come from b_aᵀA⁻¹b_b = b_a·u_b + u_a·r_b + r_aᵀA⁻¹r_b for any approximate solutions u with
+residuals r = b − A u. Without its last term, which is recorded as its error, this is of second order in that of u.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +27,22 @@ def linear_response(at: Linearisation, solver: LinearSolver, precision: float, s
     θ_c. A solve that fails raises `NumericalFailure`.
     """
     active = at.mixed.abs().amax(dim=1) > 0
-    directions = torch.zeros_like(at.mixed)
+    directions, left, energy = torch.zeros_like(at.mixed), torch.zeros_like(at.mixed), at.mixed.new_zeros((3, 3))
     iterations, residual = 0, 0.0
     if bool(active.any()):
         solution = solver.solve(at, at.mixed[active], start=None if start is None else start[active])
         if solution.failure is not None:
             raise NumericalFailure(solution.failure, f"lam = {at.controls[0]:.6g}, gamma = {at.controls[1]:.6g}")
-        directions[active] = solution.value
+        directions[active], left[active] = solution.value, solution.left
+        energy[torch.outer(active, active)] = solution.energy.flatten()
         iterations, residual = solution.iterations, solution.residual
-    matrix = explicit_derivatives(at) + functional_gradients(at, precision) @ directions.T
-    curvature = float(at.control_hessian[2, 2] - torch.dot(at.mixed[2], directions[2]))
-    return finite(Response(directions, matrix, at.forces, at.functionals, curvature, iterations, residual))
+    lam, gamma = at.controls[:2].tolist()
+    by_mixed = at.controls.new_tensor([[lam, gamma, 0.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+    second_order = directions @ left.T
+    matrix = explicit_derivatives(at) + functional_gradients(at, precision) @ directions.T + by_mixed @ second_order
+    curvature = float(at.control_hessian[2, 2] - torch.dot(at.mixed[2], directions[2]) - second_order[2, 2])
+    solved = float((by_mixed @ energy).abs().max() / matrix.abs().max().clamp_min(torch.finfo(matrix.dtype).tiny))
+    return finite(Response(directions, matrix, at.forces, at.functionals, curvature, iterations, residual, solve_error=solved))
 
 
 @dataclass(frozen=True)

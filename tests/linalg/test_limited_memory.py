@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rdc_dyn.linalg.conjugate_pairs import ConjugatePairs
-from rdc_dyn.linalg.quasi_newton import LimitedMemory
+from rdc_dyn.linalg.limited_memory import LimitedMemory
 from tests.linalg.matrices import FLOAT64, rows, spectrum
 
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rdc_dyn.curvature.hessian import price
 from rdc_dyn.curvature.sum_over_data import Products, Second
 from rdc_dyn.linalg.base import Controls, Rows, Vector, all_finite
 from rdc_dyn.objective.base import Objective
@@ -21,7 +22,8 @@ class Work:
     """Cumulative cost of a run; evaluations and products are counted in passes over all data.
 
     Attributes:
-        hessian_vector_products: Products A v and right-hand sides b, which cost as much; dA/ds v counts as two.
+        hessian_vector_products: Products A v and right-hand sides b, which cost as much; dA/ds v counts as two, and A
+            in closed form, with a factor of it, as many as it is worth.
         krylov_iterations: Iterations of linear solves.
         vector_field_evaluations: Calls of the vector field by the integrator.
     """
@@ -97,6 +99,15 @@ class Linearisation:
         products = self._curvature.mm(rows)
         precision = self._objective.weight_prior_precision
         return products + precision * rows if precision else products
+
+    def dense(self) -> Float[Tensor, "P P"] | None:
+        """A where it has a closed form, else None; it counts as many products as it is worth."""
+        matrix, worth = self._curvature.dense(), price(self._objective)
+        if matrix is None or worth is None:
+            return None
+        self.work.hessian_vector_products += worth * self._share
+        matrix.diagonal().add_(self._objective.weight_prior_precision)
+        return matrix
 
     def drift(self, velocity: Vector, rates: Controls) -> Drift:
         """dA/ds for θ and controls moving at given rates; it may hold a graph of third derivatives of J."""

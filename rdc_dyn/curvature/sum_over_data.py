@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.curvature.graph import DriftGraph, First, GradientGraph, differentiate, evaluate
+from rdc_dyn.curvature.hessian import Hessian
 from rdc_dyn.linalg.base import Controls, Rows, Vector
 from rdc_dyn.objective.base import Term
 
@@ -37,6 +38,10 @@ class Second(Protocol):
 
     def mixed(self) -> tuple[Rows, Float[Tensor, "3 3"]]:
         """b_c = −∂_c ∇_θ J and ∂²J/∂c∂c'."""
+        ...
+
+    def dense(self) -> Float[Tensor, "P P"] | None:
+        """∂²J/∂θ² where it has a closed form, else None."""
         ...
 
     def drift(self, velocity: Vector, rates: Controls) -> Products:
@@ -116,6 +121,11 @@ class LocalSecond:
     def mm(self, rows: Rows) -> Rows:
         """∂²J/∂θ² v for each row v."""
         return self._chunked(lambda part: _sum(graph.mm(part) for graph in self._graphs()), rows)
+
+    def dense(self) -> Float[Tensor, "P P"] | None:
+        """∂²J/∂θ² in closed form, or None."""
+        hessian = Hessian.of(self._total.terms)
+        return None if hessian is None else hessian.at(self._theta, self._controls)
 
     def mixed(self) -> tuple[Rows, Float[Tensor, "3 3"]]:
         """b_c = −∂_c ∇_θ J and ∂²J/∂c∂c'."""

@@ -26,6 +26,7 @@ class Command(IntEnum):
     DRIFT = 4
     MIXED = 5
     MM = 6
+    DENSE = 7
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,9 @@ class Share:
                 self.products[key] = self.seconds[order.origin].drift(*_point(payload))
             case Command.MIXED:
                 return flat(*self.seconds[key].mixed())
+            case Command.DENSE:
+                matrix = self.seconds[key].dense()
+                return payload.new_zeros(0) if matrix is None else flat(matrix)
             case Command.MM:
                 return flat(self.products[key].mm(payload.view(order.rows, -1)))
         return payload.new_zeros(0)

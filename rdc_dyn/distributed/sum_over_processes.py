@@ -61,6 +61,11 @@ class DistributedSecond(DistributedProducts):
         answer = self.team.ask(Command.MIXED, self.first.value.new_zeros(0), key=self.key)
         return answer[:-9].view(3, -1), answer[-9:].view(3, 3)
 
+    def dense(self) -> Float[Tensor, "P P"] | None:
+        """∂²J/∂θ² where it has a closed form, else None."""
+        answer = self.team.ask(Command.DENSE, self.first.value.new_zeros(0), key=self.key)
+        return answer.view(len(self.first.gradient), -1) if answer.numel() else None
+
     def drift(self, velocity: Vector, rates: Controls) -> DistributedProducts:
         """d/ds ∂²J/∂θ² for θ and controls that move at the given rates."""
         drift = DistributedProducts(self.team)

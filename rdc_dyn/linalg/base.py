@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -48,6 +48,15 @@ class SymmetricOperator(Protocol):
 
     def mm(self, rows: Rows) -> Rows:
         """A v for each row v, in one batched product."""
+        ...
+
+
+@runtime_checkable
+class Formed(SymmetricOperator, Protocol):
+    """A symmetric operator whose entries may be known in closed form."""
+
+    def dense(self) -> Float[Tensor, "P P"] | None:
+        """A, or None where only its products are known."""
         ...
 
 

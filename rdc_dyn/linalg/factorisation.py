@@ -7,27 +7,33 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rdc_dyn.linalg.base import Rows, SymmetricOperator, chunked
-from rdc_dyn.status import Status
+from rdc_dyn.linalg.base import Formed, Rows, SymmetricOperator, all_finite, chunked, require_memory
+from rdc_dyn.status import NumericalFailure, Status
 
 # A of this size takes 0.8 GB in float64, and its factor as much again.
 MAX_SIZE = 10_000
 
 
-def materialise(operator: SymmetricOperator, damping: float = 0.0) -> Tensor:
-    """A + damping I + s Nᵀ N as a dense symmetric matrix of shape (P, P), by P batched products.
+def materialise(operator: SymmetricOperator, damping: float = 0.0, *, closed: bool = True) -> Tensor:
+    """A + damping I + s Nᵀ N as a dense symmetric matrix of shape (P, P).
+
+    A is formed in closed form where the operator has one and `closed` allows it, else by P batched products.
 
     The zero modes, the rows N of the kernel, are shifted by s, the mean magnitude of the diagonal of A, so that the
     matrix can be inverted; on right-hand sides orthogonal to N its inverse is that of the restricted A. Raises
-    NON_FINITE if a product is not finite, and ValueError if P is larger than `MAX_SIZE`.
+    NON_FINITE if an entry is not finite, and ValueError if P is larger than `MAX_SIZE`.
     """
     size = operator.size
     if size > MAX_SIZE:
         raise ValueError(f"a dense factorisation of {size} parameters is too large (limit {MAX_SIZE})")
     kernel = operator.kernel
-    eye = torch.eye(size, dtype=kernel.dtype, device=kernel.device)
-    matrix = chunked(operator, eye)
-    matrix = 0.5 * (matrix + matrix.T)
+    require_memory(3.0 * kernel.element_size() * size**2, f"a matrix of {size} parameters and its factor")
+    matrix = operator.dense() if closed and isinstance(operator, Formed) else None
+    if matrix is None:
+        matrix = chunked(operator, torch.eye(size, dtype=kernel.dtype, device=kernel.device))
+        matrix = 0.5 * (matrix + matrix.T)
+    elif not all_finite(matrix):
+        raise NumericalFailure(Status.NON_FINITE, "second derivatives")
     if kernel.shape[0]:
         # P⊥ A P⊥ + s Nᵀ N: off the equilibrium A n is not zero, and the restricted system must not see it.
         matrix = matrix - (matrix @ kernel.T) @ kernel

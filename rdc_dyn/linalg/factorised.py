@@ -10,15 +10,20 @@ from rdc_dyn.linalg.factorisation import Factorisation, materialise
 
 @dataclass(frozen=True)
 class Factorised:
-    """Recipe for M by a dense factorisation, up to `MAX_SIZE` parameters; exact where A₀ is positive definite."""
+    """Recipe for M by a dense factorisation, up to `MAX_SIZE` parameters; exact where A₀ is positive definite.
+
+    Attributes:
+        price: Products that A₀ in closed form and its factor are worth; None: A₀ is formed by products.
+    """
 
     damping: float = 0.0
+    price: int | None = None
     spectral = True
 
     def products(self, size: int) -> int:
-        """P, one for each column of A₀."""
-        return size
+        """The price of the closed form, or P, one product for each column of A₀."""
+        return size if self.price is None else self.price
 
     def build(self, operator: SymmetricOperator) -> Factorisation:
         """Form and factorise A₀ + damping I."""
-        return Factorisation.of(materialise(operator, self.damping))
+        return Factorisation.of(materialise(operator, self.damping, closed=self.price is not None))

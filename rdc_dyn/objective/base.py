@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
@@ -133,11 +133,23 @@ def sum_over_data(objective: OverData, theta: Vector, lam: Scalar, gamma: Scalar
     return first if not others else first + others[0]
 
 
+@dataclass(frozen=True)
+class BlockTerm:
+    """What a block of the data adds to J, as a `Term`."""
+
+    objective: OverData
+    block: Block
+
+    def __call__(self, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
+        """Evaluate it."""
+        return self.objective.block_energy(self.block, theta, lam, gamma, data_position)
+
+
 def terms_of(objective: Objective, blocks: tuple[Block, ...]) -> tuple[Term, ...]:
     """The summands of J for given blocks of its data, or J itself if it is not a sum over data."""
     # They sum to J if the blocks are a partition, and to an estimate of J if they are a minibatch.
     if isinstance(objective, OverData):
-        return tuple(partial(objective.block_energy, block) for block in blocks)
+        return tuple(BlockTerm(objective, block) for block in blocks)
     return (objective.free_energy,)
 
 

@@ -160,10 +160,11 @@ class FactorisedSection(KrylovSection):
 
     def recipe(self, context: Context, damping: float) -> Recipe:
         """A factor."""
+        from rdc_dyn.curvature.hessian import price
         from rdc_dyn.linalg import Factorised
 
         context.require_factorisable()
-        return Factorised(damping)
+        return Factorised(damping, price(context.objective) if self.curvature == "hessian" else None)
 
     def undamped(self, context: Context) -> Preconditioner | None:
         """None: there is no factor."""

@@ -1,0 +1,398 @@
+"""A = ∇²_θ J of an amortised objective of multilayer perceptrons in closed form, by one pass over the data.
+
+A perceptron takes a_0 to h_L by h_k = W_k ã_{k−1}, a_k = φ_k(h_k), where ã is a with a 1 appended for the bias. A loss
+of h_L has the slope g_k and the curvature H_k in h_k, the weights above k held fixed:
+
+    g_k = φ_k' ∘ W_{k+1}ᵀ g_{k+1},    H_k = φ_k' W_{k+1}ᵀ H_{k+1} W_{k+1} φ_k' + diag(φ_k'' ∘ W_{k+1}ᵀ g_{k+1}).
+
+Since ∂L/∂W_k = g_k ã_{k−1}ᵀ, and lower layers change g_k through h_k alone, the blocks of one layer and of two layers
+j < k are sums over the data of
+
+    ∂²L/∂W_k[o,m]∂W_k[p,q] = H_k[o,p] ã_{k−1}[m] ã_{k−1}[q],
+    ∂²L/∂W_j[p,q]∂W_k[o,m] = ã_{j−1}[q] (M[p,o] ã_{k−1}[m] + T[p,m] g_k[o]),
+
+with T = ∂a_{k−1}/∂h_j, V = ∂h_k/∂h_j = T W_kᵀ and M = ∂g_k/∂h_j = V H_k, whose first index is that of h_j.
+
+The decoder and the classifier are perceptrons on codes z = μ + s ε, with the losses −λ w/S log d and −γ w/S log c for a
+datum of weight w; they share no block. H_L is diagonal for the decoder, and γ w/S (diag c − c cᵀ) for the classifier.
+The encoder is a perceptron on the data, whose loss of e = (μ, ln s²) is what the codes and the divergence make of it:
+
+    g = Σ_s Z g_z + w (μ, ½(s² − 1)),    H = Σ_s (Z H_z Zᵀ + diag(0, ½ζ ∘ g_z)) + w diag(1, ½s²),
+
+with Z = ∂z/∂e = (1, diag ζ) and ζ = ½ s ε. Its blocks with the others are Σ ã_{j−1}[q] (V R)[p], where the derivative
+R = Σ_s Z ∂(g_k ã_{k−1}ᵀ)/∂z of their gradients is of the form above, with z in place of h_j.
+
+Each sum over the data is thus a product of two large matrices, and all of them take about P² operations for a datum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import one_hot, pad
+
+from rdc_dyn.data.samples import Block
+from rdc_dyn.linalg.base import Controls, Vector
+from rdc_dyn.objective.amortised import Amortised
+from rdc_dyn.objective.architectures.base import ACTIVATIONS
+from rdc_dyn.objective.base import BlockTerm, Objective, OverData, Term, terms_of
+from rdc_dyn.objective.likelihood import Bernoulli, Gaussian
+from rdc_dyn.objective.networks import Networks
+
+#: Most numbers in the factors of the sums that are held at once.
+_NUMBERS = 2**21
+#: Operations per second of forming and of factorising A, as multiples of those of a product.
+_SPEEDS = (2.1, 7.0)
+
+
+class Layer(NamedTuple):
+    """A Linear layer, the names of its parameters, and the activation that follows it."""
+
+    shape: tuple[int, int]
+    weight: str
+    bias: str | None
+    activation: nn.Module | None
+
+    @property
+    def inputs(self) -> int:
+        """Length of ã."""
+        return self.shape[1] + (self.bias is not None)
+
+
+class Perceptron:
+    """Layers evaluated on a batch of C inputs, and a loss of their output. Layers and a_0 count from 0.
+
+    Attributes:
+        inputs: ã of each layer.
+        output: h_L.
+        g: Slopes in h.
+        curvature: H; of shape (C, n) where it is diagonal.
+    """
+
+    def __init__(self, layers: Sequence[Layer], parameters: dict[str, Tensor], a: Float[Tensor, "C n"]) -> None:
+        self.layers, self.weights = layers, [parameters[layer.weight] for layer in layers]
+        self.inputs: list[Tensor] = []
+        self._slopes: list[Tensor] = []
+        self._bends: list[Tensor] = []
+        for layer, weight in zip(layers, self.weights):
+            self.inputs.append(a if layer.bias is None else pad(a, (0, 1), value=1.0))
+            self.output = a @ weight.T if layer.bias is None else torch.addmm(parameters[layer.bias], a, weight.T)
+            if layer.activation is not None:
+                a, slope, bend = _elementwise(layer.activation, self.output)
+                self._slopes.append(slope)
+                self._bends.append(bend)
+
+    def load(self, g: Float[Tensor, "C n"], curvature: Tensor) -> None:
+        """Take the slope and the curvature of the loss from h_L back to every h."""
+        self.g, self.curvature = [g], [curvature]
+        for weight, slope, bend in zip(self.weights[:0:-1], self._slopes[::-1], self._bends[::-1]):
+            g = self.g[0] @ weight
+            curvature = slope[:, :, None] * _congruent(self.curvature[0], weight) * slope[:, None, :]
+            curvature.diagonal(dim1=1, dim2=2).add_(bend * g)
+            self.g.insert(0, slope * g)
+            self.curvature.insert(0, curvature)
+
+    def at_input(self) -> tuple[Float[Tensor, "C n"], Float[Tensor, "C n n"]]:
+        """Slope and curvature of the loss in a_0."""
+        return self.g[0] @ self.weights[0], _congruent(self.curvature[0], self.weights[0])
+
+    def tangents(self, j: int | None) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+        """k, V, M and T for each layer k after j, or after a_0; T is of shape (C, n) where it is diagonal."""
+        unit = self.output.new_ones(len(self.output), self.layers[0].shape[1])
+        first, t = (0, unit) if j is None else (j + 1, [*self._slopes, unit][j])
+        for k in range(first, len(self.layers)):
+            w, h = self.weights[k], self.curvature[k]
+            v = t @ w.T if t.ndim == 3 else t[:, :, None] * w.T
+            yield k, v, (v @ h if h.ndim == 3 else v * h[:, None, :]), t
+            if k < len(self._slopes):
+                t = v * self._slopes[k][:, None, :]
+
+
+class Sums(dict[tuple[str, int, int], Tensor]):
+    """Sums over the data of xᵀ y, by the kind of the factors and the layers of the block."""
+
+    def add(self, kind: str, j: int, k: int, x: Float[Tensor, "C a"], y: Float[Tensor, "C b"]) -> None:
+        """Add xᵀ y."""
+        if (kind, j, k) in self:
+            self[kind, j, k].addmm_(x.T, y)
+        else:
+            self[kind, j, k] = x.T @ y
+
+    def add_blocks(self, network: Perceptron, first: int) -> None:
+        """Add the blocks of a perceptron whose layers are numbered from `first`."""
+        for j, (a, h) in enumerate(zip(network.inputs, network.curvature)):
+            upper = h if h.ndim == 2 else _upper(h)
+            rows, columns = torch.triu_indices(a.shape[1], a.shape[1], device=a.device)
+            self.add("own", first + j, first + j, upper, a[:, rows] * a[:, columns])
+            for k, _, m, t in network.tangents(j):
+                self.add("outer", first + j, first + k, m.flatten(1), _outer(a, network.inputs[k]))
+                if t.ndim == 2:
+                    self.add("bent", first + j, first + k, _outer(t, a), network.g[k])
+                else:
+                    self.add("bent", first + j, first + k, t.flatten(1), _outer(a, network.g[k]))
+
+    def add_encoder(self, encoder: Perceptron, r: Float[Tensor, "N e x"]) -> None:
+        """Add the blocks of the encoder with all others, from the derivative R of their gradients in e."""
+        for j, a in enumerate(encoder.inputs):
+            moved = r
+            for _, v, _, _ in [*encoder.tangents(j)][-1:]:
+                moved = v @ r
+            self.add("encoder", j, j, a, moved.flatten(1))
+
+
+@dataclass(frozen=True)
+class Hessian:
+    """A in closed form, without the weight prior.
+
+    Attributes:
+        blocks: The data that J sums over.
+        networks: Layers of the encoder, the decoder and the classifier.
+    """
+
+    objective: Amortised
+    blocks: tuple[Block, ...]
+    networks: tuple[tuple[Layer, ...], ...]
+
+    @classmethod
+    def of(cls, terms: Sequence[Term]) -> Hessian | None:
+        """The Hessian of Σ terms, or None where it has no closed form here.
+
+        It has one for an `Amortised` objective whose networks are Linear layers with one of `ACTIVATIONS` between them.
+        """
+        found = [term for term in terms if isinstance(term, BlockTerm)]
+        if len(found) < len(terms) or type(objective := found[0].objective) is not Amortised:
+            return None
+        networks = _perceptrons(objective.networks)
+        if networks is None or not isinstance(objective.likelihood, Gaussian | Bernoulli):
+            return None
+        return cls(objective, tuple(term.block for term in found), networks)
+
+    @property
+    def price(self) -> int:
+        """Products that A and a factor of it are worth on a CPU.
+
+        With P_k parameters in layer k, a block counts 2 P_j P_k operations a row, that of one layer a quarter of it, a
+        factor P³/3, and a product 12 P a code. The speeds at which they run are measured, see `_SPEEDS`.
+        """
+        samples, sizes = self.objective.samples, [[n.shape[0] * n.inputs for n in network] for network in self.networks]
+        encoder, *others = sizes
+        a_datum = _blocks(encoder) + 2 * sum(encoder) * sum(map(sum, others)) + samples * sum(map(_blocks, others))
+        count, size = sum(self.objective.data.parts.values()), self.objective.size
+        forming, factor = _SPEEDS
+        product = 12 * size * samples * count
+        return math.ceil(count * a_datum / (forming * product) + size**3 / 3 / (factor * product))
+
+    @cached_property
+    def _layers(self) -> tuple[Layer, ...]:
+        return tuple(layer for network in self.networks for layer in network)
+
+    @property
+    def _size(self) -> int:
+        """Most data at a time."""
+        encoder, *others = self.networks
+        rest = sum(layer.shape[0] * layer.inputs for network in others for layer in network)
+        codes = sum(j.shape[0] * k.shape[0] + j.inputs * k.inputs for network in others for j, k in pairwise(network))
+        data = max(layer.inputs**2 // 2 + layer.shape[0] * rest for layer in encoder)
+        return max(_NUMBERS // (self.objective.samples * codes + data), 1)
+
+    def at(self, theta: Vector, controls: Controls, dtype: torch.dtype | None = None) -> Float[Tensor, "P P"]:
+        """A at one state, computed in `dtype`; None takes that of θ."""
+        parameters = dict(self.objective.networks.named_parameters()) | self.objective.layout.unflatten(theta)
+        cast = {name: value.detach().to(theta.device, dtype or theta.dtype) for name, value in parameters.items()}
+        sums = Sums()
+        for block in self.blocks:
+            for piece in block.split(self._size):
+                self._add(sums, piece, cast, controls)
+        return self._matrix(sums, theta)
+
+    def _add(self, sums: Sums, block: Block, parameters: dict[str, Tensor], controls: Controls) -> None:
+        """Add the sums over a block."""
+        objective, like = self.objective, parameters[self._layers[0].weight]
+        lam, gamma, position = controls.unbind()
+        sample, noise = objective.data.sample(block, position), objective.noise(block).to(like)
+        x, weights, each = sample.x.to(like), objective.data.weights(block, position).to(like)[:, None], noise.shape[:2]
+        encoder = Perceptron(self.networks[0], parameters, x)
+        mean, log_variance = encoder.output.chunk(2, dim=1)
+        deviation, variance = (0.5 * log_variance).exp()[:, None, :] * noise, log_variance.exp()
+        z = (mean[:, None, :] + deviation).flatten(0, 1)
+        decoder, classifier = (Perceptron(layers, parameters, z) for layers in self.networks[1:])
+        share = (weights / each[1]).repeat_interleave(each[1], 0)
+
+        def distortion(output: Tensor) -> Tensor:
+            return -objective.likelihood.log_prob(x[:, None, :], output.unflatten(0, each))
+
+        _, slope, bend = _elementwise(distortion, decoder.output)
+        decoder.load(lam * share * slope, lam * share * bend)
+        c = classifier.output.softmax(1)
+        y = sample.labelled(lambda y: one_hot(y, c.shape[1]).to(like)).repeat_interleave(each[1], 0)
+        spread = torch.diag_embed(c) - c[:, :, None] * c[:, None, :]
+        classifier.load(gamma * share * (c - y), gamma * share[:, :, None] * spread)
+
+        zeta = 0.5 * deviation
+        z_e = torch.stack([torch.ones_like(zeta), zeta], 2)  # Z, whose parts are diagonal
+        g_z, h_z = (one + other for one, other in zip(decoder.at_input(), classifier.at_input()))
+        g_z, h_z = g_z.unflatten(0, each), h_z.unflatten(0, each)
+        g = (z_e * g_z[:, :, None]).sum(1).flatten(1)
+        h = torch.einsum("nsaj,nsjk,nsbk->najbk", z_e, h_z, z_e).flatten(3).flatten(1, 2)
+        bent = torch.cat([torch.ones_like(mean), 0.5 * variance], 1) * weights
+        bent[:, mean.shape[1] :] += (0.5 * zeta * g_z).sum(1)
+        encoder.load(g + weights * torch.cat([mean, 0.5 * (variance - 1)], 1), h + torch.diag_embed(bent))
+
+        first = 0
+        for network in (encoder, decoder, classifier):
+            sums.add_blocks(network, first)
+            first += len(network.layers)
+        sums.add_encoder(encoder, torch.cat([*_moved(decoder, z_e), *_moved(classifier, z_e)], 2))
+
+    def _matrix(self, sums: Sums, theta: Vector) -> Float[Tensor, "P P"]:
+        """The blocks, in the order of θ."""
+        matrix = theta.new_zeros((len(theta), len(theta)))
+        layers, places = self._layers, [self._places(layer) for layer in self._layers]
+        encoder = len(self.networks[0])
+
+        def put(j: int, k: int, block: Tensor) -> None:
+            """Write a block with indices [p, q, o, m]."""
+            for rows, q in places[j]:
+                for columns, m in places[k]:
+                    part = matrix[rows, columns].unflatten(1, (layers[k].shape[0], -1))
+                    part.unflatten(0, (layers[j].shape[0], -1)).copy_(block[:, q, :, m])
+                    if j != k:
+                        matrix[columns, rows] = matrix[rows, columns].T
+
+        for (kind, j, k), total in sums.items():
+            p, a, o, b = layers[j].shape[0], layers[j].inputs, layers[k].shape[0], layers[k].inputs
+            if kind == "own":
+                put(j, j, _unpacked(total, p, a))
+            elif kind == "outer":
+                block, bent = total.view(p, o, a, b).transpose(1, 2), sums["bent", j, k]
+                if k == j + 1:
+                    block[..., :p].diagonal(dim1=0, dim2=3).add_(bent.view(p, a, o).permute(1, 2, 0))
+                else:
+                    block[..., : layers[k].shape[1]].add_(bent.view(p, -1, a, o).permute(0, 2, 3, 1))
+                put(j, k, block)
+            elif kind == "encoder":
+                others = layers[encoder:]
+                parts = total.view(a, p, -1).split([layer.shape[0] * layer.inputs for layer in others], 2)
+                for number, (layer, part) in enumerate(zip(others, parts)):
+                    put(j, encoder + number, part.unflatten(2, (layer.shape[0], -1)).transpose(0, 1))
+        return matrix
+
+    def _places(self, layer: Layer) -> list[tuple[slice, slice]]:
+        """Where the parameters of a layer lie in θ, and the part of ã that they multiply; none for a frozen one."""
+        found, start = [], 0
+        for name, shape in zip(self.objective.layout.names, self.objective.layout.shapes):
+            if name == layer.weight:
+                found.append((slice(start, start + shape.numel()), slice(0, layer.shape[1])))
+            elif name == layer.bias:
+                found.append((slice(start, start + shape.numel()), slice(layer.shape[1], layer.inputs)))
+            start += shape.numel()
+        return found
+
+
+def price(objective: Objective) -> int | None:
+    """Products that A in closed form and a factor of it are worth; None where there is no closed form."""
+    blocks = objective.data.blocks() if isinstance(objective, OverData) else ()
+    hessian = Hessian.of(terms_of(objective, blocks))
+    return None if hessian is None else hessian.price
+
+
+def _blocks(sizes: list[int]) -> float:
+    """Operations a row for the blocks of one network, from the parameters of its layers."""
+    return sum(sizes) ** 2 - sum(size**2 / 2 for size in sizes)
+
+
+def _moved(network: Perceptron, z_e: Float[Tensor, "N S 2 d"]) -> Iterator[Float[Tensor, "N e x"]]:
+    """R = Σ_s Z ∂(g ãᵀ)/∂z of each layer."""
+    each = z_e.shape[:2]
+
+    def codes(x: Tensor) -> Tensor:
+        return x.unflatten(0, each)
+
+    def through(x: Float[Tensor, "C d n"]) -> Tensor:
+        return (z_e[..., None] * codes(x)[:, :, None]).flatten(2).transpose(1, 2)
+
+    for k, _, m, t in network.tangents(None):
+        a, g = codes(network.inputs[k]), codes(network.g[k])
+        r = (through(m) @ a).unflatten(1, (-1, g.shape[2]))
+        t = torch.diag_embed(t) if t.ndim == 2 else t
+        r[..., : t.shape[2]] += (through(t) @ g).unflatten(1, (-1, t.shape[2])).transpose(2, 3)
+        yield r.flatten(2)
+
+
+def _perceptrons(networks: Networks) -> tuple[tuple[Layer, ...], ...] | None:
+    """Layers of the encoder, the decoder and the classifier; None where one is none, or weights are shared."""
+    names: dict[Tensor, str] = {parameter: name for name, parameter in networks.named_parameters()}
+    if type(networks) is not Networks:
+        return None
+    found = [_layers(module, names) for module in (networks.encoder, networks.decoder, networks.classifier)]
+    layers = [layer for network in found for layer in network or ()]
+    distinct = {layer.weight for layer in layers} | {layer.bias for layer in layers if layer.bias}
+    whole = all(found) and len(distinct) == len(names) == sum(1 + (layer.bias is not None) for layer in layers)
+    return tuple(network for network in found if network) if whole else None
+
+
+def _layers(module: nn.Module, names: dict[Tensor, str]) -> tuple[Layer, ...] | None:
+    """The layers of a perceptron, or None for another module."""
+    modules = list(module) if type(module) is nn.Sequential else [module]
+    linear, activations = modules[::2], modules[1::2]
+    plain = not any(m._forward_hooks or m._forward_pre_hooks for m in (module, *modules))
+    if not plain or len(modules) % 2 == 0 or any(type(m) not in ACTIVATIONS.values() for m in activations):
+        return None
+    found = []
+    for m, activation in zip(linear, [*activations, None]):
+        if type(m) is not nn.Linear:
+            return None
+        bias = None if m.bias is None else names[m.bias]
+        found.append(Layer((m.out_features, m.in_features), names[m.weight], bias, activation))
+    return tuple(found)
+
+
+def _elementwise(f: Callable[[Tensor], Tensor], h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """f(h) with its first and second derivative, for an f that is a function of each number or a sum of such."""
+    with torch.enable_grad():  # the integrator calls under no_grad
+        h = h.detach().requires_grad_()
+        value = f(h)
+        (slope,) = torch.autograd.grad(value.sum(), h, create_graph=True)
+        (bend,) = torch.autograd.grad(slope.sum(), h)
+    return value.detach(), slope.detach(), bend
+
+
+def _congruent(h: Tensor, w: Float[Tensor, "n m"]) -> Float[Tensor, "C m m"]:
+    """Wᵀ H W; an H of shape (C, n) is diagonal."""
+    if h.ndim == 2:
+        return (h @ (w[:, :, None] * w[:, None, :]).flatten(1)).unflatten(1, (w.shape[1], -1))
+    return (h @ w).transpose(1, 2) @ w
+
+
+def _outer(x: Float[Tensor, "C a"], y: Float[Tensor, "C b"]) -> Float[Tensor, "C ab"]:
+    """x yᵀ of each row, flattened."""
+    return (x[:, :, None] * y[:, None, :]).flatten(1)
+
+
+def _upper(h: Float[Tensor, "C n n"]) -> Float[Tensor, "C u"]:
+    """The upper triangle of each matrix."""
+    rows, columns = torch.triu_indices(h.shape[1], h.shape[1], device=h.device)
+    return h.flatten(1)[:, rows * h.shape[1] + columns]
+
+
+def _unpacked(total: Float[Tensor, "v u"], n: int, a: int) -> Float[Tensor, "n a n a"]:
+    """The block of a layer from its upper triangles; v = n for a diagonal H."""
+
+    def square(size: int) -> Tensor:
+        rows, columns = torch.triu_indices(size, size, device=total.device)
+        index = rows.new_zeros((size, size))
+        index[rows, columns] = index[columns, rows] = torch.arange(len(rows), device=total.device)
+        return index.flatten()
+
+    full = total[:, square(a)].unflatten(1, (a, a))
+    if len(total) != n or n == 1:
+        return full[square(n)].unflatten(0, (n, n)).transpose(1, 2)
+    return torch.diag_embed(full.movedim(0, 2), dim1=0, dim2=2)

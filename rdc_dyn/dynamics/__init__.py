@@ -6,6 +6,7 @@ from rdc_dyn.dynamics.correctors.gradient import Gradient
 from rdc_dyn.dynamics.correctors.newton_krylov import NewtonKrylov
 from rdc_dyn.dynamics.correctors.no_corrector import NoCorrector
 from rdc_dyn.dynamics.correctors.primal_dual import PrimalDual
+from rdc_dyn.dynamics.correctors.quasi_newton import QuasiNewton
 from rdc_dyn.dynamics.correctors.variance_reduced import VarianceReduced
 from rdc_dyn.dynamics.curve import Curve, CurvePoint
 from rdc_dyn.dynamics.integrator import Integrator, IntegratorStep
@@ -58,6 +59,7 @@ __all__ = [
     "Prescribed",
     "PrimalDual",
     "Process",
+    "QuasiNewton",
     "Response",
     "ResponseModel",
     "Secant",

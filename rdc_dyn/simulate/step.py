@@ -135,7 +135,9 @@ def _correct(
     if not problem.corrector.averages:  # which itself bounds the predicted free multipliers
         state.require_bounds()
     known = point.towards(target) if same_branch else Known(point.state, point.response)
-    departure = Departure(point.at, point.memory, point.notes, known.expected if problem.response.tangent else None)
+    departure = Departure(point.at, point.memory, point.notes)
+    if problem.response.tangent:
+        departure = replace(departure, responses=point.response.directions, expected=known.expected)
     correction = problem.corrector.correct(problem.free_energy, state, _constraint(problem, point), departure)
     problem.free_energy.work.corrector_iterations += correction.iterations
     if correction.at is None or correction.failure is not None:

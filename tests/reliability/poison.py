@@ -31,7 +31,7 @@ KINDS = ("value", "rate", "distortion", "classification_loss", "gradient", "curv
 FIRST_ORDER = KINDS[:5]
 #: λ from which it is so: at the start, or between the first step and the second.
 PLACES = {"start": 0.0, "step": 1.07}
-CORRECTORS = ("none", "gradient", "newton_krylov", "variance_reduced")
+CORRECTORS = ("none", "gradient", "newton_krylov", "quasi_newton", "variance_reduced")
 RESPONSES: dict[str, dict[str, Any]] = {
     "linear_response": {"kind": "linear_response"},
     "finite_difference": {"kind": "finite_difference"},

@@ -70,6 +70,10 @@ def _means(corrector: dict[str, Any]) -> dict[str, Any]:
 KINDS: dict[str, dict[str, Any]] = {
     **SCENARIOS,
     "warned, finite alphabet": images(integrator={"step_size": 0.05}, output={"checkpoint_every": 2}),
+    "quasi-Newton": linear_gaussian(
+        response={"solver": {"method": "cg", "rtol": 1e-4}}, corrector={"method": "quasi_newton"}
+    )
+    | {"process": {"kind": "iso_classification", "span": [0.0, 0.4]}},
     "minres": linear_gaussian(response={"solver": {"method": "minres", "preconditioner": "nystrom", "rank": 4}}),
     "relax": linear_gaussian(**{**_FOLLOWED, "process": {**_FOLLOWED["process"], "on_fold": "relax"}}),
     "stop": _FOLLOWED,

@@ -65,12 +65,14 @@ class Departure:
         at: Linearisation of ∇J there.
         memory: Memory of the corrector at that point; None if it keeps none.
         notes: Notes of the correction that led there.
+        responses: θ_c there, shape (3, P); None if not known.
         expected: θ_c extrapolated along the surface to the end of the step, shape (3, P); None if not known.
     """
 
     at: Linearisation
     memory: Memory | None
     notes: Mapping[str, float]
+    responses: Float[Tensor, "3 P"] | None = None
     expected: Float[Tensor, "3 P"] | None = None
 
 

@@ -209,7 +209,9 @@ class PrimalDual(Corrector):
             held = float((found.deviation.abs() / (self.tolerance * size)).max())
             stationary = float((found.asked.abs() / (_STATIONARY * (constraint.directions @ controls).abs())).max())
         if departure is not None:
-            work = abs(float(0.5 * (departure.at.forces[:2] + functionals[1:]) @ (controls - departure.at.controls)[:2]))
+            work = abs(
+                float(0.5 * (departure.at.forces[:2] + functionals[1:]) @ (controls - departure.at.controls)[:2])
+            )
             work += abs(float(departure.at.forces[2] * (controls - departure.at.controls)[2]))
             lost, error = average.loss
             allowed = max(self.dissipation * work, 1.5 * departure.notes.get("ageing", 0.0)) + 2 * error

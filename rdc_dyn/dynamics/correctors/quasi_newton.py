@@ -1,9 +1,9 @@
-"""θ ← θ − H∇J + δ θ_d, c ← c + δ d: one gradient an iteration, H ≈ A⁻¹ from a kept factor and BFGS pairs."""
+"""θ ← θ − H∇J + δ θ_d, c ← c + δ d: one gradient an iteration, with H ≈ A⁻¹ from a kept factor and BFGS pairs."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -20,55 +20,142 @@ from rdc_dyn.linalg.limited_memory import LimitedMemory
 from rdc_dyn.linalg.preconditioner import Preconditioner
 from rdc_dyn.status import NumericalFailure, Status
 
-#: Iterations over which the rate of convergence is taken.
-_WINDOW = 4
-#: A correction that needs more iterations than this is better left to Newton's method.
-_MOST = 25.0
+#: Iterations over which the rate of convergence is taken, and most that a correction may still need by that rate.
+_WINDOW, _MOST = 4, 40.0
+#: A build of H that takes at most so many products costs less than Newton's method where H is bad.
+_CHEAP, _BUILDS = 40, 2
+#: Growth of gᵀHg over its first value that shows H to be wrong.
+_WILD = 4.0
+#: Gradients as products.
+_PRODUCTS = 0.8
+
+
+@dataclass(frozen=True)
+class _Border:
+    """What the multipliers do, as far as it is known.
+
+    Attributes:
+        tangents: θ_c, shape (3, P).
+        mixed: b_c, shape (3, P).
+        slopes: dh/dd along the surface, shape (m, m).
+    """
+
+    tangents: Rows
+    mixed: Rows
+    slopes: Float[Tensor, "m m"]
 
 
 @dataclass
 class _Iteration:
-    """What a correction has learned of A: pairs (s, y = A s) on top of the kept H, and gᵀHg after each iteration."""
+    """The iteration with one H, which takes in a pair (s, y ≈ A s) with each step.
 
+    Attributes:
+        at: Where it stands.
+        best: Where gᵀHg was least.
+    """
+
+    newton: NewtonKrylov
     preconditioner: Preconditioner
-    s: list[Vector] = field(default_factory=list)
-    y: list[Vector] = field(default_factory=list)
+    free_energy: FreeEnergy
+    held: Constraint
+    border: _Border
+    at: Linearisation
+    best: Linearisation = field(init=False)
+    pairs: list[tuple[Vector, Vector]] = field(default_factory=list)
     residuals: list[float] = field(default_factory=list)
     decrements: list[float] = field(default_factory=list)
 
-    def inverse(self, v: Vector) -> Vector:
-        """H v."""
-        if not self.s:
+    def converges(self) -> bool:
+        """Iterate; False where H leads nowhere, or so slowly that another way is cheaper."""
+        self.best = self.at
+        while True:
+            off = self.held.residual(self.at)
+            if self.at.residual <= self.newton.tolerance and bool(
+                (off.abs() <= self.newton.constraint_tolerance).all()
+            ):
+                self._teach()
+                return True
+            step = -self._inverse(self.at.gradient)
+            self.residuals.append(self.at.residual)
+            self.decrements.append(-float(torch.dot(step, self.at.gradient)))
+            if self.decrements[-1] <= min(self.decrements):
+                self.best = self.at
+            if self._stalls():
+                return False
+            try:
+                self._take(step, off)
+            except NumericalFailure:
+                return False
+
+    def _inverse(self, v: Vector) -> Vector:
+        if not self.pairs:
             return self.preconditioner.apply(v)
-        update = LimitedMemory.of(torch.stack(self.s), torch.stack(self.y), 1.0)
-        return update.apply(self.preconditioner.apply, v[None])[0]
+        s, y = map(torch.stack, zip(*self.pairs))
+        return LimitedMemory.of(s, y, 1.0).apply(self.preconditioner.apply, v[None])[0]
 
-    def learn(self, s: Vector, y: Vector) -> None:
-        """Take a pair unless it shows no positive curvature."""
+    def _take(self, step: Vector, off: Float[Tensor, "m"]) -> None:
+        """Go by a step of θ and the shift δ of the multipliers that restores h, and learn from Δ∇J = A s − δ b_d."""
+        drift, slopes = self._drift(step)
+        directions = self.held.directions
+        shift, info = torch.linalg.solve_ex(slopes, -(off + drift))
+        if int(info) or not bool(torch.isfinite(shift).all()):
+            raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, "the free multipliers do not move what is held")
+        s = step + shift @ (directions @ self.border.tangents)
+        new = State(self.at.theta + s, self.at.controls + shift @ directions)
+        new.require_bounds()
+        there = self.free_energy.linearise(new.theta, new.controls)
+        y = there.gradient - self.at.gradient + shift @ (directions @ self.border.mixed)
         if float(torch.dot(s, y)) > torch.finfo(s.dtype).eps ** 0.5 * float(s.norm() * y.norm()):
-            self.s.append(s)
-            self.y.append(y)
+            self.pairs.append((s, y))
+        self.at = there
 
-    def stalls(self, tolerance: float) -> bool:
-        """Whether gᵀHg has not fallen for three iterations, or |∇J| falls too slowly to end soon."""
+    def _drift(self, step: Vector) -> tuple[Float[Tensor, "m"], Float[Tensor, "m m"]]:
+        """∇h·p of a step p, and dh/dd; on the surface with gradients of their own, which h alone is worth.
+
+        Off it ∇D·p = −b_λ·p is taken as θ_λ·g, and ∇C·p as θ_γ·g, which hold for p = −A⁻¹g.
+        """
+        at, held, precision = self.at, self.held, self.free_energy.objective.weight_prior_precision
+        if len(held.values) and at.residual <= self.newton.tolerance:
+            slopes = _slopes(held, at, self.border.tangents, precision)
+            return held.weights @ functional_gradients(at, precision) @ step, slopes
+        distortion, classification = (self.border.tangents[:2] @ at.gradient).unbind()
+        rate = torch.dot(at.gradient - precision * at.theta, step)
+        rate = rate - at.controls[0] * distortion - at.controls[1] * classification
+        return held.weights @ torch.stack([rate, distortion, classification]), self.border.slopes
+
+    def _stalls(self) -> bool:
+        """Whether gᵀHg has grown, or has not fallen for three iterations, or |∇J| falls too slowly."""
+        if not self.decrements[-1] <= _WILD * self.decrements[0]:
+            return True
         if len(self.residuals) <= _WINDOW:
             return False
         if min(self.decrements[-3:]) >= min(self.decrements[:-3]):
             return True
-        rate = (self.residuals[-1] / self.residuals[-1 - _WINDOW]) ** (1 / _WINDOW)
-        missing = math.log(max(self.residuals[-1] / tolerance, 1.0))
-        return rate >= 1.0 or missing > -_MOST * math.log(rate)
+        rate = math.log(self.residuals[-1] / self.residuals[-1 - _WINDOW]) / _WINDOW
+        left = math.log(max(self.residuals[-1] / self.newton.tolerance, 1.0))
+        return len(self.residuals) + left / max(-rate, 1e-3) > _MOST
 
-    def teach(self) -> None:
-        """Hand the pairs to the preconditioner."""
-        if self.s:
-            self.preconditioner.learn(torch.stack(self.s), torch.stack(self.y))
-            self.s.clear()
-            self.y.clear()
+    def _teach(self) -> None:
+        """Hand what was learnt, and what it took, to the preconditioner."""
+        if self.pairs:
+            s, y = map(torch.stack, zip(*self.pairs))
+            self.preconditioner.learn(s, y)
+        self.preconditioner.report(int(_PRODUCTS * len(self.residuals)))
 
 
 @dataclass(frozen=True)
 class QuasiNewton(Corrector):
+    """Quasi-Newton iterations for θ and m directions of the controls; Newton's method takes over where they stall.
+
+    H is the preconditioner with the pairs that this and earlier corrections and solves have met. Where an iteration
+    stalls, H is built anew at its best state if that is cheap, as it is where A has a closed form. With the border of
+    an extrapolated θ_c an iteration costs one gradient and no product.
+
+    Attributes:
+        newton: What takes over, with the tolerances.
+        preconditioner: That of the solver of `newton`.
+    """
+
     newton: NewtonKrylov
     preconditioner: Preconditioner
 
@@ -84,84 +171,67 @@ class QuasiNewton(Corrector):
         constraint: Constraint | None,
         departure: Departure | None = None,
     ) -> Correction:
-        held = constraint if self.newton.holds_constraint else None
-        if departure is None or departure.expected is None:
-            return self.newton.correct(free_energy, state, held, departure)
+        """Iterate until both residuals are below their tolerances.
+
+        Fails with INDEFINITE where A turns out to be so, or as Newton's method does.
+        """
+        if departure is None or departure.expected is None or departure.responses is None:
+            return self.newton.correct(free_energy, state, constraint, departure)
+        held = constraint if constraint is not None and self.newton.holds_constraint else _nothing(state)
+        assert held.slopes is not None  # known wherever θ_c is
+        iterations, best = 0, _bent(state, departure)
         try:
-            best, iterations, done = self._iterate(free_energy, state, held, departure)
-        except NumericalFailure:
-            best, iterations, done = None, 0, False
-        if best is not None and done:
-            return Correction(State(best.theta, best.controls), best, iterations, None)
-        STATS["newton"] += 1
-        begin = state if best is None else State(best.theta, best.controls)
-        found = self.newton.correct(free_energy, begin, held, departure)
-        return found
+            at = free_energy.linearise(best.theta, best.controls)
+            self.preconditioner.prepare(at)
+            border = _Border(departure.expected, departure.at.mixed, held.slopes)
+            for left in range(_BUILDS, -1, -1):
+                iteration = _Iteration(self.newton, self.preconditioner, free_energy, held, border, at)
+                arrived = iteration.converges()
+                at = iteration.at if arrived else iteration.best
+                iterations, best = iterations + len(iteration.residuals), State(at.theta, at.controls)
+                if arrived:
+                    return Correction(best, at, iterations, None)
+                if not (left and self._rebuilt(at)):
+                    break
+                border = self._border(free_energy, held, at)
+        except NumericalFailure as failure:
+            if failure.status is Status.INDEFINITE:
+                return Correction(state, None, iterations, failure.status, failure.detail)
+        found = self.newton.correct(free_energy, best, constraint, departure)
+        return replace(found, iterations=found.iterations + iterations)
 
-    def _iterate(self, free_energy, state, held, departure):
-        at = free_energy.linearise(state.theta, state.controls)
-        self.preconditioner.prepare(at)
-        known = _Iteration(self.preconditioner)
-        best, least, rebuilt, iterations = at, math.inf, 0, 0
-        slopes = None if held is None else held.slopes
-        while True:
-            STATS["g"] += 1
-            off = at.gradient.new_zeros(0) if held is None else held.residual(at)
-            deviation = float(off.abs().max()) if held is not None else 0.0
-            if VERBOSE: print(f"   {iterations} |g| {at.residual:.2e} dev {deviation:.2e}")
-            if at.residual <= self.newton.tolerance and deviation <= self.newton.constraint_tolerance:
-                known.teach()
-                return at, iterations, True
-            step = -known.inverse(at.gradient)
-            decrement = -float(torch.dot(step, at.gradient))
-            known.residuals.append(at.residual); known.decrements.append(decrement)
-            if decrement < least:
-                best, least = at, decrement
-            if not math.isfinite(decrement) or known.stalls(self.newton.tolerance) or iterations > 60:
-                price = self.preconditioner.recipe.products(at.size)
-                known.teach() if False else None
-                if price <= 40 and rebuilt < 2 and math.isfinite(decrement):
-                    at = best
-                    self.preconditioner.refresh(at)
-                    STATS["rebuilt"] += 1
-                    known = _Iteration(self.preconditioner)
-                    rebuilt += 1
-                    continue
-                return best, iterations, False
-            if known.decrements and decrement > 4 * known.decrements[0]:
-                step = step * math.sqrt(4 * known.decrements[0] / decrement)
-            shift = controls = 0.0
-            theta = at.theta + step
-            controls = at.controls
-            s = step
-            if held is not None:
-                responses = held.directions @ departure.expected
-                if at.residual <= self.newton.tolerance:
-                    gradients = held.weights @ functional_gradients(at, free_energy.objective.weight_prior_precision)
-                    drift = gradients @ step
-                    slopes = held.weights @ explicit_derivatives(at) @ held.directions.T + gradients @ responses.T
-                else:
-                    drift = self._drift(free_energy, at, held, departure.expected, step)
-                shift, info = torch.linalg.solve_ex(slopes, -(off + drift))
-                s = step + shift @ responses
-                theta, controls = at.theta + s, at.controls + shift @ held.directions
-            new = State(theta, controls)
-            new.require_bounds()
-            there = free_energy.linearise(theta, controls)
-            y = there.gradient - at.gradient
-            if held is not None:
-                y = y + shift @ (held.directions @ departure.at.mixed)
-            known.learn(s, y)
-            at = there
-            iterations += 1
+    def _rebuilt(self, at: Linearisation) -> bool:
+        """Whether H has been built anew, cheaply; raises INDEFINITE where A has a negative eigenvalue."""
+        if self.preconditioner.recipe.products(at.size) > _CHEAP or not self.preconditioner.refresh(at):
+            return False
+        if self.preconditioner.most_negative(at) is not None:
+            raise NumericalFailure(Status.INDEFINITE, f"|grad J| = {at.residual:.3g}")
+        return True
 
-    def _drift(self, free_energy, at, held, tangents, step):
-        g = at.gradient
-        rho = free_energy.objective.weight_prior_precision
-        rate = torch.dot(g - rho * at.theta, step)
-        d, c = torch.dot(tangents[0], g), torch.dot(tangents[1], g)
-        lam, gamma = at.controls[0], at.controls[1]
-        return held.weights @ torch.stack([rate - lam * d - gamma * c, d, c])
+    def _border(self, free_energy: FreeEnergy, held: Constraint, at: Linearisation) -> _Border:
+        """The border where H has just been built, so that θ_c = H b_c."""
+        tangents = self.preconditioner.apply(at.mixed)
+        slopes = _slopes(held, at, tangents, free_energy.objective.weight_prior_precision)
+        return _Border(tangents, at.mixed, slopes)
 
-STATS = {"newton": 0, "g": 0, "rebuilt": 0}
-VERBOSE = False
+
+def _nothing(state: State) -> Constraint:
+    """No held functional, and no free direction."""
+    none = state.theta.new_zeros((0, 3))
+    return Constraint(none, none[:, 0], none, none[:, :0])
+
+
+def _bent(state: State, departure: Departure) -> State:
+    """The prediction; one along the tangent is bent by what θ_c is expected to change, as by Adams and Bashforth."""
+    assert departure.responses is not None and departure.expected is not None
+    change, begin = state.controls - departure.at.controls, departure.at.theta
+    tangent = begin + change @ departure.responses
+    if float((tangent - state.theta).norm()) > 1e-9 * float((state.theta - begin).norm()):
+        return state
+    return State(begin + 0.5 * change @ (departure.responses + departure.expected), state.controls)
+
+
+def _slopes(held: Constraint, at: Linearisation, tangents: Rows, precision: float) -> Float[Tensor, "m m"]:
+    """dh/dd along the surface, from θ_c and the gradients of h at one state."""
+    gradients = functional_gradients(at, precision) @ (held.directions @ tangents).T
+    return held.weights @ (explicit_derivatives(at) @ held.directions.T + gradients)

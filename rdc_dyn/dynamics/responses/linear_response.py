@@ -42,7 +42,9 @@ def linear_response(at: Linearisation, solver: LinearSolver, precision: float, s
     matrix = explicit_derivatives(at) + functional_gradients(at, precision) @ directions.T + by_mixed @ second_order
     curvature = float(at.control_hessian[2, 2] - torch.dot(at.mixed[2], directions[2]) - second_order[2, 2])
     solved = float((by_mixed @ energy).abs().max() / matrix.abs().max().clamp_min(torch.finfo(matrix.dtype).tiny))
-    return finite(Response(directions, matrix, at.forces, at.functionals, curvature, iterations, residual, solve_error=solved))
+    return finite(
+        Response(directions, matrix, at.forces, at.functionals, curvature, iterations, residual, solve_error=solved)
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from rdc_dyn.scenario.sections.correctors import BATCH, Batch, CorrectorSection
 from rdc_dyn.scenario.written import Finding, Path, Tree, number, section
 
 if TYPE_CHECKING:
-    from rdc_dyn.dynamics import Corrector
+    from rdc_dyn.dynamics import Corrector, NewtonKrylov
     from rdc_dyn.scenario.context import Context
     from rdc_dyn.scenario.scenario import Scenario
 
@@ -136,6 +136,10 @@ class NewtonKrylovSection(EquilibratingSection):
 
     def build(self, context: Context) -> Corrector:
         """Newton's method with the solver of the response."""
+        return self.newton(context)
+
+    def newton(self, context: Context) -> NewtonKrylov:
+        """Newton's method with the solver of the response."""
         from rdc_dyn.dynamics import NewtonKrylov
 
         assert self.tolerance and self.constraint_tolerance and context.solver  # resolved; `solves`
@@ -162,6 +166,19 @@ class NewtonKrylovSection(EquilibratingSection):
         own = self.default(baumgarte=0.0) if self.hold_constraint else super().resolve(scenario)
         held = 1e-10 if scenario.dtype == "float64" else 1e-5
         return own.default(tolerance=scenario.precision, constraint_tolerance=held)
+
+
+class QuasiNewtonSection(NewtonKrylovSection):
+    """One gradient an iteration, with A^-1 from the solver's preconditioner and learnt pairs; then Newton's method."""
+
+    method: Literal["quasi_newton"]  # type: ignore[assignment]
+    max_iterations: Count = Field(default=12, description="of Newton's method, where it has to take over")
+
+    def build(self, context: Context) -> Corrector:
+        """Quasi-Newton with the preconditioner of the response's solver."""
+        from rdc_dyn.dynamics import QuasiNewton
+
+        return QuasiNewton(self.newton(context), context.preconditioner)
 
 
 class VarianceReducedSection(EquilibratingSection):

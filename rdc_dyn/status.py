@@ -81,6 +81,10 @@ class Status(Enum):
         "the multipliers do not bring what the process holds back to its value; raise corrector.updates or "
         "corrector.epochs, shorten integrator.step_size, or hold a value that the model can reach"
     )
+    DIVERGED = (
+        "the processes no longer compute the same numbers; give each the same kind of machine, the same libraries and "
+        "number of threads, and no randomness of its own"
+    )
     BOUND_REACHED = "a multiplier would become negative; the process ends at the boundary of the surface"
 
     @property
@@ -90,7 +94,7 @@ class Status(Enum):
 
 
 #: Statuses from which a run can be resumed: they say nothing about its scenario.
-RESUMABLE = frozenset({Status.TIME_LIMIT.name, Status.INTERRUPTED.name})
+RESUMABLE = frozenset({Status.TIME_LIMIT.name, Status.INTERRUPTED.name, Status.DIVERGED.name})
 
 
 class NumericalFailure(Exception):  # noqa: N818  # a failure, not an error of the program
@@ -100,6 +104,10 @@ class NumericalFailure(Exception):  # noqa: N818  # a failure, not an error of t
         super().__init__(status.value + (f" ({detail})" if detail else ""))
         self.status = status
         self.detail = detail
+
+
+class Diverged(Exception):  # noqa: N818  # a state of the run, like a signal
+    """The processes of a run no longer compute the same numbers."""
 
 
 class UserError(Exception):

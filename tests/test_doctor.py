@@ -298,7 +298,7 @@ def test_measures_say_what_they_are_for() -> None:
 
 
 def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rdc_dyn.doctor.report.build", lambda *_: SimpleNamespace(team="ours"))
+    monkeypatch.setattr("rdc_dyn.doctor.report.build", lambda *_: SimpleNamespace(group="ours"))
     with pytest.raises(UserError, match="torchrun"):
         diagnose(_SCENARIO, Path())
 

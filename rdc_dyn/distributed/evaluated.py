@@ -15,9 +15,7 @@ from rdc_dyn.curvature.memory import Evaluation, available_memory, evaluation
 from rdc_dyn.curvature.sum_over_data import Total
 from rdc_dyn.data.samples import Block
 from rdc_dyn.distributed.group import Group
-from rdc_dyn.distributed.local_share import Share
 from rdc_dyn.distributed.sum_over_processes import Distributed
-from rdc_dyn.distributed.team import Team
 from rdc_dyn.linalg.base import Vector
 from rdc_dyn.objective.base import Objective, OverData
 from rdc_dyn.status import UserError
@@ -34,12 +32,10 @@ class Evaluated:
     Attributes:
         free_energy: J + ½ρ|θ|².
         choices: What was chosen, by name, for the record.
-        team: The processes that share the data, or None for a single one.
     """
 
     free_energy: FreeEnergy
     choices: dict[str, str | int | float]
-    team: Team | None = None
 
 
 @dataclass(frozen=True)
@@ -82,13 +78,13 @@ class Evaluator:
             "curvature_data": count,
         }
         if self.curvature_data is None:
-            (total,), team = self._totals(theta, chosen)
-            return Evaluated(FreeEnergy(objective, Work(), total), choices, team)
+            return Evaluated(FreeEnergy(objective, Work(), self._total(chosen)), choices)
         drawn = objective.data.minibatch(self.curvature_data, torch.Generator().manual_seed(self.seed))
         part, used = self._share(objective, theta, controls, drawn), sum(block.count for block in drawn)
-        (total, curvature), team = self._totals(theta, chosen, part)
-        free_energy = FreeEnergy(objective, Work(), total, curvature, curvature_share=used / count)
-        return Evaluated(free_energy, choices | {"curvature_graph": part.mode, "curvature_data": used}, team)
+        free_energy = FreeEnergy(
+            objective, Work(), self._total(chosen), self._total(part), curvature_share=used / count
+        )
+        return Evaluated(free_energy, choices | {"curvature_graph": part.mode, "curvature_data": used})
 
     def _whole(self, objective: Objective, theta: Vector, controls: Float[Tensor, "3"]) -> Evaluated:
         """J that is no sum over data."""
@@ -113,10 +109,6 @@ class Evaluator:
             graph, memory = "recomputed", min(memory, _WITHOUT_PRODUCTS)
         return evaluation(objective, theta, controls, graph, memory, blocks)
 
-    def _totals(self, theta: Vector, *chosen: Evaluation) -> tuple[tuple[Total, ...], Team | None]:
-        """Each J, summed over the processes where there are several, and the team of these."""
-        locals_ = tuple(each.local for each in chosen)
-        if self.group is None:
-            return locals_, None
-        team = Team(self.group, Share(locals_), theta)
-        return tuple(Distributed(team, number) for number in range(len(locals_))), team
+    def _total(self, chosen: Evaluation) -> Total:
+        """J, summed over the processes where there are several."""
+        return chosen.local if self.group is None else Distributed(self.group, chosen.local)

@@ -1,109 +1,63 @@
-"""Processes 0 … W−1 of one run, started by torchrun: broadcasts, sums, and signals that never interrupt an exchange."""
+"""Processes 0 … W−1 of one run, started by torchrun: all compute the same, and all end as process 0 does."""
 
 from __future__ import annotations
 
 import atexit
 import importlib
 import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import timedelta
-from types import FrameType
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from rdc_dyn.status import UserError
+from rdc_dyn.linalg.base import allocating
+from rdc_dyn.status import Diverged, UserError
 
 T = TypeVar("T")
 
-#: A process that dies is noticed at once, since its connections close; this is for a machine that vanishes. It is long
-#: because the others wait while process 0 does work that needs no data: factorising, or drawing minibatches for Adam.
+#: A process that dies is noticed at once, since its connections close; this is for a machine that vanishes.
 TIMEOUT = timedelta(hours=1)
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@dataclass
-class Exchange:
-    """Whether process 0 is between the first and the last message of an exchange.
-
-    Attributes:
-        open: True also after an exception has broken an exchange off; then nothing more can be sent.
-        held: Signal that arrived during the exchange, or None.
-    """
-
-    open: bool = False
-    held: int | None = None
-
-    @contextmanager
-    def whole(self) -> Iterator[None]:
-        """An exchange that signals do not interrupt; they are handled when it is over."""
-        self.open = True
-        yield
-        self.open = False
-        if self.held is not None:
-            number, self.held = self.held, None
-            handler = signal.getsignal(number)
-            assert callable(handler)
-            handler(number, None)
-
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Let exchanges hold back the signals that have a handler in Python."""
-        previous = {number: signal.getsignal(number) for number in _SIGNALS}
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            if self.open:
-                self.held = number
-                return
-            handler = previous[signal.Signals(number)]
-            assert callable(handler)
-            handler(number, frame)
-
-        with _handlers({number: handle for number, handler in previous.items() if callable(handler)}):
-            yield
+class Ended(BaseException):
+    """Another process has ended, and this one is to end with it; nothing on the way up handles this."""
 
 
-@contextmanager
-def _handlers(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
-    """Set signal handlers temporarily, in the main thread only: no other thread can set or receive them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+class Lost(UserError):  # noqa: N818  # a state, like the rest of its kind
+    """The connection to another process is closed, and nothing more can be sent."""
 
 
 @contextmanager
 def _connected() -> Iterator[None]:
-    """Report a lost process as a UserError of one line, not as a traceback."""
+    """Report a lost process in one line, not as a traceback."""
     try:
         yield
     except RuntimeError as error:
         reason = str(error).split(". ")[0].strip().split("\n")[0].rsplit("] ", 1)[-1]
-        raise UserError(f"the processes of this run have lost each other, one may have died ({reason})", 4) from None
+        raise Lost(f"the processes of this run have lost each other, one may have died ({reason})", 4) from None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Group:
     """This process among those of a run.
 
+    All compute the same, and meet wherever a sum over data is due. A short message tells them first whether all are
+    still there, have their shares and started from the same numbers, so that none waits for what does not come.
+
     Attributes:
-        rank: Number of this process; process 0 decides, writes and prints.
+        rank: Number of this process; process 0 alone writes and prints, heeds signals and looks at the clock.
         world: Number of processes.
         local_rank: Number of this process on its machine.
         local_world: Number of processes on this machine.
         own_gpu: Whether each process can have a GPU of its own, which nccl requires.
-        exchange: Whether an exchange is under way.
+        held: Holds back signals while the processes meet.
+        apart: Whether a process has ended, so that there are no more meetings.
     """
 
     rank: int
@@ -111,7 +65,8 @@ class Group:
     local_rank: int = 0
     local_world: int = 1
     own_gpu: bool = False
-    exchange: Exchange = field(default_factory=Exchange)
+    held: Callable[[], AbstractContextManager[None]] = nullcontext
+    apart: bool = False
 
     @property
     def leads(self) -> bool:
@@ -126,27 +81,88 @@ class Group:
         """Number of processes that share the memory of a device."""
         return 1 if self.backend(device) == "nccl" else self.local_world
 
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """During a run, process 0 handles signals between exchanges; the others ignore them and obey process 0."""
-        deaf = _handlers(dict.fromkeys(_SIGNALS, signal.SIG_IGN))
-        with self.exchange.guarded() if self.leads else deaf:
-            yield
+    def together(self, program: Callable[[], T], held: Callable[[], AbstractContextManager[None]]) -> T:
+        """Run a program on every process; where it ends on process 0, it ends in the same way everywhere.
+
+        Every process gets the value that process 0 gets, which must not be None, or its UserError. After any other
+        error on process 0, which reports it, the others raise SystemExit.
+        """
+        self.held, self.apart = held, False
+        outcome: T | UserError | None = None
+        failure: BaseException | None = None
+        try:
+            with warnings.catch_warnings():
+                if not self.leads:
+                    warnings.simplefilter("ignore")
+                outcome = program()
+        except Ended:
+            pass
+        except Lost:
+            raise
+        except UserError as mistake:
+            outcome = mistake
+        except BaseException as error:
+            failure = error
+        with held():
+            if not self.apart:
+                self._meet(ended=True)
+            outcome = self.from_leader(outcome)
+        if failure is not None and (self.leads or outcome is not None):
+            raise failure
+        if isinstance(outcome, UserError):
+            raise outcome
+        if outcome is None:
+            raise SystemExit(1)
+        return outcome
+
+    def sum(self, share: Callable[[], Sequence[Tensor]], *same: Tensor) -> list[Tensor]:
+        """Sum over the processes of each tensor that `share` returns, which depend on the tensors `same`.
+
+        If a process has too little memory for its share, all raise MemoryError; if `same` differ, all raise Diverged.
+        """
+        parts: Sequence[Tensor] = ()
+        total, short = torch.empty(0), None
+        try:
+            with allocating():
+                parts = share()
+                total = torch.cat([part.detach().reshape(-1) for part in parts])
+        except MemoryError as error:
+            short = error
+        with self.held(), _connected():
+            self._meet(total.numel() + sum(map(_bits, same)), short)
+            dist.all_reduce(total)
+        return [each.view(part.shape) for each, part in zip(total.split([part.numel() for part in parts]), parts)]
+
+    def _meet(self, same: int = 0, short: MemoryError | None = None, *, ended: bool = False) -> None:
+        """Tell the others that all is well here or not, and raise what follows from what any process tells."""
+        same, number = same % 2**62, self.rank + 1
+        told = torch.tensor([same, -same, number * ended, number * (short is not None)])
+        with _connected():
+            dist.all_reduce(told, dist.ReduceOp.MAX)
+        most, least, over, poor = told.tolist()
+        self.apart = bool(over)
+        if ended:
+            return
+        if over and self.leads:
+            raise UserError(f"process {over - 1} of this run has failed, as it says itself", 4)
+        if over:
+            raise Ended
+        if poor:
+            raise short or MemoryError(f"process {poor - 1} has too little")
+        if most + least:
+            raise Diverged
 
     def broadcast(self, tensor: Tensor) -> None:
         """Overwrite a tensor with that of process 0; it must be contiguous and of the same shape everywhere."""
         with _connected():
             dist.broadcast(tensor, 0)
 
-    def add(self, tensor: Tensor) -> None:
-        """Overwrite a tensor with its sum over processes; it must be contiguous and of the same shape everywhere."""
-        with _connected():
-            dist.all_reduce(tensor)
-
     def from_leader(self, own: T) -> T:
         """The object that process 0 passes, sent as a pickle."""
         objects = [own]
-        with _connected():
+        with self.held(), _connected():
+            if not self.apart:
+                self._meet()
             dist.broadcast_object_list(objects, 0)
         return objects[0]
 
@@ -158,9 +174,9 @@ class Group:
         return objects
 
 
-def several() -> bool:
-    """Whether torchrun has started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+def _bits(tensor: Tensor) -> int:
+    """A number that two tensors share if they are equal bit for bit, and else hardly ever."""
+    return int(tensor.detach().contiguous().view(torch.int32).sum(dtype=torch.int64))
 
 
 def join() -> Group | None:
@@ -169,9 +185,10 @@ def join() -> Group | None:
     Short messages use gloo even where tensors use nccl: a process that waits for one notices at once that its sender
     has died, and takes no time on a GPU.
     """
-    if not several():
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
         return None
-    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    rank = int(os.environ["RANK"])
     local_rank, local_world = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     own_gpu = dist.is_nccl_available() and torch.cuda.is_available() and torch.cuda.device_count() >= local_world
     if not dist.is_initialized():

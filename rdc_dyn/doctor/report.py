@@ -59,7 +59,7 @@ def two_places(free_energy: FreeEnergy, start: State) -> tuple[Place, Place]:
 def diagnose(scenario: Scenario, folder: Path, device: str | None = None) -> Report:
     """Check the objective of a scenario as a run would evaluate it; raises UserError under torchrun."""
     built = build(scenario, folder, device)
-    if built.team is not None:
+    if built.group is not None:
         raise UserError("doctor: looks at the derivatives of one process; start it without torchrun")
     # A from some of the data (linearisation.curvature_data) is deliberately not the derivative of ∇J.
     free_energy = replace(built.problem.free_energy, work=Work(), curvature=None, curvature_share=1.0)

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from rdc_dyn.distributed.group import Group, join
-from rdc_dyn.distributed.team import Team
 from rdc_dyn.dynamics import Minimiser, Monitor
 from rdc_dyn.linalg import ConjugateGradient, Minres, Preconditioner
 from rdc_dyn.linalg.base import allocating, require_memory
@@ -37,7 +36,7 @@ class Built:
         data_digest: SHA-256 of the data.
         coupling_digest: SHA-256 of the coupling of source and target, or None.
         choices: How J and its response are evaluated, by name, for the record.
-        team: The processes that share the data, or None for a single one.
+        group: The processes that share the data, or None for a single one.
     """
 
     problem: Problem
@@ -45,7 +44,12 @@ class Built:
     data_digest: str
     coupling_digest: str | None
     choices: dict[str, str | int | float]
-    team: Team | None = None
+    group: Group | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and reports."""
+        return self.group is None or self.group.leads
 
     @property
     def device_name(self) -> str:
@@ -101,6 +105,7 @@ def build(
     if len(set(everywhere)) > 1:
         raise DataError("the processes have read different data; give each machine the same files")
     assert isinstance(built, Built)
+    group.broadcast(built.problem.start.theta)  # modules that were passed may be initialised at random
     return built
 
 
@@ -117,6 +122,7 @@ def _build(
     place = choose_device(device or scenario.device, group)
     if group is not None and place.type == "cuda":
         torch.cuda.set_device(place)  # what torch puts on "the" GPU must not all land on the first
+        torch.backends.cudnn.deterministic = True  # what each computes for itself must be the same
     like = torch.zeros((), dtype=getattr(torch, scenario.dtype), device=place)
     context = Context(scenario, folder, like, networks, given, group)
     size = context.objective.size
@@ -157,7 +163,7 @@ def _described(context: Context, problem: Problem, place: torch.device) -> Built
         return Built(problem, place, "second moments in the scenario", None, choices)
     choices = choices | {**Ends.of(data).record(), **describe(context.networks)}
     coupling = None if data.coupling is None else data.coupling.digest()
-    return Built(problem, place, data.digest(), coupling, choices, context.evaluated.team)
+    return Built(problem, place, data.digest(), coupling, choices, context.group)
 
 
 def _minimiser(context: Context) -> Minimiser:

@@ -22,7 +22,7 @@ from rdc_dyn.running.build import Built, build
 from rdc_dyn.running.passed import passed
 from rdc_dyn.running.progress import Progress, Silent
 from rdc_dyn.running.recorder import Recorder
-from rdc_dyn.running.runner import carry, describe_run
+from rdc_dyn.running.runner import carry, describe_run, guarded
 from rdc_dyn.running.signals import Signals
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.simulate import Frozen, Point, thaw
@@ -114,19 +114,22 @@ def resume(
         )
 
     make = partial(build, folder=path, device=device, networks=networks, given=given)
-    built, signals = make(scenario), Signals()
+    built = make(scenario)
+    signals = Signals(deaf=not built.leads)
+    if not built.leads:
+        max_time = progress = None
 
-    def lead() -> xr.Dataset:
-        lock = Lock.take(path, "another run")
+    def program() -> xr.Dataset:
+        lock = Lock.take(path, "another run") if built.leads else None
         try:
             recorder = Recorder(scenario, built, built.problem, InMemory(), progress or Silent(), signals, rebuild=make)
             attributes, point = _restored(recorder, path, lock, force=force)
             return carry(recorder, attributes, point, began, max_time)
         finally:
-            lock.release()
+            if lock is not None:
+                lock.release()
 
-    with signals.guarded():
-        return lead() if built.team is None else built.team.lead(lead)
+    return guarded(program, built, signals)
 
 
 def _scenario(path: Path, device: str | None) -> Scenario:
@@ -139,20 +142,22 @@ def _scenario(path: Path, device: str | None) -> Scenario:
 
 
 def _restored(
-    recorder: Recorder, path: Path, lock: Lock, *, force: bool
+    recorder: Recorder, path: Path, lock: Lock | None, *, force: bool
 ) -> tuple[dict[str, str | int | float], Point | None]:
     """Let the recorder go on where the last checkpoint is: the attributes, and the point; None begins again."""
     built, signals = recorder.built, recorder.signals
     attributes = describe_run(recorder.scenario, built)
-    found = _find(path, built)
+    found = None if lock is None else _find(path, built)  # process 0 holds the lock
+    found = found if built.group is None else built.group.from_leader(found)
     before = {} if found is None else found.logged.attributes
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if found is None:
         text = f"{now} begun again, there was no checkpoint yet"
-        with signals.held():
-            recorder.store = RunWriter.reopen(path, lock, None)
+        if lock is not None:
+            with signals.held():
+                recorder.store = RunWriter.reopen(path, lock, None)
         return attributes | {"history": f"{attributes['history']}\n{text}"}, None
-    changed = list(_changes(before, attributes))
+    changed = list(_changes(before, attributes)) if lock is not None else []
     if changed and not force:
         raise UserError(
             f"{path}: not the run that {found.path.name} is of: {'; '.join(changed)}; with rdc-dyn resume --force it "
@@ -167,9 +172,11 @@ def _restored(
             _sameness(before, attributes, difference, same=not changed),
         ]
     )
-    with signals.held():
-        place = found.path, found.checkpoint.log, len(found.logged.records)
-        recorder.store = RunWriter.reopen(path, lock, place)
+    count = len(found.logged.records)
+    recorder.store = InMemory(logged=found.logged, count=count)
+    if lock is not None:
+        with signals.held():
+            recorder.store = RunWriter.reopen(path, lock, (found.path, found.checkpoint.log, count))
     recorder.progress.event(Event("resumed", point.time, text.partition(" ")[2], {}))
     return attributes | {"history": f"{before['history']}\n{text}"}, point
 

@@ -6,7 +6,7 @@ import gc
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from rdc_dyn.running.recorder import Recorder, RunWarning
 from rdc_dyn.running.signals import Signals
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.simulate import Point, simulate, thaw
-from rdc_dyn.status import NumericalFailure, Status, UserError
+from rdc_dyn.status import Diverged, NumericalFailure, Status, UserError
 from rdc_dyn.store.in_memory import InMemory, Store
 from rdc_dyn.store.provenance import provenance
 from rdc_dyn.store.run_writer import RunWriter
@@ -122,20 +122,28 @@ def run_scenario(
         scenario = scenario.model_copy(update={"device": device})
 
     make = partial(build, folder=folder, device=device, networks=networks, given=given)
-    built, signals = make(scenario), Signals()
+    built = make(scenario)
+    signals = Signals(deaf=not built.leads)
+    if not built.leads:
+        output = max_time = progress = None
 
-    def lead() -> xr.Dataset:
+    def program() -> xr.Dataset:
         store: Store = InMemory() if output is None else RunWriter.create(Path(output), scenarios.dump(scenario))
         recorder = Recorder(scenario, built, built.problem, store, progress or Silent(), signals, rebuild=make)
         return carry(recorder, describe_run(scenario, built), None, began, max_time)
 
-    with signals.guarded():  # a signal does not cut a commit in two; of several processes the first one leads
-        return lead() if built.team is None else built.team.lead(lead)
+    return guarded(program, built, signals)
+
+
+def guarded(program: Callable[[], xr.Dataset], built: Built, signals: Signals) -> xr.Dataset:
+    """Run a program on all processes of a run, with signals that do not cut a commit in two."""
+    with signals.guarded():
+        return program() if built.group is None else built.group.together(program, signals.held)
 
 
 def describe_run(scenario: Scenario, built: Built) -> dict[str, str | int | float]:
     """Attributes of a run's trajectory."""
-    team = built.team
+    group = built.group
     return provenance(
         name=scenario.name,
         scenario=scenarios.dump(scenario),
@@ -143,8 +151,8 @@ def describe_run(scenario: Scenario, built: Built) -> dict[str, str | int | floa
         device=built.device_name,
         dtype=scenario.dtype,
         threads=torch.get_num_threads(),
-        processes=1 if team is None else team.group.world,
-        backend=None if team is None else team.group.backend(built.device),
+        processes=1 if group is None else group.world,
+        backend=None if group is None else group.backend(built.device),
         data_digest=built.data_digest,
         coupling_digest=built.coupling_digest,
         parameters=built.problem.free_energy.objective.size,
@@ -201,6 +209,8 @@ def drive(recorder: Recorder, resumed: Point | None, began: float, max_time: flo
                     return _stopped(clock, Status.TIME_LIMIT, f"{max_time:g} s")
     except MemoryError as error:
         return _stopped(clock, Status.OUT_OF_MEMORY, (str(error).splitlines() or ["no reason given"])[0][:200])
+    except Diverged:
+        return _stopped(clock, Status.DIVERGED, "")
     except KeyboardInterrupt as signal:
         return _stopped(clock, Status.INTERRUPTED, "SIGTERM" if isinstance(signal, Interrupted) else "SIGINT")
     except NumericalFailure as failure:  # from a point's diagnostics; the simulation handles its own
@@ -212,7 +222,7 @@ def shrink(recorder: Recorder, end: Event) -> bool:
     """After running out of memory, rebuild J for blocks of at most half as many data; False if none are smaller."""
     choices = recorder.built.choices
     block, each = int(choices.get("linearisation_block", 0)), float(choices.get("graph_bytes_per_datum", 0.0))
-    if recorder.rebuild is None or recorder.built.team is not None or block < 2 or not each:
+    if recorder.rebuild is None or recorder.built.group is not None or block < 2 or not each:
         return False
     recorder.release()
     while block >= 2:

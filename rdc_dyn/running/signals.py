@@ -32,9 +32,11 @@ class Signals:
     """Whether something is being written, and which signal arrived meanwhile.
 
     Attributes:
+        deaf: Whether signals do nothing, as process 0 of several heeds them for all.
         handlers: The caller's handlers, which raise.
     """
 
+    deaf: bool = False
     busy: bool = False
     waiting: int | None = None
     handlers: dict[int, Callable[[int, FrameType | None], Any]] = field(default_factory=dict)
@@ -69,6 +71,8 @@ class Signals:
                 signal.signal(number, before[signal.Signals(number)])
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.deaf:
+            return
         if self.busy:
             self.waiting = number
             return

@@ -15,14 +15,13 @@ import time
 from collections.abc import Callable
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from rdc_dyn.curvature.sum_over_data import Local
 from rdc_dyn.data.samples import Block, Data, Sample
 from rdc_dyn.distributed.group import join
-from rdc_dyn.distributed.local_share import Share
 from rdc_dyn.distributed.sum_over_processes import Distributed
-from rdc_dyn.distributed.team import Team
 from rdc_dyn.objective import Amortised
 from rdc_dyn.objective.base import terms_of
 from rdc_dyn.objective.likelihood import Bernoulli
@@ -57,20 +56,22 @@ def measure(images: int) -> None:
         return Local(terms_of(model, blocks))
 
     whole = model.data.blocks()
-    team = Team(group, Share((local(tuple(block.piece(group.rank, group.world) for block in whole)),)), theta)
-
-    def program() -> float:
-        one, two = local(whole).linearise(theta, at), Distributed(team).linearise(theta, at)
-        difference = float((one.mm(v) - two.mm(v)).norm() / one.mm(v).norm())
-        times = [(seconds(lambda: one.mm(v)), seconds(lambda: two.mm(v))) for _ in range(REPETITIONS)]
-        alone, together = (statistics.median(column) for column in zip(*times))
-        ratios = sorted(a / b for a, b in times)
-        print(f"{model.size} parameters, {images} images, {REPETITIONS} repetitions, difference {difference:.1e}")
-        print(f"one process {alone:.3f} s, two processes {together:.3f} s per product")
-        print(f"ratio of medians {alone / together:.2f} (single ratios {ratios[0]:.2f} to {ratios[-1]:.2f})")
-        return alone / together
-
-    team.lead(program)
+    share = tuple(block.piece(group.rank, group.world) for block in whole)
+    one, two = local(whole).linearise(theta, at), Distributed(group, local(share)).linearise(theta, at)
+    difference = float((one.mm(v) - two.mm(v)).norm() / one.mm(v).norm())
+    times = []
+    for _ in range(REPETITIONS):
+        dist.barrier()
+        alone = seconds(lambda: one.mm(v)) if group.leads else 0.0
+        dist.barrier()
+        times.append((alone, seconds(lambda: two.mm(v))))
+    if not group.leads:
+        return
+    alone, together = (statistics.median(column) for column in zip(*times))
+    ratios = sorted(a / b for a, b in times)
+    print(f"{model.size} parameters, {images} images, {REPETITIONS} repetitions, difference {difference:.1e}")
+    print(f"one process {alone:.3f} s, two processes {together:.3f} s per product")
+    print(f"ratio of medians {alone / together:.2f} (single ratios {ratios[0]:.2f} to {ratios[-1]:.2f})")
 
 
 def main(images: int) -> int:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,23 +22,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 import xarray as xr
 from click.testing import CliRunner
-from torch import Tensor
+from torch import Tensor, nn
 
 import rdc_dyn
 from rdc_dyn.cli import main
 from rdc_dyn.curvature.graph import First
-from rdc_dyn.curvature.sum_over_data import Local, Total
+from rdc_dyn.curvature.sum_over_data import Local, LocalSecond, Total
 from rdc_dyn.data.coupling import optimal_coupling
 from rdc_dyn.data.samples import Block, Data
 from rdc_dyn.distributed.group import Group, join
-from rdc_dyn.distributed.local_share import Order, Share
 from rdc_dyn.distributed.sum_over_processes import Distributed
-from rdc_dyn.distributed.team import Team
+from rdc_dyn.dynamics import SurfacePoint
 from rdc_dyn.objective.base import OverData, terms_of
 from rdc_dyn.scenario import dump, from_mapping
-from rdc_dyn.status import UserError
 from tests.problems import amortised, blobs, controls, finite_latent, generator
 from tests.tiny import images, linear_gaussian
 
@@ -58,18 +58,38 @@ def network(curvature_data: int = 30) -> dict[str, Any]:
     return tree
 
 
+def own_networks() -> dict[str, Any]:
+    """A few Adam steps of networks that are passed."""
+    equilibrate = {"adam_steps": 5, "newton_steps": 0, "tolerance": 1e3}
+    tree = images(
+        response={"kind": "none"}, corrector={"method": "gradient", "steps": 2}, start={"equilibrate": equilibrate}
+    )
+    tree["objective"] = {
+        "kind": "amortised",
+        "encoder": {"kind": "module", "latent_dim": 2},
+        "decoder": {"kind": "module", "likelihood": "gaussian"},
+        "samples": 2,
+        "weight_prior_precision": 0.1,
+    }
+    return tree
+
+
 # --- what the processes run ---------------------------------------------------------------------------------------
 
 
-class Counting(Share):
-    """A share that remembers the most things it has kept at a time."""
+class Counting(Local):
+    """J that remembers the most of its linearisations that have lived at a time."""
 
     most = 0
 
-    def answer(self, order: Order, payload: Tensor) -> Tensor:
-        result = super().answer(order, payload)
-        self.most = max(self.most, len(self.products))
-        return result
+    def linearise(self, theta: Tensor, controls: Tensor) -> LocalSecond:
+        second = super().linearise(theta, controls)
+        ALIVE.add(second)
+        Counting.most = max(Counting.most, len(ALIVE))
+        return second
+
+
+ALIVE = weakref.WeakSet[LocalSecond]()
 
 
 def moving(coupled: bool) -> Data:
@@ -84,14 +104,14 @@ OBJECTIVES: dict[str, OverData] = {
 }
 
 
-def local(objective: OverData, blocks: tuple[Block, ...], kept: bool) -> Local:
+def local(objective: OverData, blocks: tuple[Block, ...], kept: bool, kind: type[Local] = Local) -> Local:
     if kept:
-        return Local(terms_of(objective, blocks))
-    return Local(terms_of(objective, tuple(piece for block in blocks for piece in block.split(4))), False, 2)
+        return kind(terms_of(objective, blocks))
+    return kind(terms_of(objective, tuple(piece for block in blocks for piece in block.split(4))), False, 2)
 
 
 def all_numbers(total: Total, theta: Tensor, at: Tensor) -> dict[str, Tensor]:
-    """J with all its derivatives, and those through eight linearisations of which one lives at a time."""
+    """J with all its derivatives, and those through three linearisations of which one lives at a time."""
 
     def first(name: str, found: First) -> dict[str, Tensor]:
         return {f"{name} value": found.value, f"{name} gradient": found.gradient, f"{name} forces": found.forces}
@@ -99,7 +119,7 @@ def all_numbers(total: Total, theta: Tensor, at: Tensor) -> dict[str, Tensor]:
     g = generator(1)
     rows, velocity = (torch.randn(n, len(theta), generator=g, dtype=torch.float64) for n in (5, 1))
     numbers = {"value": total.value(theta, at)} | first("gradient", total.gradient(theta, at))
-    for shift in torch.linspace(0, 0.01, 8).tolist():
+    for shift in torch.linspace(0, 0.01, 3).tolist():
         second = total.linearise(theta + shift, at)
         drift = second.drift(velocity[0], controls(0.3, -0.2, 0.1))
     numbers |= first("linearised", second.first)
@@ -110,23 +130,17 @@ def all_numbers(total: Total, theta: Tensor, at: Tensor) -> dict[str, Tensor]:
 
 
 def compare(group: Group, objective: OverData, kept: bool) -> dict[str, float]:
-    """Relative differences between one and several processes, and the most linearisations kept on any."""
-    theta, at = objective.initial(generator()), controls(0.7, 1.3, 0.4)
-    wholes = objective.data.blocks(), objective.data.minibatch(9, generator())
-    shares = tuple(tuple(block.piece(group.rank, group.world) for block in whole) for whole in wholes)
-    share = Counting(tuple(local(objective, blocks, kept) for blocks in shares))
-    team = Team(group, share, theta)
-
-    def program() -> dict[str, float]:
-        found: dict[str, float] = {}
-        for number, whole in enumerate(wholes):
-            expected = all_numbers(local(objective, whole, kept), theta, at)
-            for name, value in all_numbers(Distributed(team, number), theta, at).items():
-                scale = float(expected[name].abs().max())
-                found[f"{number} {name}"] = float((value - expected[name]).abs().max()) / (scale or 1.0)
-        return found
-
-    return team.lead(program) | {"most": max(group.from_all(share.most))}
+    """Relative differences between one and several processes, and the most linearisations alive here."""
+    theta, at, found = objective.initial(generator()), controls(0.7, 1.3, 0.4), dict[str, float]()
+    Counting.most = 0
+    for number, whole in enumerate((objective.data.blocks(), objective.data.minibatch(9, generator()))):
+        share = tuple(block.piece(group.rank, group.world) for block in whole)
+        total = Distributed(group, local(objective, share, kept, Counting))
+        expected = all_numbers(local(objective, whole, kept), theta, at)
+        for name, value in all_numbers(total, theta, at).items():
+            scale = float(expected[name].abs().max())
+            found[f"{number} {name}"] = float((value - expected[name]).abs().max()) / (scale or 1.0)
+    return found | {"most": Counting.most}
 
 
 def gloo_threads() -> int | None:
@@ -135,10 +149,42 @@ def gloo_threads() -> int | None:
     return sum("gloo" in (task / "comm").read_text() for task in tasks.iterdir()) if tasks.is_dir() else None
 
 
-def mistake_of(tree: dict[str, Any]) -> str:
-    with pytest.raises(UserError) as caught:
-        rdc_dyn.run(tree)
-    return str(caught.value)
+class Apart(rdc_dyn.Process):
+    """Multipliers that move a little faster on every further process."""
+
+    span = (0.0, 0.2)
+
+    def rates(self, s: float, here: SurfacePoint) -> Tensor:
+        return torch.tensor([0.25 * (1 + 1e-12 * dist.get_rank()), 0.5, 0.0], dtype=torch.float64)
+
+
+def networks() -> dict[str, nn.Module]:
+    """Modules of one's own, initialised differently on each process."""
+    torch.manual_seed(dist.get_rank())
+    return {"encoder": nn.Linear(64, 4).double(), "decoder": nn.Linear(2, 64).double()}
+
+
+def end(act: Callable[[], xr.Dataset]) -> str:
+    """The status with its detail, or the error, with which something ends here."""
+    try:
+        trajectory = act()
+    except (Exception, SystemExit) as error:
+        return f"{type(error).__name__}: {error}"
+    return f"{trajectory.attrs['status']}: {trajectory.attrs['status_detail']}"
+
+
+def end_of_failure(error: Exception, *ranks: int) -> str:
+    """How a run ends whose fourth linearisation fails on some of the processes."""
+    left, linearise = iter(range(3)), Local.linearise
+
+    def fails(self: Local, *arguments: Any) -> LocalSecond:
+        if next(left, None) is None and dist.get_rank() in ranks:
+            raise error
+        return linearise(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Local, "linearise", fails)
+        return end(lambda: rdc_dyn.run(images()))
 
 
 def on_each_process(folder: Path) -> None:
@@ -151,9 +197,18 @@ def on_each_process(folder: Path) -> None:
             report["differences"][f"{name} {'kept' if kept else 'recomputed'}"] = compare(group, objective, kept)
     taken = CliRunner().invoke(main, ["run", str(folder / "tiny.yaml"), "-o", str(folder / "taken")])
     report["taken"] = (taken.exit_code, taken.output)
-    report["linear_gaussian"] = mistake_of(linear_gaussian())
-    report["few"] = mistake_of(network(curvature_data=1))
-    report["device"] = mistake_of(images(device="cuda:0"))
+    report["ends"] = {
+        "linear_gaussian": end(lambda: rdc_dyn.run(linear_gaussian())),
+        "few": end(lambda: rdc_dyn.run(network(curvature_data=1))),
+        "device": end(lambda: rdc_dyn.run(images(device="cuda:0"))),
+        "memory on 1": end_of_failure(MemoryError("full"), 1),
+        "failure on 1": end_of_failure(ZeroDivisionError("mine"), 1),
+        "failure on both": end_of_failure(ZeroDivisionError("ours"), 0, 1),
+        "apart": end(lambda: rdc_dyn.run(images(), process=Apart())),
+        "own networks": end(lambda: rdc_dyn.run(own_networks(), networks=networks())),
+        "limited": end(lambda: rdc_dyn.run(images(), folder / "by two", max_time=1e-9)),
+        "resumed": end(lambda: rdc_dyn.resume(folder / "by one")),
+    }
     rdc_dyn.run(network()).to_netcdf(folder / f"{group.rank}.nc")
     report["threads"] = gloo_threads()
     atexit._run_exitfuncs()
@@ -234,11 +289,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (where / "taken").mkdir()
     (where / "taken" / "precious").write_text("mine")
     write(where, images())
+    with pytest.warns(rdc_dyn.RunWarning, match="TIME_LIMIT"):
+        rdc_dyn.run(images(), where / "by one", max_time=1e-9)
     with two("tests.objective.test_distributed", str(where)) as processes:
         for process in processes:
             _, errors = process.communicate(timeout=LIMIT)
             assert process.returncode == 0, errors
     return where
+
+
+@pytest.fixture(scope="module")
+def expected() -> xr.Dataset:
+    """The trajectory of one process."""
+    return rdc_dyn.run(images())
 
 
 def reports(folder: Path) -> list[dict[str, Any]]:
@@ -254,16 +317,36 @@ def test_j_and_its_derivatives_are_those_of_one_process(folder: Path) -> None:
         assert worst[0] < 1e-13, (case, worst)
 
 
-def test_what_process_0_no_longer_uses_is_forgotten_everywhere(folder: Path) -> None:
-    """Eight linearisations and drifts are made; the old pair is in use until the new one is there."""
-    assert all(case["most"] <= 4 for case in reports(folder)[0]["differences"].values())
+def test_what_is_no_longer_used_is_forgotten(folder: Path) -> None:
+    """Three linearisations are made; the old one is in use until the new one is there."""
+    assert all(case["most"] == 2 for case in reports(folder)[0]["differences"].values())
 
 
-def test_mistakes_are_raised_on_every_process(folder: Path) -> None:
-    for report in reports(folder):
-        assert report["linear_gaussian"].startswith("objective: linear_gaussian has no data")
-        assert report["few"].startswith("fewer data than processes")
-        assert report["device"].startswith("device: cuda:0 is one GPU")
+@pytest.mark.parametrize(
+    ("case", "ends"),
+    [
+        ("linear_gaussian", ["UserError: objective: linear_gaussian has no data"] * 2),
+        ("few", ["UserError: fewer data than processes"] * 2),
+        ("device", ["UserError: device: cuda:0 is one GPU"] * 2),
+        ("memory on 1", ["OUT_OF_MEMORY: "] * 2),
+        ("failure on 1", ["UserError: process 1 of this run has failed", "ZeroDivisionError: mine"]),
+        ("failure on both", ["ZeroDivisionError: ours", "SystemExit: 1"]),
+        ("apart", ["DIVERGED: "] * 2),
+        ("own networks", ["COMPLETED: "] * 2),
+        ("limited", ["TIME_LIMIT: "] * 2),
+        ("resumed", ["COMPLETED: "] * 2),
+    ],
+)
+def test_all_end_alike(folder: Path, case: str, ends: list[str]) -> None:
+    for report, expected in zip(reports(folder), ends):
+        assert report["ends"][case].startswith(expected)
+
+
+def test_a_run_goes_on_with_another_number_of_processes(folder: Path, expected: xr.Dataset) -> None:
+    for name, was, now in (("by one", 1, 2), ("by two", 2, 1)):
+        found = rdc_dyn.resume(folder / name)
+        assert f"processes {was} -> {now}" in found.attrs["history"]
+        np.testing.assert_allclose(found.rate, expected.rate, rtol=1e-10)
 
 
 def test_an_existing_run_is_left_alone_with_one_message(folder: Path) -> None:
@@ -290,11 +373,11 @@ def test_no_thread_of_gloo_outlives_the_group(folder: Path) -> None:
         assert report["threads at the end"] == 0
 
 
-def test_torchrun_gives_the_trajectory_of_one_process(tmp_path: Path) -> None:
+def test_torchrun_gives_the_trajectory_of_one_process(tmp_path: Path, expected: xr.Dataset) -> None:
     found, printed = torchrun(tmp_path, images())
     assert printed.count("completed: ") == 1
     assert printed.count("|grad J|     ETA") == 1
-    assert_same(found, rdc_dyn.run(images()))
+    assert_same(found, expected)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU on this machine")
@@ -307,11 +390,16 @@ def test_torchrun_on_gpus_gives_the_trajectory_of_one_process(tree: Callable[[],
 
 
 @pytest.mark.parametrize(
-    "number, codes",
-    [(signal.SIGTERM, [143, 143]), pytest.param(signal.SIGKILL, [-9, 4], marks=pytest.mark.slow)],
+    ("number", "to", "codes"),
+    [
+        (signal.SIGTERM, [1, 0], [143, 143]),
+        pytest.param(signal.SIGTERM, [0], [143, 143], marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, [0], [-9, 4], marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, [1], [4, -9], marks=pytest.mark.slow),
+    ],
 )
-def test_all_end_with_process_0(number: signal.Signals, codes: list[int], tmp_path: Path) -> None:
-    """torchrun hands a signal on to every process; a death of process 0 nobody announces."""
+def test_all_end_together(number: signal.Signals, to: list[int], codes: list[int], tmp_path: Path) -> None:
+    """torchrun hands a signal on to every process; a death nobody announces."""
     run = tmp_path / "run"
     file = write(tmp_path, images(integrator={"step_size": 0.0002}))
     with two("rdc_dyn", "run", file, "-o", str(run), "-q") as processes:
@@ -320,8 +408,8 @@ def test_all_end_with_process_0(number: signal.Signals, codes: list[int], tmp_pa
             assert time.monotonic() < deadline
             assert processes[0].poll() is None, processes[0].communicate()
             time.sleep(0.05)
-        for process in processes[:1] if number == signal.SIGKILL else reversed(processes):
-            process.send_signal(number)
+        for rank in to:
+            processes[rank].send_signal(number)
         errors = [process.communicate(timeout=60)[1] for process in processes]
         assert [process.returncode for process in processes] == codes, errors
     assert "Traceback" not in "".join(errors)

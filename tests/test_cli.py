@@ -138,7 +138,8 @@ def test_doctor_describes_the_machine() -> None:
     result = invoke("doctor")
     assert result.exit_code == 0, result.output
     named = {line.split("  ")[0]: line for line in result.output.splitlines()}
-    assert {"python", "processors", "memory", "torch", "threads", "OMP_NUM_THREADS", "deterministic"} <= set(named)
+    expected = {"python", "processors", "memory", "allocator", "torch", "threads", "OMP_NUM_THREADS", "deterministic"}
+    assert expected <= set(named)
     assert torch.__version__.partition("+")[0] in named["torch"]
     assert "not installed" not in result.output
 

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 from rich.filesize import decimal
 
+from rdc_dyn.running.allocator import keep_large_blocks
 from rdc_dyn.running.build import choose_device
 from rdc_dyn.store.provenance import commit, program_version
 
@@ -32,6 +33,7 @@ def machine(device: str | None = None) -> dict[str, str]:
         "platform": platform.platform(),
         "processors": f"{os.cpu_count()}, of which {usable} can be used",
         "memory": _memory(),
+        "allocator": keep_large_blocks(),
         **{name: _version(name) for name in (*_NUMERICAL, *_FILES)},
         "threads": f"{threads} in an operation, {between} between operations",
         **{name: os.environ.get(name, "not set") for name in (*_THREADS, *_CUDA)},

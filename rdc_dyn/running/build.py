@@ -17,6 +17,7 @@ from rdc_dyn.linalg.base import allocating, require_memory
 from rdc_dyn.objective.base import OverData
 from rdc_dyn.objective.ends import Ends
 from rdc_dyn.objective.own_modules import Own, describe
+from rdc_dyn.running.allocator import keep_large_blocks
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.scenario.context import Context
 from rdc_dyn.simulate import Problem
@@ -89,6 +90,7 @@ def build(
     `networks` are modules for the parts of the objective whose kind is module; they are not modified. Raises UserError
     on every process if one finds a mistake, DataError if the processes have read different data, and MemoryError.
     """
+    keep_large_blocks()
     group = join()
     if group is None:
         with allocating():

@@ -1,9 +1,8 @@
-"""Minimisation of J at fixed controls by trust-region Newton-Krylov (Steihaug 1983) in the preconditioner's norm."""
+"""Minimisation of J at fixed controls: L-BFGS in the metric of a factor, then trust-region Newton (Steihaug 1983)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +10,7 @@ import torch
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Linearisation
+from rdc_dyn.dynamics.metric_lbfgs import Watch, descend
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Vector, project_out
 from rdc_dyn.linalg.morse import SEARCH, softest
@@ -43,10 +43,13 @@ class Minimum:
 class Minimiser:
     """Descends to a minimum of J, through regions where A is indefinite; J never rises.
 
+    Where M is a factor of A + σI, L-BFGS in its metric goes first: a step takes one gradient, where a trust-region step
+    takes tens of products. The trust region goes on where L-BFGS stalls.
+
     Attributes:
-        preconditioner: M ≈ |A|⁻¹; its norm shapes the trust region, and it learns from the products of every step.
+        preconditioner: M ≈ (A + σI)⁻¹ ≻ 0; its norm shapes the trust region, and it learns from the products there.
         tolerance: On |∇J|.
-        max_steps: Maximum number of trust-region steps.
+        max_steps: Maximum number of steps by L-BFGS, and of trust-region steps.
         max_inner: Maximum number of products with A per step.
     """
 
@@ -59,7 +62,7 @@ class Minimiser:
         self,
         free_energy: FreeEnergy,
         state: State,
-        watch: Callable[[int, float, float], None] | None = None,
+        watch: Watch | None = None,
         *,
         tolerance: float | None = None,
         accept: Literal["proved", "searched", "stationary"] = "proved",
@@ -74,9 +77,10 @@ class Minimiser:
         """
         tolerance = self.tolerance if tolerance is None else tolerance
         at = free_energy.linearise(state.theta, state.controls)
-        radius, spent, escapes, rejected = math.inf, 0, 0, 0
-        steps = 0
-        while steps < self.max_steps:
+        by_gradients = self.max_steps if self.preconditioner.recipe.spectral else 0
+        at, steps, spent = descend(free_energy, at, self.preconditioner, tolerance, range(by_gradients), watch)
+        radius, escapes, rejected, end = math.inf, 0, 0, steps + self.max_steps
+        while steps < end:
             if watch is not None:
                 watch(steps, at.value, at.residual)
             if at.residual <= tolerance:
@@ -86,7 +90,10 @@ class Minimiser:
                 escapes += 1
                 if escapes > 10:
                     return Minimum(at, steps, Status.NOT_AT_EQUILIBRIUM, "a saddle that could not be left")
-                at, radius, spent = self._escape(free_energy, at, down), math.inf, 0
+                at, radius = self._escape(free_energy, at, down), math.inf
+                left = range(steps, min(steps + by_gradients, end))
+                at, steps, spent = descend(free_energy, at, self.preconditioner, tolerance, left, watch)
+                continue
             # Rent or buy: rebuild the preconditioner once as many products have been spent as a rebuild costs.
             if spent > self.preconditioner.recipe.products(at.size):
                 self.preconditioner.refresh(at)

@@ -74,13 +74,6 @@ class Factorisation:
         """Number of negative eigenvalues (the Morse index)."""
         return 0 if self.eigenvalues is None else int((self.eigenvalues < -self.zero).sum())
 
-    @property
-    def most_negative(self) -> tuple[float, Tensor] | None:
-        """Most negative eigenvalue and its eigenvector, or None where there is none."""
-        if self.eigenvalues is None or self.eigenvectors is None or self.negative == 0:
-            return None
-        return float(self.eigenvalues[0]), self.eigenvectors[:, 0]
-
     def solve(self, rhs: Rows) -> tuple[Rows, Status | None]:
         """A⁺ b for each row b: exact, and of minimum norm where A has zero modes.
 
@@ -98,11 +91,3 @@ class Factorisation:
         if bool((outside > 1e-6 * rhs.norm(dim=1)).any()):
             return torch.full_like(rhs, torch.nan), Status.SINGULAR
         return (coordinates[:, live] / self.eigenvalues[live]) @ self.eigenvectors[:, live].T, None
-
-    def apply(self, rows: Rows) -> Rows:
-        """|A|⁻¹ v for each row v: positive definite whatever A is, for use as a preconditioner."""
-        if self.cholesky is not None:
-            return torch.cholesky_solve(rows.T, self.cholesky).T
-        assert self.eigenvalues is not None and self.eigenvectors is not None
-        size = self.eigenvalues.abs().clamp_min(1e4 * self.zero)
-        return ((rows @ self.eigenvectors) / size) @ self.eigenvectors.T

@@ -1,11 +1,12 @@
-"""M = |A₀ + damping I|⁻¹ by a dense factorisation."""
+"""M = (A₀ + damping I + σI)⁻¹ by a Cholesky factor, with σ = 0 where that is positive definite."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from rdc_dyn.linalg.base import SymmetricOperator
-from rdc_dyn.linalg.factorisation import Factorisation, materialise
+from rdc_dyn.linalg.factorisation import materialise
+from rdc_dyn.linalg.shifted_cholesky import ShiftedCholesky
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,6 @@ class Factorised:
         """The price of the closed form, or P, one product for each column of A₀."""
         return size if self.price is None else self.price
 
-    def build(self, operator: SymmetricOperator) -> Factorisation:
+    def build(self, operator: SymmetricOperator) -> ShiftedCholesky:
         """Form and factorise A₀ + damping I."""
-        return Factorisation.of(materialise(operator, self.damping, closed=self.price is not None))
+        return ShiftedCholesky.of(materialise(operator, self.damping, closed=self.price is not None))

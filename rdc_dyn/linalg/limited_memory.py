@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rdc_dyn.linalg.base import Rows
+from rdc_dyn.linalg.base import Rows, Vector
 from rdc_dyn.linalg.conjugate_pairs import small
 
 
@@ -38,6 +38,20 @@ class LimitedMemory:
         eye = torch.eye(len(triangle), dtype=triangle.dtype)
         inverse = torch.linalg.solve_triangular(triangle, eye, upper=True)
         return cls(s, y, scale, inverse.to(s), triangle.diagonal().to(s))
+
+    def after(self, s: Vector, y: Vector, limit: int) -> LimitedMemory:
+        """The update with one more pair, s·y > 0, and without the oldest pair if that makes more than `limit`."""
+        kept = slice(max(0, len(self.s) + 1 - limit), None)
+        old, inverse, product = self.s[kept], self.inverse[kept, kept], torch.dot(s, y)
+        column = -(inverse @ (old @ y)) / product
+        bottom = torch.cat([torch.zeros_like(column), 1 / product[None]])
+        return LimitedMemory(
+            torch.cat([old, s[None]]),
+            torch.cat([self.y[kept], y[None]]),
+            self.scale,
+            torch.cat([torch.cat([inverse, column[:, None]], dim=1), bottom[None]]),
+            torch.cat([self.diagonal[kept], product[None]]),
+        )
 
     def apply(self, m: Callable[[Rows], Rows], rows: Rows) -> Rows:
         """H v for each row v, where `m` applies M to each row."""

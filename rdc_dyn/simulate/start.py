@@ -1,4 +1,4 @@
-"""∇_θ J = 0 at the first multipliers: Adam, then trust-region Newton."""
+"""∇_θ J = 0 at the first multipliers: Adam, then L-BFGS in the metric of a factor, then trust-region Newton."""
 
 from __future__ import annotations
 

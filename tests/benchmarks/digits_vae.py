@@ -92,7 +92,7 @@ def start(objective: Amortised) -> Tensor:
     factor = made.preconditioner
     print(
         f"start: {problem.free_energy.objective.size} parameters, Adam {problem.adam_steps} steps, then "
-        f"{minimum.steps} trust-region steps; |grad J| = {minimum.at.residual:.1e}, J = {minimum.at.value:.8f}, "
+        f"{minimum.steps} steps; |grad J| = {minimum.at.residual:.1e}, J = {minimum.at.value:.8f}, "
         f"{'minimum' if factor.most_negative(minimum.at) is None else 'SADDLE'}, {minimum.failure}"
     )
     print(

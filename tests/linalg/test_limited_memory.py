@@ -42,6 +42,18 @@ def test_the_two_loop_recursion(count: int, size: int, seed: int, scale: float) 
     torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-7 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize("limit", [3, 9])
+def test_one_pair_after_another(limit: int) -> None:
+    s, y = positive_pairs(6, 9, 3)
+    one_by_one = LimitedMemory.of(s[:1], y[:1], 0.7)
+    for pair in zip(s[1:], y[1:]):
+        one_by_one = one_by_one.after(*pair, limit)
+    at_once = LimitedMemory.of(s[-limit:], y[-limit:], 0.7)
+    assert len(one_by_one.s) == min(limit, 6)
+    v = rows(2, 9, 5)
+    torch.testing.assert_close(one_by_one.apply(lambda r: r, v), at_once.apply(lambda r: r, v), rtol=1e-9, atol=1e-9)
+
+
 @given(count=st.integers(1, 8), size=st.integers(2, 12), seed=st.integers(0, 1000))
 @settings(max_examples=60, deadline=None)
 def test_positive_definite_and_symmetric_after_any_updates(count: int, size: int, seed: int) -> None:

@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rdc_dyn.linalg import ConjugateGradient, Factorisation, Factorised, Identity, Nystrom, Preconditioner, Recipe
+from rdc_dyn.linalg import ConjugateGradient, Factorised, Identity, Nystrom, Preconditioner, Recipe
 from rdc_dyn.linalg.base import SymmetricOperator
+from rdc_dyn.linalg.shifted_cholesky import ShiftedCholesky
 from tests.linalg.matrices import FLOAT64, Matrix, network_like, rows, spectrum, turning
 
 
@@ -25,7 +26,7 @@ class Counting:
     def products(self, size: int) -> int:
         return self.price
 
-    def build(self, operator: SymmetricOperator) -> Factorisation:
+    def build(self, operator: SymmetricOperator) -> ShiftedCholesky:
         self.built.append(operator)
         return Factorised().build(operator)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Equilibrate(Section):
-    """How the first equilibrium is found: Adam, then trust-region Newton-Krylov."""
+    """How the first equilibrium is found: Adam, then L-BFGS where A has a factor, then trust-region Newton-Krylov."""
 
     adam_steps: Natural = Field(default=1000, description="Adam steps before Newton")
     batch: Count | None = Field(
@@ -32,7 +32,8 @@ class Equilibrate(Section):
     )
     newton_steps: Natural = Field(
         default=500,
-        description="most trust-region steps; 0: Adam alone must reach the tolerance, and nothing tells a saddle",
+        description="most steps by L-BFGS, and then by the trust region; 0: Adam alone must reach the tolerance, and "
+        "nothing tells a saddle",
     )
     tolerance: Positive | None = Field(default=None, description="on |grad J|; null: 1e-8 in float64, 1e-4 in float32")
 

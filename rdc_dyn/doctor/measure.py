@@ -12,6 +12,7 @@ from rich.filesize import decimal
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.gauss_newton import GaussNewton
+from rdc_dyn.curvature.hessian import price
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.curvature.memory import available_memory, evaluation
 from rdc_dyn.curvature.sum_over_data import Local
@@ -51,9 +52,11 @@ def _times(objective: Objective, start: State, blocks: tuple[Block, ...], share:
     """Times for the data whose graph can be kept, `share` of all data, which is 1 if they fit."""
     medians = _medians(_calls(objective, start, blocks), start.theta.device)
     each = {name: median / (_WIDTH if "at once" in name else 1) for name, median in medians.items()}
-    gradient, forming = each.pop("gradient"), each[f"product, {_WIDTH} at once"] * objective.size
+    gradient, worth = each.pop("gradient"), price(objective)
+    forming = each[f"product, {_WIDTH} at once"] * objective.size if worth is None else each["product"] * worth
+    how = f"{objective.size} products to form A" if worth is None else f"A in closed form, worth {worth} products"
     some = "" if share == 1 else f" for {100 * share:.2g} % of the data, whose graph can be kept"
-    dense = f"{objective.size} products to form A, {forming / gradient:.0f} gradients, {_seconds(forming)}"
+    dense = f"{how}, {forming / gradient:.0f} gradients, {_seconds(forming)}"
     return {
         "gradient": f"{_seconds(gradient)}{some}",
         **{name: f"{one / gradient:.2f} gradients" + " each" * ("at once" in name) for name, one in each.items()},

@@ -21,7 +21,7 @@ from rdc_dyn.linalg.recipe import Approximation, Recipe
 class Learned:
     """A snapshot of what a preconditioner knows, small enough to be stored: where M was built, not M itself.
 
-    A factor has P² numbers and costs P products; rebuilt at the same place, it is the same to the last bit.
+    A factor has P² numbers; rebuilt at the same place, it is the same to the last bit.
 
     Attributes:
         place: θ and controls where M was built; None if it was not built, or for an operator without a state.

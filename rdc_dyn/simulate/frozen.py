@@ -1,7 +1,7 @@
 """Turns a point of a path, with all that the rest of the path depends on, into tensors and plain values, and back.
 
-θ and the controls determine ∇J and A, so these are evaluated again; a preconditioner is rebuilt where it was built (P
-products for a factor). What is kept thus stays small. On one machine with the same number of threads, the result is the
+θ and the controls determine ∇J and A, so these are evaluated again; a preconditioner is rebuilt where it was built, at
+the price of a build. What is kept thus stays small. On one machine with the same number of threads, the result is the
 same to the last bit. To check that, a point's echo is kept: J, ∇J, and what its preconditioners make of ∇J.
 """
 

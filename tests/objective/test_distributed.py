@@ -124,6 +124,8 @@ def all_numbers(total: Total, theta: Tensor, at: Tensor) -> dict[str, Tensor]:
         drift = second.drift(velocity[0], controls(0.3, -0.2, 0.1))
     numbers |= first("linearised", second.first)
     mixed, control_hessian = second.mixed()
+    if (matrix := second.dense()) is not None:
+        numbers["dense"] = matrix
     numbers |= {"mm": second.mm(rows), "one": second.mm(rows[:1]), "mixed": mixed, "hessian": control_hessian}
     del second  # the drift must do without
     return numbers | {"drift": drift.mm(rows)}

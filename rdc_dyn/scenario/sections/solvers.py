@@ -40,7 +40,7 @@ class SolverSection(Section):
 
 
 class DenseSection(SolverSection):
-    """A formed by products and factorised at every state; for small theta."""
+    """A formed and factorised at every state; for small theta."""
 
     method: Literal["dense"]
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.hessian import price
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import (
     Integrator,
@@ -62,7 +63,7 @@ def engine(
     objective: Amortised, theta: Tensor | None, tolerance: float, patience: float, steps: int = POINTS
 ) -> Engine:
     """An iso-classification path of Euler steps of 1/40 in (λ, γ), 40 of them by default; folds are relaxed."""
-    preconditioner = Preconditioner(Factorised(), MEMORY, patience)
+    preconditioner = Preconditioner(Factorised(price=price(objective)), MEMORY, patience)
     solver = ConjugateGradient(1e-2, 2000, 0.0, preconditioner)
     problem = Problem(
         free_energy=FreeEnergy(objective, Work()),
@@ -204,13 +205,12 @@ def _report(name: str, norm: float, count: int, ours: float, tolerance: float) -
 def response(objective: Amortised, points: list[Point]) -> None:
     """C_λ and C_γ at the points of a path: linear response with the first point's factor against differences (31)."""
     free_energy = FreeEnergy(objective, Work())
-    preconditioner = Preconditioner(Factorised(), 40, 1.0)
+    preconditioner = Preconditioner(Factorised(price=price(objective)), 40, 1.0)
     ours, theirs = 0.0, 0
     for number, point in enumerate(points):
         theta, at = point.at.theta, point.at.controls
-        exact, _ = _solved(
-            objective, theta, at, ConjugateGradient(1e-10, 2000, 0.0, Preconditioner(Factorised(), 40, 1.0))
-        )
+        fresh = Preconditioner(Factorised(price=price(objective)), 40, 1.0)
+        exact, _ = _solved(objective, theta, at, ConjugateGradient(1e-10, 2000, 0.0, fresh))
         row, work = _solved(objective, theta, at, ConjugateGradient(1e-2, 2000, 0.0, preconditioner))
         ours += equivalents(work)
         error = float((row - exact).norm() / exact.norm())

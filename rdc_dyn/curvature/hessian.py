@@ -48,7 +48,7 @@ from rdc_dyn.objective.base import BlockTerm, Objective, OverData, Term, terms_o
 from rdc_dyn.objective.likelihood import Bernoulli, Gaussian
 from rdc_dyn.objective.networks import Networks
 
-#: Most numbers in the factors of the sums that are held at once.
+#: Most numbers in the factors of the sums that are held at once, unless A has four times as many.
 _NUMBERS = 2**22
 #: Operations per second of forming and of factorising A, as multiples of those of a product: measured on a CPU with a
 #: digits VAE of 2,110 parameters and one with two hidden layers.
@@ -205,7 +205,8 @@ class Hessian:
         rest = sum(layer.shape[0] * layer.inputs for network in others for layer in network)
         codes = sum(j.shape[0] * k.shape[0] + j.inputs * k.inputs for network in others for j, k in pairwise(network))
         data = max(layer.inputs**2 // 2 + layer.shape[0] * rest for layer in encoder)
-        return max(_NUMBERS // (self.objective.samples * codes + data), 1)
+        most = max(_NUMBERS, self.objective.size**2 // 4)  # few data would go through the memory of A too often
+        return max(most // (self.objective.samples * codes + data), 1)
 
     def at(self, theta: Vector, controls: Controls, dtype: torch.dtype | None = None) -> Float[Tensor, "P P"]:
         """A at one state, computed in `dtype`; None takes that of θ."""

@@ -10,8 +10,8 @@ import torch
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.linalg.base import Vector, project_out
-from rdc_dyn.linalg.preconditioner import Preconditioner
 from rdc_dyn.linalg.limited_memory import LimitedMemory
+from rdc_dyn.linalg.preconditioner import Preconditioner
 from rdc_dyn.status import NumericalFailure
 
 #: Told (step, J, |∇J|) before each step.

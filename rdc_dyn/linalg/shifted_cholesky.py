@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from rdc_dyn.linalg.base import Rows, Vector
+from rdc_dyn.linalg.base import Rows, Vector, all_finite
 
+#: Vectors of the search for the most negative eigenvalue, its relative accuracy, and most iterations.
+_VECTORS, _ACCURACY, _ITERATIONS = 8, 1e-6, 40
 #: The first σ > 0 as a share of the largest entry of A, and the ratio of each σ to the last.
 _FIRST, _RATIO = 1e-5, 4.0
 
@@ -37,13 +40,32 @@ class ShiftedCholesky:
                 return cls(factor, shift)
             shift = max(_FIRST * scale, _RATIO * shift)
 
-    @property
+    @cached_property
     def most_negative(self) -> tuple[float, Vector] | None:
-        """Most negative eigenvalue of A and its eigenvector, or None where there is none."""
+        """Most negative eigenvalue of A and its eigenvector, or None where there is none.
+
+        It is the largest of M. A block of vectors is iterated with M; what that cannot tell apart is left to `eigh`.
+        """
         if not self.shift:
             return None
+        size = len(self.factor)
+        noise = torch.randn(
+            (min(_VECTORS, size), size), generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        )
+        rows, zero = (
+            noise.to(self.factor),
+            torch.finfo(self.factor.dtype).eps * size * float(self.factor.square().max()),
+        )
+        for _ in range(_ITERATIONS):
+            rows = torch.linalg.qr(self.apply(rows).T).Q.T
+            images = (rows @ self.factor) @ self.factor.T - self.shift * rows
+            if not all_finite(images):
+                break
+            values, turn = torch.linalg.eigh(rows @ images.T)
+            vector, value = turn[:, 0] @ rows, float(values[0])
+            if float((turn[:, 0] @ images - value * vector).norm()) <= max(_ACCURACY * abs(value), zero):
+                return (value, vector) if value < -zero else None
         values, vectors = torch.linalg.eigh(self.factor @ self.factor.T)
-        zero = torch.finfo(values.dtype).eps * len(values) * float(values.abs().max())
         value = float(values[0]) - self.shift
         return (value, vectors[:, 0]) if value < -zero else None
 

@@ -111,13 +111,14 @@ def test_a_minibatch_has_its_own() -> None:
 
 def test_frozen_and_missing_parameters_are_no_part_of_it() -> None:
     objective = _objective((4, 3))
-    for layer in (objective.networks.encoder[2], objective.networks.decoder[0]):  # type: ignore[index]
+    first, second = objective.networks.encoder[2], objective.networks.decoder[0]  # type: ignore[index]
+    for layer in (first, second):
         layer.to_empty(device="cpu").double()
         for parameter in layer.parameters():
             nn.init.normal_(parameter, generator=generator(2))
-    objective.networks.encoder[2].weight.requires_grad_(False)  # type: ignore[index]
-    objective.networks.decoder[0].bias.requires_grad_(False)  # type: ignore[index]
-    objective.networks.decoder[4] = nn.Linear(4, 5, bias=False, device="meta")  # type: ignore[index]
+    first.weight.requires_grad_(False)
+    second.bias.requires_grad_(False)
+    objective.networks.decoder[4] = nn.Linear(4, 5, bias=False, device="meta")  # type: ignore[operator]
     _assert_closed_form(replace(objective))
 
 

@@ -94,7 +94,8 @@ def test_the_path_is_that_of_the_hessian() -> None:
     for ds in (bent, exact):
         builds, products = ds.preconditioner_builds.values, ds.preconditioner_products.values
         assert builds[0] >= 1 and (np.diff(builds) >= 0).all()
-        price = products[0] / builds[0]
-        assert (products == builds * price).all()
-        assert price == ds.attrs["parameters"] if ds is bent else price < ds.attrs["parameters"]
+        # A itself has a closed form, cheaper than the P products that a factor of the Gauss-Newton matrix takes.
+        each = products / builds
+        assert (each <= ds.attrs["parameters"]).all() and (ds is bent or (each == each[0]).all())
         assert (products <= ds.hessian_vector_products.values).all()
+    assert exact.preconditioner_products[0] / exact.preconditioner_builds[0] < exact.attrs["parameters"] / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -111,14 +112,15 @@ def test_a_minibatch_has_its_own() -> None:
 
 def test_frozen_and_missing_parameters_are_no_part_of_it() -> None:
     objective = _objective((4, 3))
-    first, second = objective.networks.encoder[2], objective.networks.decoder[0]  # type: ignore[index]
-    for layer in (first, second):
+    encoder: Any = objective.networks.encoder
+    decoder: Any = objective.networks.decoder
+    for layer in (encoder[2], decoder[0]):
         layer.to_empty(device="cpu").double()
         for parameter in layer.parameters():
             nn.init.normal_(parameter, generator=generator(2))
-    first.weight.requires_grad_(False)
-    second.bias.requires_grad_(False)
-    objective.networks.decoder[4] = nn.Linear(4, 5, bias=False, device="meta")  # type: ignore[operator]
+    encoder[2].weight.requires_grad_(False)
+    decoder[0].bias.requires_grad_(False)
+    decoder[4] = nn.Linear(4, 5, bias=False, device="meta")
     _assert_closed_form(replace(objective))
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import pairwise, product
 
 import torch
 from torch import Tensor
@@ -23,6 +25,7 @@ from rdc_dyn.dynamics import (
     LinearResponse,
     Minimiser,
     NewtonKrylov,
+    QuasiNewton,
     State,
     StepSize,
     linear_response,
@@ -31,7 +34,6 @@ from rdc_dyn.linalg import ConjugateGradient, Factorised, Preconditioner
 from rdc_dyn.objective import Amortised
 from rdc_dyn.record import Event
 from rdc_dyn.simulate import Point, Problem, simulate
-from rdc_dyn.simulate.start import adam
 from tests.benchmarks.models import digits_vae, like
 from tests.benchmarks.timing import machine
 from tests.problems import controls, generator
@@ -59,24 +61,23 @@ class Engine:
         return self.problem.free_energy.work
 
 
-def engine(
-    objective: Amortised, theta: Tensor | None, tolerance: float, patience: float, steps: int = POINTS
-) -> Engine:
-    """An iso-classification path of Euler steps of 1/40 in (λ, γ), 40 of them by default; folds are relaxed."""
-    preconditioner = Preconditioner(Factorised(price=price(objective)), MEMORY, patience)
+def engine(objective: Amortised, theta: Tensor | None, tolerance: float, method: str = "quasi_newton") -> Engine:
+    """An iso-classification path of Euler steps of 1/40 in (λ, γ); folds are relaxed."""
+    preconditioner = Preconditioner(Factorised(price=price(objective)), MEMORY, 1.0)
     solver = ConjugateGradient(1e-2, 2000, 0.0, preconditioner)
+    newton = NewtonKrylov(solver, tolerance, constraint_tolerance=1e-8)
     problem = Problem(
         free_energy=FreeEnergy(objective, Work()),
-        process=IsoFunctional((0.0, steps * ARC / POINTS)),
+        process=IsoFunctional((0.0, ARC)),
         response=LinearResponse(solver),
         integrator=Integrator("euler"),
-        corrector=NewtonKrylov(solver, tolerance, constraint_tolerance=1e-8),
+        corrector=newton if method == "newton_krylov" else QuasiNewton(newton, preconditioner),
         minimiser=Minimiser(preconditioner, tolerance),
         step_size=StepSize(ARC / POINTS, 1e-3),
         start=State(
             objective.initial(generator()) if theta is None else theta, controls(LAM, GAMMA).to(objective.data.source.x)
         ),
-        adam_steps=1000 if theta is None else 0,
+        adam_steps=0,
         learning_rate=3e-2,
         on_fold="relax",
         monitor=None,
@@ -86,14 +87,13 @@ def engine(
 
 def start(objective: Amortised) -> Tensor:
     """From scratch to |∇J| ≤ 1e-8 with A ≻ 0."""
-    made = engine(objective, None, 1e-8, 1.0)
+    made = engine(objective, None, 1e-8)
     problem, work = made.problem, made.work
-    theta = adam(problem, None)
-    minimum = problem.minimiser.minimise(problem.free_energy, State(theta, problem.start.controls))
+    minimum = problem.minimiser.minimise(problem.free_energy, problem.start)
     factor = made.preconditioner
     print(
-        f"start: {problem.free_energy.objective.size} parameters, Adam {problem.adam_steps} steps, then "
-        f"{minimum.steps} steps; |grad J| = {minimum.at.residual:.1e}, J = {minimum.at.value:.8f}, "
+        f"start: {problem.free_energy.objective.size} parameters, {minimum.steps} steps; |grad J| = "
+        f"{minimum.at.residual:.1e}, J = {minimum.at.value:.8f}, "
         f"{'minimum' if factor.most_negative(minimum.at) is None else 'SADDLE'}, {minimum.failure}"
     )
     print(
@@ -103,39 +103,40 @@ def start(objective: Amortised) -> Tensor:
     return minimum.at.theta
 
 
-def path(
-    objective: Amortised, theta: Tensor, tolerance: float, patience: float, steps: int = POINTS
-) -> tuple[list[Point], float]:
-    """The path; returns its points and the gradient-equivalents of a step."""
-    made = engine(objective, theta, tolerance, patience, steps)
+def path(objective: Amortised, theta: Tensor, tolerance: float, method: str) -> tuple[list[Point], float]:
+    """The path; returns its points and the mean of the gradient-equivalents of a step."""
+    made = engine(objective, theta, tolerance, method)
     work, factor = made.work, made.preconditioner
-    points, jumps, rejected, began = [], 0, 0, time.perf_counter()
+    points, regular, counts = [], [], [(0.0, 0.0)]
+    kinds, through, began = Counter[str](), "start", time.process_time()
     for item in simulate(made.problem):
         if isinstance(item, Event):
-            jumps += item.kind == "relaxed"
-            rejected += item.kind == "rejected"
-            if item.kind in ("relaxed", "end"):
+            kinds[item.kind] += 1
+            through = item.kind
+            if item.kind == "end":
                 print(f"  time {item.time:.4f}: {item.text} {dict(item.values)}")
             continue
         points.append(item)
-        if len(points) == 1:
-            first = Work(work.gradient_evaluations, work.hessian_vector_products)
-            built = factor.products
-    taken = len(points) - 1
-    products = work.hessian_vector_products - first.hessian_vector_products
-    apart = products - (factor.products - built)
-    spent = equivalents(work) - equivalents(first)
-    held = [abs(float(p.at.functionals[2] - points[0].at.functionals[2])) for p in points]
+        counts.append((work.gradient_evaluations, work.hessian_vector_products))
+        if through == "":
+            regular.append(len(counts) - 1)
+        through = ""
+    spent = [(g - g0, p - p0) for (g0, p0), (g, p) in pairwise(counts)]
+    each = [g + PRODUCT * p for g, p in spent]
+    held = max(abs(float(p.at.functionals[2] - points[0].at.functionals[2])) for p in points)
+    gradients, products = (statistics.mean(part[1:]) for part in zip(*spent))
     print(
-        f"path at |grad J| <= {tolerance:g}, patience {patience:g}: {taken} steps to time "
-        f"{points[-1].time:g}, {jumps} jumps, {rejected} "
-        f"rejected; worst |grad J| {max(p.at.residual for p in points):.1e}, C off by {max(held):.1e}; products per "
-        f"point {apart / taken:.1f} apart from factorisations, {products / taken:.0f} with them "
-        f"({factor.builds} in all, the first at the start); gradients per point "
-        f"{(work.gradient_evaluations - first.gradient_evaluations) / taken:.1f}; gradient-equivalents per point "
-        f"{spent / taken:.0f} ({time.perf_counter() - began:.0f} s)"
+        f"{method} at |grad J| <= {tolerance:g}: {len(points) - 1} steps, {kinds['relaxed']} jumps, "
+        f"{kinds['rejected']} rejected; worst |grad J| {max(p.at.residual for p in points):.1e}, C off by {held:.1e}; "
+        f"{factor.builds} builds of {factor.recipe.products(objective.size)} products ({seconds:.0f} s of CPU time)"
     )
-    return points, spent / taken
+    print(f"  a step: {gradients:.1f} gradients + {products:.1f} products; gradient-equivalents {_spread(each[1:])}")
+    print(f"  regular steps: {len(calm)}, gradient-equivalents {_spread(calm)}")
+    return points, statistics.mean(each[1:])
+
+
+def _spread(numbers: list[float]) -> str:
+    return f"mean {statistics.mean(numbers):.1f}, median {statistics.median(numbers):.1f}, at most {max(numbers):.0f}"
 
 
 def lbfgs(free_energy: FreeEnergy, state: State, tolerance: float, most: int) -> tuple[Tensor, float, int]:
@@ -193,7 +194,7 @@ def baselines(objective: Amortised, points: list[Point], ours: float, tolerance:
             _report(f"{name}, step {index} of {after.time - before.time:.3f}", norm, count, ours, tolerance)
     for name, found in counts.items():
         print(f"{name}: median {statistics.median(found):.0f} gradients, {statistics.median(found) / ours:.0f} x ours")
-    made = engine(objective, None, tolerance, 1.0)
+    made = engine(objective, None, tolerance)
     _report("Adam from scratch", *warm_adam(free_energy, made.problem.start, tolerance, 60_000), ours, tolerance)
 
 
@@ -265,12 +266,12 @@ def main(device: str = "cpu", precision: str = "1e-2", *parts: str) -> None:
     )
     theta = start(objective)
     if _chosen("path", parts):
-        for patience in (0.03, 0.1, 1.0):
-            path(objective, theta, 1e-8, patience)
+        for tolerance, method in product((1e-4, 1e-8), ("newton_krylov", "quasi_newton")):
+            path(objective, theta, tolerance, method)
     if _chosen("baselines", parts):
-        baselines(objective, *path(objective, theta, 1e-4, 1.0))
+        baselines(objective, *path(objective, theta, 1e-4, "quasi_newton"))
     if _chosen("response", parts):
-        response(objective, path(objective, theta, 1e-8, 1.0, 2)[0])
+        response(objective, path(objective, theta, 1e-8, "quasi_newton")[0][:3])
 
 
 if __name__ == "__main__":

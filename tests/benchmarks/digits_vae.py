@@ -123,6 +123,7 @@ def path(objective: Amortised, theta: Tensor, tolerance: float, method: str) -> 
         through = ""
     spent = [(g - g0, p - p0) for (g0, p0), (g, p) in pairwise(counts)]
     each = [g + PRODUCT * p for g, p in spent]
+    calm, seconds = [each[index - 1] for index in regular], time.process_time() - began
     held = max(abs(float(p.at.functionals[2] - points[0].at.functionals[2])) for p in points)
     gradients, products = (statistics.mean(part[1:]) for part in zip(*spent))
     print(

@@ -94,7 +94,9 @@ VARIABLES: dict[str, Variable] = {
     "hessian_vector_products": Variable("Hessian-vector products, cumulative", "1"),
     "krylov_iterations": Variable("Krylov iterations, cumulative", "1"),
     "krylov_residual": Variable("largest relative residual of the response's linear solves", "1"),
-    "response_solve_error": Variable("what the solves left undone in the response, relative to its largest entry", "1"),
+    "response_solve_error": Variable(
+        "error of the response that solves left, relative to its largest entry", "1", True
+    ),
     "corrector_iterations": Variable("corrector iterations, cumulative", "1"),
     "preconditioner_builds": Variable("times that a preconditioner was built, cumulative", "1"),
     "preconditioner_products": Variable("products (of kfac: their worth) that these builds took, cumulative", "1"),

@@ -86,7 +86,7 @@ class Minimiser:
             if at.residual <= tolerance:
                 down = None if accept == "stationary" else self._negative_curvature(at, accept == "proved")
                 if down is None:
-                    return Minimum(at, steps, None)
+                    return Minimum(self._polished(free_energy, at) if steps else at, steps, None)
                 escapes += 1
                 if escapes > 10:
                     return Minimum(at, steps, Status.NOT_AT_EQUILIBRIUM, "a saddle that could not be left")
@@ -193,6 +193,13 @@ class Minimiser:
                 return pair.vector if pair.value < -flat else None
         found = self.preconditioner.most_negative(at)
         return None if found is None or found[0] > -flat else found[1]
+
+    def _polished(self, free_energy: FreeEnergy, at: Linearisation) -> Linearisation:
+        """Newton's step from a minimum that a factor of A has just proved: it costs one gradient."""
+        if not self.preconditioner.built_at(at):
+            return at
+        found = self._try(free_energy, at, -self.preconditioner.apply(at.gradient), 0.0)[0]
+        return at if found is None else found
 
     def _escape(self, free_energy: FreeEnergy, at: Linearisation, down: Vector) -> Linearisation:
         """Descend from a saddle along ±`down`, for as long as J keeps falling."""

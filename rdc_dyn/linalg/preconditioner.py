@@ -96,6 +96,11 @@ class Preconditioner:
         """Whether M can be applied."""
         return self._base is not None and self._kernel is not None
 
+    def built_at(self, operator: SymmetricOperator) -> bool:
+        """Whether M is that of this very operator, or the same for every operator."""
+        here = self._built_at is not None and self._built_at() is operator
+        return self._base is not None and (here or not self.recipe.products(operator.size))
+
     def prepare(self, operator: SymmetricOperator) -> None:
         """Take over the kernel of this operator, and build M there if there is none or the rule says so."""
         self._kernel = operator.kernel
@@ -107,8 +112,7 @@ class Preconditioner:
 
         False means that M is already that of this very operator, or the same for every operator.
         """
-        here = self._built_at is not None and self._built_at() is operator
-        if self._base is not None and (here or not self.recipe.products(operator.size)):
+        if self.built_at(operator):
             return False
         self._kernel = operator.kernel
         self._build(operator)

@@ -44,7 +44,6 @@ def to_record(problem: Problem, point: Point, *, stability: bool = False) -> Rec
         "hessian_vector_products": float(work.hessian_vector_products),
         "krylov_iterations": float(work.krylov_iterations),
         "krylov_residual": point.response.residual,
-        "response_solve_error": point.response.solve_error,
         "corrector_iterations": float(work.corrector_iterations),
         "preconditioner_builds": float(sum(each.builds for each in problem.preconditioners)),
         "preconditioner_products": float(sum(each.products for each in problem.preconditioners)),
@@ -53,6 +52,8 @@ def to_record(problem: Problem, point: Point, *, stability: bool = False) -> Rec
         "wall_time": clock.perf_counter() - problem.began,
         **point.notes,
     }
+    if not math.isnan(point.response.solve_error):
+        values["response_solve_error"] = point.response.solve_error
     if point.response.estimate is not None:
         values["secant_surprise"] = point.response.estimate.surprise
     error = point.response.error

@@ -24,7 +24,7 @@ from rdc_dyn.dynamics import (
     StepSize,
     linear_response,
 )
-from rdc_dyn.dynamics.correctors.base import Constraint
+from rdc_dyn.dynamics.correctors.base import Constraint, Departure
 from rdc_dyn.linalg import (
     Dense,
     Factorised,
@@ -208,9 +208,9 @@ def test_a_known_border_saves_solves_and_a_wrong_one_is_replaced(sign: float) ->
     response = linear_response(at, Dense(), 0.0)
     directions = torch.tensor([[0.6, 0.8, 0.0]], dtype=torch.float64)
     weights = torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64)
-    constraint = Constraint(weights, at.functionals[2:] + 1e-3, directions, sign * directions @ response.directions)
-    counting = _Counting()
-    done = NewtonKrylov(counting, 1e-10).correct(FreeEnergy(objective, Work()), at_state(at), constraint)
+    constraint = Constraint(weights, at.functionals[2:] + 1e-3, directions)
+    counting, departure = _Counting(), Departure(at, None, {}, expected=sign * response.directions)
+    done = NewtonKrylov(counting, 1e-10).correct(FreeEnergy(objective, Work()), at_state(at), constraint, departure)
     assert done.failure is None and done.at is not None
     assert float(constraint.residual(done.at).abs().max()) <= 1e-10
     assert (counting.solved == done.iterations) == (sign > 0)

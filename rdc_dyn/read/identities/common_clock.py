@@ -34,7 +34,7 @@ LINEAR = frozenset(
     {"accuracy", "validation_accuracy", "validation_target_accuracy", "smallest_eigenvalue", "singular_distance"}
 )
 #: Variables that support a claimed bound: never smaller than either neighbour.
-RESIDUALS = frozenset({"equilibrium_residual", "constraint_residual", "krylov_residual"})
+RESIDUALS = frozenset({"equilibrium_residual", "constraint_residual", "krylov_residual", "response_solve_error"})
 
 #: Clock values that differ by less than this, relative to max(1, max |s|), are the same.
 _ROUNDING = 16 * np.finfo(np.float64).eps

@@ -110,9 +110,10 @@ class _Iteration:
         self.at = there
 
     def _drift(self, step: Vector) -> tuple[Float[Tensor, "m"], Float[Tensor, "m m"]]:
-        """∇h·p of a step p, and dh/dd; on the surface with gradients of their own, which h alone is worth.
+        """∇h·p of a step p, and dh/dd.
 
-        Off it ∇D·p = −b_λ·p is taken as θ_λ·g, and ∇C·p as θ_γ·g, which hold for p = −A⁻¹g.
+        With p = −A⁻¹g, ∇D·p = −b_λ·p is θ_λ·g, and ∇C·p is θ_γ·g. Once ∇J is small enough and only h is off, its exact
+        gradients are worth the two products that they take.
         """
         at, held, precision = self.at, self.held, self.free_energy.objective.weight_prior_precision
         if len(held.values) and at.residual <= self.newton.tolerance:

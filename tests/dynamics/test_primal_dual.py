@@ -263,6 +263,7 @@ def test_minibatches_of_gaussian_rows_reproduce_the_closed_form() -> None:
         assert missed <= other.notes["gamma_error"] + 5e-3
 
 
+@pytest.mark.slow
 def test_two_functionals_are_held_by_both_multipliers() -> None:
     """The geodesic: (R, D) stays on its line and C where it was, with λ and γ of the exact one."""
     process = GeodesicTransfer((0.0, 0.3), -3.0)

@@ -15,8 +15,14 @@ from tests import tiny
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU on this machine")
 
-_COUNTED = ("gradient_evaluations", "hessian_vector_products", "krylov_iterations")
-_COUNTED += ("wall_time", "krylov_residual", "response_solve_error")
+_COUNTED = (
+    "gradient_evaluations",
+    "hessian_vector_products",
+    "krylov_iterations",
+    "wall_time",
+    "krylov_residual",
+    "response_solve_error",
+)
 
 
 def _agree(one: xr.Dataset, other: xr.Dataset, tolerance: float) -> None:

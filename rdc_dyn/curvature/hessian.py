@@ -1,10 +1,6 @@
 """A = ∇²_θ J of an amortised objective of multilayer perceptrons in closed form, by one pass over the data.
 
-A perceptron takes a_0 to h_L by h_k = W_k ã_{k−1}, a_k = φ_k(h_k), where ã is a with a 1 appended for the bias. A loss
-of h_L has the slope g_k and the curvature H_k in h_k, the weights above k held fixed:
-
-    g_k = φ_k' ∘ W_{k+1}ᵀ g_{k+1},    H_k = φ_k' W_{k+1}ᵀ H_{k+1} W_{k+1} φ_k' + diag(φ_k'' ∘ W_{k+1}ᵀ g_{k+1}).
-
+A `Perceptron` gives the inputs ã_{k−1} of its layers, and the slopes g_k and curvatures H_k of its loss in h_k.
 Since ∂L/∂W_k = g_k ã_{k−1}ᵀ, and lower layers change g_k through h_k alone, the blocks of one layer and of two layers
 j < k are sums over the data of
 
@@ -29,94 +25,28 @@ Each sum over the data is thus a product of two large matrices, and all of them 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn.functional import one_hot, pad
+from torch import Tensor
+from torch.nn.functional import one_hot
 
+from rdc_dyn.curvature.perceptron import Layer, Perceptron, elementwise, perceptrons
 from rdc_dyn.data.samples import Block
 from rdc_dyn.linalg.base import Controls, Vector
 from rdc_dyn.objective.amortised import Amortised
-from rdc_dyn.objective.architectures.base import ACTIVATIONS
 from rdc_dyn.objective.base import BlockTerm, Objective, OverData, Term, terms_of
 from rdc_dyn.objective.likelihood import Bernoulli, Gaussian
-from rdc_dyn.objective.networks import Networks
 
 #: Most numbers in the factors of the sums that are held at once, unless A has four times as many.
 _NUMBERS = 2**22
 #: Operations per second of forming and of factorising A, as multiples of those of a product: measured on a CPU with a
 #: digits VAE of 2,110 parameters and one with two hidden layers.
 _SPEEDS = (2.0, 3.0)
-
-
-class Layer(NamedTuple):
-    """A Linear layer, the names of its parameters, and the activation that follows it."""
-
-    shape: tuple[int, int]
-    weight: str
-    bias: str | None
-    activation: nn.Module | None
-
-    @property
-    def inputs(self) -> int:
-        """Length of ã."""
-        return self.shape[1] + (self.bias is not None)
-
-
-class Perceptron:
-    """Layers evaluated on a batch of C inputs, and a loss of their output. Layers and a_0 count from 0.
-
-    Attributes:
-        inputs: ã of each layer.
-        output: h_L.
-        slopes: φ' of each layer but the last.
-        g: Slopes in h.
-        curvature: H; of shape (C, n) where it is diagonal.
-    """
-
-    def __init__(self, layers: Sequence[Layer], parameters: dict[str, Tensor], a: Float[Tensor, "C n"]) -> None:
-        self.layers, self.weights = layers, [parameters[layer.weight] for layer in layers]
-        self.inputs: list[Tensor] = []
-        self.slopes: list[Tensor] = []
-        self._bends: list[Tensor] = []
-        for layer, weight in zip(layers, self.weights):
-            self.inputs.append(a if layer.bias is None else pad(a, (0, 1), value=1.0))
-            self.output = a @ weight.T if layer.bias is None else torch.addmm(parameters[layer.bias], a, weight.T)
-            if layer.activation is not None:
-                a, slope, bend = _elementwise(layer.activation, self.output)
-                self.slopes.append(slope)
-                self._bends.append(bend)
-
-    def load(self, g: Float[Tensor, "C n"], curvature: Tensor) -> None:
-        """Take the slope and the curvature of the loss from h_L back to every h."""
-        self.g, self.curvature = [g], [curvature]
-        for weight, slope, bend in zip(self.weights[:0:-1], self.slopes[::-1], self._bends[::-1]):
-            g = self.g[0] @ weight
-            curvature = slope[:, :, None] * _congruent(self.curvature[0], weight) * slope[:, None, :]
-            curvature.diagonal(dim1=1, dim2=2).add_(bend * g)
-            self.g.insert(0, slope * g)
-            self.curvature.insert(0, curvature)
-
-    def at_input(self) -> tuple[Float[Tensor, "C n"], Float[Tensor, "C n n"]]:
-        """Slope and curvature of the loss in a_0."""
-        return self.g[0] @ self.weights[0], _congruent(self.curvature[0], self.weights[0])
-
-    def tangents(self, j: int | None) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
-        """k, V, M and T for each layer k after j, or after a_0; T is of shape (C, n) where it is diagonal."""
-        unit = self.output.new_ones(len(self.output), self.layers[0].shape[1])
-        first, t = (0, unit) if j is None else (j + 1, [*self.slopes, unit][j])
-        for k in range(first, len(self.layers)):
-            w, h = self.weights[k], self.curvature[k]
-            v = t @ w.T if t.ndim == 3 else t[:, :, None] * w.T
-            yield k, v, (v @ h if h.ndim == 3 else v * h[:, None, :]), t
-            if k < len(self.slopes):
-                t = v * self.slopes[k][:, None, :]
 
 
 class Sums(dict[tuple[str, int, int], Tensor]):
@@ -174,7 +104,7 @@ class Hessian:
         found = [term for term in terms if isinstance(term, BlockTerm)]
         if len(found) < len(terms) or type(objective := found[0].objective) is not Amortised:
             return None
-        networks = _perceptrons(objective.networks)
+        networks = perceptrons(objective.networks)
         if networks is None or not isinstance(objective.likelihood, Gaussian | Bernoulli):
             return None
         return cls(objective, tuple(term.block for term in found), networks)
@@ -234,7 +164,7 @@ class Hessian:
         def distortion(output: Tensor) -> Tensor:
             return -objective.likelihood.log_prob(x[:, None, :], output.unflatten(0, each))
 
-        _, slope, bend = _elementwise(distortion, decoder.output)
+        _, slope, bend = elementwise(distortion, decoder.output)
         decoder.load(lam * share * slope, lam * share * bend)
         c = classifier.output.softmax(1)
         y = sample.labelled(lambda y: one_hot(y, c.shape[1]).to(like)).repeat_interleave(each[1], 0)
@@ -330,51 +260,6 @@ def _moved(network: Perceptron, z_e: Float[Tensor, "N S 2 d"]) -> Iterator[Float
         t = torch.diag_embed(t) if t.ndim == 2 else t
         r[..., : t.shape[2]] += (through(t) @ g).unflatten(1, (-1, t.shape[2])).transpose(2, 3)
         yield r.flatten(2).transpose(0, 1)
-
-
-def _perceptrons(networks: Networks) -> tuple[tuple[Layer, ...], ...] | None:
-    """Layers of the encoder, the decoder and the classifier; None where one is none, or weights are shared."""
-    names: dict[Tensor, str] = {parameter: name for name, parameter in networks.named_parameters()}
-    if type(networks) is not Networks:
-        return None
-    found = [_layers(module, names) for module in (networks.encoder, networks.decoder, networks.classifier)]
-    layers = [layer for network in found for layer in network or ()]
-    distinct = {layer.weight for layer in layers} | {layer.bias for layer in layers if layer.bias}
-    whole = all(found) and len(distinct) == len(names) == sum(1 + (layer.bias is not None) for layer in layers)
-    return tuple(network for network in found if network) if whole else None
-
-
-def _layers(module: nn.Module, names: dict[Tensor, str]) -> tuple[Layer, ...] | None:
-    """The layers of a perceptron, or None for another module."""
-    modules = list(module) if type(module) is nn.Sequential else [module]
-    linear, activations = modules[::2], modules[1::2]
-    plain = not any(m._forward_hooks or m._forward_pre_hooks for m in (module, *modules))
-    if not plain or len(modules) % 2 == 0 or any(type(m) not in ACTIVATIONS.values() for m in activations):
-        return None
-    found = []
-    for m, activation in zip(linear, [*activations, None]):
-        if type(m) is not nn.Linear:
-            return None
-        bias = None if m.bias is None else names[m.bias]
-        found.append(Layer((m.out_features, m.in_features), names[m.weight], bias, activation))
-    return tuple(found)
-
-
-def _elementwise(f: Callable[[Tensor], Tensor], h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """f(h) with its first and second derivative, for an f that is a function of each number or a sum of such."""
-    with torch.enable_grad():  # the integrator calls under no_grad
-        h = h.detach().requires_grad_()
-        value = f(h)
-        (slope,) = torch.autograd.grad(value.sum(), h, create_graph=True)
-        (bend,) = torch.autograd.grad(slope.sum(), h)
-    return value.detach(), slope.detach(), bend
-
-
-def _congruent(h: Tensor, w: Float[Tensor, "n m"]) -> Float[Tensor, "C m m"]:
-    """Wᵀ H W; an H of shape (C, n) is diagonal."""
-    if h.ndim == 2:
-        return (h @ (w[:, :, None] * w[:, None, :]).flatten(1)).unflatten(1, (w.shape[1], -1))
-    return (h @ w).transpose(1, 2) @ w
 
 
 def _outer(x: Float[Tensor, "C a"], y: Float[Tensor, "C b"]) -> Float[Tensor, "C ab"]:

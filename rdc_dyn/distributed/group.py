@@ -96,7 +96,7 @@ class Group:
                     warnings.simplefilter("ignore")
                 outcome = program()
         except Ended:
-            pass
+            pass  # process 0 tells below how
         except Lost:
             raise
         except UserError as mistake:

@@ -125,16 +125,18 @@ class _Iteration:
         return held.weights @ torch.stack([rate, distortion, classification]), self.border.slopes
 
     def _stalls(self) -> bool:
-        """Whether gᵀHg has grown, or has not fallen for three iterations, or |∇J| falls too slowly."""
+        """Whether gᵀHg has grown, or has not fallen for three iterations, or |∇J| falls too slowly to its tolerance."""
         if not self.decrements[-1] <= _WILD * self.decrements[0]:
             return True
         if len(self.residuals) <= _WINDOW:
             return False
         if min(self.decrements[-3:]) >= min(self.decrements[:-3]):
             return True
-        rate = math.log(self.residuals[-1] / self.residuals[-1 - _WINDOW]) / _WINDOW
-        left = math.log(max(self.residuals[-1] / self.newton.tolerance, 1.0))
-        return len(self.residuals) + left / max(-rate, 1e-3) > _MOST
+        missing = self.residuals[-1] / self.newton.tolerance
+        if missing <= 1.0:
+            return False  # only h is off
+        rate = math.log(max(self.residuals[-1 - _WINDOW], self.newton.tolerance) / self.residuals[-1]) / _WINDOW
+        return len(self.residuals) + math.log(missing) / max(rate, 1e-3) > _MOST
 
     def _teach(self) -> None:
         """Hand what was learnt, and what it took, to the preconditioner."""
@@ -180,9 +182,9 @@ class QuasiNewton(Corrector):
             return self.newton.correct(free_energy, state, constraint, departure)
         held = constraint if constraint is not None and self.newton.holds_constraint else _nothing(state)
         assert held.slopes is not None  # known wherever θ_c is
-        iterations, best = 0, _bent(state, departure)
+        iterations, best, bent = 0, state, _bent(state, departure)
         try:
-            at = free_energy.linearise(best.theta, best.controls)
+            at = free_energy.linearise(bent.theta, bent.controls)
             self.preconditioner.prepare(at)
             border = _Border(departure.expected, departure.at.mixed, held.slopes)
             for left in range(_BUILDS, -1, -1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import os
 import warnings
@@ -202,5 +203,7 @@ def join() -> Group | None:
 
 
 def _leave() -> None:
+    """Destroy the group and with it gloo's threads, even where a traceback in a cycle of references holds it."""
     if dist.is_initialized():
         dist.destroy_process_group()
+        gc.collect()

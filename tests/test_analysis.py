@@ -23,7 +23,7 @@ SWEEPS: dict[str, tuple[tuple[str, ...], dict[str, list[Any]]]] = {
         SHORT,
         {
             "integrator.method": ["euler", "rk4"],
-            "integrator.step_size": [0.5, 0.25, 0.125],
+            "integrator.step_size": [0.5, 0.25],
             "corrector": [NONE, NEWTON],
         },
     ),

@@ -38,7 +38,14 @@ def reference() -> np.ndarray:
     return end_of("dopri8", 0.1)
 
 
-@pytest.mark.parametrize("method", [m for m in ORDERS if m != "dopri8"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(m, marks=[] if m in ("euler", "rk4", "bosh3", "dopri5") else pytest.mark.slow)
+        for m in ORDERS
+        if m != "dopri8"
+    ],
+)
 def test_observed_order(method: str, reference: np.ndarray) -> None:
     steps = STEPS[ORDERS[method]]
     errors = [float(np.abs(end_of(method, h) - reference).max()) for h in steps]

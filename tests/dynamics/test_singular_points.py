@@ -207,7 +207,9 @@ def crossing(objective: LinearGaussian, path: Prescribed, number: int) -> float:
     return low
 
 
-@pytest.mark.parametrize("method", ["euler", "rk4", "bosh3", "dopri5", "dopri8"])
+@pytest.mark.parametrize(
+    "method", ["euler", "rk4", *(pytest.param(m, marks=pytest.mark.slow) for m in ("bosh3", "dopri5", "dopri8"))]
+)
 @pytest.mark.parametrize(
     "path, number",
     [

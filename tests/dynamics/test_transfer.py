@@ -179,7 +179,7 @@ def test_the_wrong_reading_of_the_geodesic_is_not_straight() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("shape", [(3, 2, 2), (4, 2, 2), (4, 1, 3)])
+@pytest.mark.parametrize("shape", [pytest.param((3, 2, 2), marks=pytest.mark.slow), (4, 2, 2), (4, 1, 3)])
 def test_transfers_of_our_own(shape: tuple[int, int, int], path: Path) -> None:
     """Other dimensions and ranks: what is held, the closed form at the end, and the work along the path."""
     objective = pair(shape, path)
@@ -229,9 +229,9 @@ def test_optimal_transport_reaches_both_ends() -> None:
 @pytest.mark.parametrize(
     "method, order, steps",
     [
-        ("euler", 1, (0.02, 0.01, 0.005)),
+        pytest.param("euler", 1, (0.02, 0.01, 0.005), marks=pytest.mark.slow),
         ("midpoint", 2, (0.1, 0.05, 0.025)),
-        ("heun3", 3, (0.125, 0.0625, 0.03125)),
+        pytest.param("heun3", 3, (0.125, 0.0625, 0.03125), marks=pytest.mark.slow),
         ("rk4", 4, (0.125, 0.0625, 0.03125)),
     ],
 )

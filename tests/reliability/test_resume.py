@@ -56,7 +56,7 @@ def _means(corrector: dict[str, Any]) -> dict[str, Any]:
     start = {
         "lam": 0.5,
         "gamma": 2.0,
-        "equilibrate": {"adam_steps": 2000, "learning_rate": 1e-2, "newton_steps": 0, "tolerance": 100.0},
+        "equilibrate": {"adam_steps": 500, "learning_rate": 1e-2, "newton_steps": 0, "tolerance": 100.0},
     }
     return images(output={"checkpoint_every": 2}, integrator={"step_size": 0.05}) | {
         "objective": {"kind": "amortised", **networks, "noise": "fresh", "samples": 2},
@@ -98,7 +98,7 @@ KINDS: dict[str, dict[str, Any]] = {
         corrector={"method": "variance_reduced", "batch": 12, "steps": 4, "epochs": 60, "tolerance": 1e-4},
         integrator={"step_size": 0.05},
     ),
-    "primal dual": _means({"method": "primal_dual", "tolerance": 0.05, "dissipation": 1.0, "updates": 120}),
+    "primal dual": _means({"method": "primal_dual", "tolerance": 0.05, "dissipation": 1.0, "updates": 60}),
     "geco": _means({"method": "geco"}),
     "one method per segment": linear_gaussian(integrator={"method": "dopri8", "rtol": 1e-7}),
     "float32": linear_gaussian(dtype="float32", response={"solver": {"method": "cg"}}),
@@ -251,7 +251,7 @@ def _wait_for(process: subprocess.Popen[str], log: Path, points: int) -> None:
 
 
 def test_signals_checkpoint_and_the_run_goes_on(scratch: Path) -> None:
-    tree = linear_gaussian(integrator={"step_size": 0.004}, output={"checkpoint_every": 7})
+    tree = linear_gaussian(integrator={"step_size": 0.01}, output={"checkpoint_every": 7})
     file, run = scratch / "tiny.yaml", scratch / "run"
     file.write_text(dump(from_mapping(tree)))
     commands: list[tuple[object, ...]] = [("run", file, "-o", run, "-q"), ("resume", run, "-q")]

@@ -375,7 +375,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
     return next(iter(_bits(path).values()))
 
 
-_LONG = linear_gaussian(integrator={"step_size": 0.008}, output={"checkpoint_every": 5})
+_LONG = linear_gaussian(integrator={"step_size": 0.016}, output={"checkpoint_every": 5})
 _ONE = {"integrator.method": ["rk4"]}
 
 

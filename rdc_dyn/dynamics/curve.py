@@ -15,8 +15,9 @@ from rdc_dyn.dynamics.processes.base import Process
 from rdc_dyn.dynamics.responses.base import Response, explicit_derivatives, functional_gradients
 from rdc_dyn.dynamics.responses.linear_response import linear_response
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.linalg import LinearSolution, Spectrum, SymmetricOperator, dense_spectrum, materialise
+from rdc_dyn.linalg import LinearSolution, SymmetricOperator, materialise
 from rdc_dyn.linalg.base import Rows
+from rdc_dyn.linalg.inertia import negative_eigenvalues
 from rdc_dyn.status import NumericalFailure, Status
 
 Extended = Float[Tensor, "P+3"]
@@ -117,9 +118,9 @@ class Curve:
         precision = self.free_energy.objective.weight_prior_precision
         return linear_response(point.at, _Formed(point.matrix), precision)
 
-    def spectrum(self, point: CurvePoint) -> Spectrum:
-        """Smallest eigenvalue and Morse index of the formed A."""
-        return dense_spectrum(point.matrix, point.at.kernel)
+    def morse_index(self, point: CurvePoint) -> int:
+        """Number of negative eigenvalues of A; its zero modes are positive in the formed matrix."""
+        return negative_eigenvalues(point.matrix)
 
     def _weights(self, at: Linearisation) -> Tensor:
         return at.theta.new_tensor(self.process.held).reshape(-1, 3)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from rdc_dyn.linalg.base import LinearSolution, Rows, SymmetricOperator, project_out
-from rdc_dyn.linalg.factorisation import Factorisation, materialise
+from rdc_dyn.linalg.factorisation import materialise, solve_dense
 from rdc_dyn.status import Status
 
 
@@ -23,7 +23,7 @@ class Dense:
         """Solve exactly for each row of `rhs`; `rtol` and `start` are ignored."""
         rhs = project_out(operator.kernel, rhs)
         matrix = materialise(operator, self.damping)
-        value, failure = Factorisation.of(matrix).solve(rhs)
+        value, failure = solve_dense(matrix, rhs)
         if failure is not None:
             return LinearSolution(value, failure, 0, float("nan"), value, rhs @ rhs.T)
         value = project_out(operator.kernel, value)

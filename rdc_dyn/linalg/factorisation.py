@@ -1,13 +1,13 @@
-"""A = L Lᵀ, or A = V diag(w) Vᵀ where A is not positive definite: one dense factorisation of a small A."""
+"""A formed as a matrix, and A u = b solved by a factor: L Lᵀ, or V diag(w) Vᵀ where A is singular."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.linalg.base import Formed, Rows, SymmetricOperator, all_finite, chunked, require_memory
+from rdc_dyn.linalg.inertia import negative_eigenvalues
 from rdc_dyn.status import NumericalFailure, Status
 
 # A of this size takes 0.8 GB in float64, and its factor as much again.
@@ -44,50 +44,22 @@ def materialise(operator: SymmetricOperator, damping: float = 0.0, *, closed: bo
     return matrix
 
 
-@dataclass(frozen=True)
-class Factorisation:
-    """Factors of a symmetric matrix: L where it is safely positive definite (Cholesky), otherwise w and V.
+def solve_dense(matrix: Float[Tensor, "P P"], rhs: Rows) -> tuple[Rows, Status | None]:
+    """A⁺ b for each row b: exact, and of minimum norm where A has zero modes.
 
-    Attributes:
-        zero: Eigenvalues up to this magnitude count as zero.
+    The status is None, INDEFINITE if A has a negative eigenvalue, or SINGULAR if some b is not in the range of A.
     """
-
-    cholesky: Tensor | None
-    eigenvalues: Tensor | None
-    eigenvectors: Tensor | None
-    zero: float
-
-    @classmethod
-    def of(cls, matrix: Tensor) -> Factorisation:
-        """Factorise a symmetric matrix of shape (P, P)."""
-        scale = float(matrix.diagonal().abs().max())
-        zero = torch.finfo(matrix.dtype).eps * matrix.shape[0] * max(scale, torch.finfo(matrix.dtype).tiny)
-        factor, info = torch.linalg.cholesky_ex(matrix)
-        if int(info) == 0 and float(factor.diagonal().min()) ** 2 > zero:
-            return cls(factor, None, None, zero)
-        eigenvalues, eigenvectors = torch.linalg.eigh(matrix)
-        zero = torch.finfo(matrix.dtype).eps * matrix.shape[0] * float(eigenvalues.abs().max())
-        return cls(None, eigenvalues, eigenvectors, zero)
-
-    @property
-    def negative(self) -> int:
-        """Number of negative eigenvalues (the Morse index)."""
-        return 0 if self.eigenvalues is None else int((self.eigenvalues < -self.zero).sum())
-
-    def solve(self, rhs: Rows) -> tuple[Rows, Status | None]:
-        """A⁺ b for each row b: exact, and of minimum norm where A has zero modes.
-
-        The status is None, INDEFINITE if A has a negative eigenvalue, or SINGULAR if some b is not in the range of A.
-        """
-        if self.cholesky is not None:
-            return torch.cholesky_solve(rhs.T, self.cholesky).T, None
-        assert self.eigenvalues is not None and self.eigenvectors is not None
-        if self.negative:
-            return torch.full_like(rhs, torch.nan), Status.INDEFINITE
-        live = self.eigenvalues > self.zero
-        coordinates = rhs @ self.eigenvectors
-        outside = coordinates[:, ~live].norm(dim=1)
-        # Rounding puts about sqrt(eps) of b on a zero mode; more means that b is not in the range of A.
-        if bool((outside > 1e-6 * rhs.norm(dim=1)).any()):
-            return torch.full_like(rhs, torch.nan), Status.SINGULAR
-        return (coordinates[:, live] / self.eigenvalues[live]) @ self.eigenvectors[:, live].T, None
+    eps, scale = torch.finfo(matrix.dtype).eps, float(matrix.diagonal().abs().max())
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    if int(info) == 0 and float(factor.diagonal().min()) ** 2 > eps * len(matrix) * scale:
+        return torch.cholesky_solve(rhs.T, factor).T, None
+    if negative_eigenvalues(matrix):
+        return torch.full_like(rhs, torch.nan), Status.INDEFINITE
+    eigenvalues, eigenvectors = torch.linalg.eigh(matrix)
+    live = eigenvalues > eps * len(matrix) * float(eigenvalues.abs().max())
+    coordinates = rhs @ eigenvectors
+    outside = coordinates[:, ~live].norm(dim=1)
+    # Rounding puts about sqrt(eps) of b on a zero mode; more means that b is not in the range of A.
+    if bool((outside > 1e-6 * rhs.norm(dim=1)).any()):
+        return torch.full_like(rhs, torch.nan), Status.SINGULAR
+    return (coordinates[:, live] / eigenvalues[live]) @ eigenvectors[:, live].T, None

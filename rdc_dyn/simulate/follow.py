@@ -69,7 +69,7 @@ def follow(problem: Problem, point: Point) -> Iterator[Point | Event]:
 def _begin(problem: Problem, point: Point) -> Walk:
     curve = curve_of(problem, point)
     here = curve.begin(point.at, _direction(problem, point))
-    return Walk(curve, here, here.tangent[-3:], curve.spectrum(here).morse_index, _first_length(problem, point))
+    return Walk(curve, here, here.tangent[-3:], curve.morse_index(here), _first_length(problem, point))
 
 
 def curve_of(problem: Problem, point: Point) -> Curve:
@@ -100,7 +100,7 @@ def _step(problem: Problem, walk: Walk, point: Point) -> tuple[CurvePoint, Point
     problem.free_energy.work.corrector_iterations += there.iterations
     new = Point(
         point.time, there.at, curve.respond(there), 0.0, None, point.held_values, point.index + 1,
-        morse_index=curve.spectrum(there).morse_index,
+        morse_index=curve.morse_index(there),
     )  # fmt: skip
     elapsed = problem.process.elapsed(point.here, new.here)
     if elapsed > 1.5 * problem.step_size.nominal:

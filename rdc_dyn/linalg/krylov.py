@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from rdc_dyn.linalg.base import LinearSolution, Rows, SymmetricOperator, products, project_out
 from rdc_dyn.linalg.preconditioner import Preconditioner
@@ -43,6 +45,10 @@ class System:
         """b − (A + damping I) u."""
         return b - products(self.operator, u, self.damping)
 
+    def energies(self, r: Rows) -> Float[Tensor, "k"]:
+        """rᵀMr of each row r."""
+        return (r * self.preconditioner.apply(r)).sum(1)
+
     def teach(self) -> None:
         """Hand the recorded pairs to the preconditioner."""
         if self.pairs:
@@ -72,8 +78,34 @@ class Pass:
 #: Beyond this many iterations a recurrence may have drifted.
 _FEW = 50
 
-#: (system, residuals r, target for each |r|, iteration limit) → pass.
-Iteration = Callable[[System, Rows, float, int], Pass]
+
+@dataclass(frozen=True)
+class Goal:
+    """How small a residual r is to become: |r| ≤ `norm` and, where that is asked for, rᵀMr ≤ `energy`.
+
+    rᵀMr ≈ rᵀA⁻¹r is the error of b·u + u·r, of second order in that of u.
+
+    Attributes:
+        energy: One number for each right-hand side, or None.
+    """
+
+    norm: float
+    energy: Float[Tensor, "k"] | None = None
+
+    def size(self, norms: Float[Tensor, "k"], energies: Float[Tensor, "k"]) -> Float[Tensor, "k"]:
+        """What is to become as small as `norm`: |r|, or more where rᵀMr lags behind."""
+        if self.energy is None:
+            return norms
+        limits = self.energy.to(energies).clamp_min(torch.finfo(energies.dtype).tiny)
+        return torch.maximum(norms, self.norm * (energies / limits).clamp_min(0.0).sqrt().to(norms))
+
+    def of(self, rows: Float[Tensor, "k"]) -> Goal:
+        """The goal of the rows where a mask is true."""
+        return self if self.energy is None else Goal(self.norm, self.energy[rows])
+
+
+#: (system, residuals r, goal, iteration limit) → pass.
+Iteration = Callable[[System, Rows, Goal, int], Pass]
 
 
 @dataclass(frozen=True)
@@ -88,11 +120,18 @@ class _Progress:
 
 
 def solve(
-    iteration: Iteration, system: System, rhs: Rows, rtol: float, max_iterations: int, start: Rows | None
+    iteration: Iteration,
+    system: System,
+    rhs: Rows,
+    rtol: float,
+    max_iterations: int,
+    start: Rows | None,
+    quadratic: float | None = None,
 ) -> LinearSolution:
     """Solve A u = b for each row b of `rhs`; a slow or stalled solve is tried once more with a rebuilt M.
 
-    `max_iterations` holds for each right-hand side; a first guess that is worse than zero is not used.
+    `max_iterations` holds for each right-hand side; a first guess that is worse than zero is not used. With `quadratic`
+    the error of b·u + u·r, as M estimates it, is to be at most that share of bᵀA⁻¹b.
     """
     system.preconditioner.prepare(system.operator)
     kernel = system.operator.kernel
@@ -100,11 +139,14 @@ def solve(
     norms = rhs.norm(dim=1, keepdim=True)
     scale = torch.where(norms > 0, norms, 1.0)
     begin = None if start is None else torch.where(norms > 0, project_out(kernel, start) / scale, 0.0)
-    end = _restarted(iteration, system, rhs / scale, begin, rtol, max_iterations)
+    b, goal = rhs / scale, Goal(rtol)
+    if quadratic is not None:
+        goal = Goal(rtol, quadratic * system.energies(b))
+    end = _restarted(iteration, system, b, begin, goal, max_iterations)
     spent = end.products
     if end.failure in _SLOW and system.preconditioner.refresh(system.operator):
         system.pairs.clear()
-        end = _restarted(iteration, system, rhs / scale, end.value, rtol, max_iterations)
+        end = _restarted(iteration, system, b, end.value, goal, max_iterations)
         spent += end.products
     if end.failure is None or end.failure in _SLOW:
         system.teach()
@@ -126,20 +168,24 @@ def _trusted(done: Pass, rtol: float, b: Rows) -> bool:
     return done.iterations <= _FEW and rtol >= 1e3 * torch.finfo(b.dtype).eps ** 0.5
 
 
-def _restarted(
-    iteration: Iteration, system: System, b: Rows, start: Rows | None, rtol: float, budget: int
-) -> _Progress:
+def _restarted(iteration: Iteration, system: System, b: Rows, start: Rows | None, goal: Goal, budget: int) -> _Progress:
     """Run passes on the unsolved right-hand sides while the worst residual falls; no residual ever rises."""
+
+    def sizes(r: Rows) -> Tensor:
+        norms = r.norm(dim=1)
+        return norms if goal.energy is None else goal.size(norms, system.energies(r))
+
     u = torch.zeros_like(b) if start is None else start
-    r, spent = b, 0
+    r, spent, rtol = b, 0, goal.norm
     if start is not None:
         r, spent = system.residual(b, u), len(b)
         helps = r.norm(dim=1, keepdim=True) < b.norm(dim=1, keepdim=True)
         u, r = torch.where(helps, u, 0.0), torch.where(helps, r, b)
-    worst = float(r.norm(dim=1).max())
+    size = sizes(r)
+    worst = float(size.max())
     while not worst <= rtol:
-        open_ = r.norm(dim=1) > rtol
-        done = iteration(system, r[open_], _AIM * rtol, budget)
+        open_ = size > rtol
+        done = iteration(system, r[open_], replace(goal.of(open_), norm=_AIM * rtol), budget)
         spent += done.products
         budget -= done.iterations
         if done.failure is not None:
@@ -149,9 +195,10 @@ def _restarted(
         left = r.index_put((open_,), system.residual(b[open_], moved[open_]) if told is None else told)
         better = left.norm(dim=1, keepdim=True) < r.norm(dim=1, keepdim=True)
         u, r = torch.where(better, moved, u), torch.where(better, left, r)
-        before, worst = worst, float(r.norm(dim=1).max())
+        size = sizes(r)
+        before, worst = worst, float(size.max())
         if worst > rtol and budget <= 0:
             return _Progress(u, r, spent, worst, Status.KRYLOV_MAX_ITERATIONS)
         if worst > max(rtol, _PROGRESS * before):
             return _Progress(u, r, spent, worst, Status.KRYLOV_STAGNATED)
-    return _Progress(u, r, spent, worst, None)
+    return _Progress(u, r, spent, float(r.norm(dim=1).max()), None)

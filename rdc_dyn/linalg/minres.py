@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rdc_dyn.linalg.base import LinearSolution, Rows, SymmetricOperator
-from rdc_dyn.linalg.krylov import Pass, System, solve
+from rdc_dyn.linalg.krylov import Goal, Pass, System, solve
 from rdc_dyn.linalg.preconditioner import Preconditioner
 from rdc_dyn.status import Status
 
@@ -108,8 +108,8 @@ def _normalised(system: System, v: Rows) -> tuple[Rows, Rows, Tensor]:
     return v / safe, z / safe, beta
 
 
-def _iterate(system: System, r: Rows, target: float, budget: int) -> Pass:
-    """Run minimal residuals from zero until every row of the residual is below the target."""
+def _iterate(system: System, r: Rows, goal: Goal, budget: int) -> Pass:
+    """Run minimal residuals from zero until every row of the residual is small enough."""
     u, residual, products = torch.zeros_like(r), r, 0
     state = _Lanczos.begin(system, r)
     for step in range(budget + 1):
@@ -119,7 +119,7 @@ def _iterate(system: System, r: Rows, target: float, budget: int) -> Pass:
         u = u.index_copy(0, state.number, state.u)
         residual = residual.index_copy(0, state.number, state.r)
         # A Lanczos process that has terminated (beta = 0) cannot reduce its residual further.
-        state = state.select((norms > target) & (state.beta[:, 0] > 0))
+        state = state.select((norms > goal.norm) & (state.beta[:, 0] > 0))
         if step == budget or not len(state.number):
             return Pass(u, step, products, None, residual)
         state = state.step(system)

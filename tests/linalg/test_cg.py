@@ -112,3 +112,20 @@ def test_zero_modes_are_projected_out(modes: int) -> None:
     expected[:, :modes] = 0.0
     torch.testing.assert_close(project_out(kernel, vectors), expected)
     torch.testing.assert_close(project_out(kernel, vectors[0]), expected[0])
+
+
+def test_a_solve_for_products_alone_stops_at_their_error() -> None:
+    """The error of b·u + u·r is of second order, so half the digits of u are enough."""
+    matrix, b = spectrum(torch.logspace(-4, 0, 100)), rows(2, 100)
+    exact = b @ torch.linalg.solve(matrix, b.T)
+    spent = []
+    for quadratic in (False, True):
+        operator = Matrix(matrix)
+        preconditioner = Preconditioner(Factorised())
+        preconditioner.prepare(Matrix(spectrum(torch.logspace(-4, 0, 100) * torch.linspace(0.5, 2.0, 100))))
+        solution = ConjugateGradient(1e-8, preconditioner=preconditioner, quadratic=quadratic).solve(operator, b)
+        error = b @ solution.value.T + solution.value @ solution.left.T - exact
+        assert float(error.abs().max()) <= 1e-8 * float(exact.diagonal().max())
+        torch.testing.assert_close(solution.energy, -error, rtol=0.5, atol=1e-12 * float(exact.max()))
+        spent.append(operator.products)
+    assert spent[1] < 0.7 * spent[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
@@ -96,11 +97,15 @@ class LinearResponseSection(ResponseSection):
     averages = True
 
     def build(self, context: Context) -> ResponseModel:
-        """Solves with the scenario's solver."""
+        """Solves with the scenario's solver, to what M needs where θ_c only predicts what a corrector corrects."""
         from rdc_dyn.dynamics import LinearResponse
+        from rdc_dyn.linalg import ConjugateGradient
 
-        assert context.solver is not None  # `solves`
-        return LinearResponse(context.solver)
+        solver, scenario = context.solver, context.scenario
+        assert solver is not None  # `solves`
+        if isinstance(solver, ConjugateGradient) and scenario.integrator.stages == 1 and scenario.corrector.promises:
+            solver = replace(solver, quadratic=True)
+        return LinearResponse(solver)
 
 
 class NoResponseSection(ResponseSection):

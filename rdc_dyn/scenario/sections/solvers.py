@@ -63,8 +63,9 @@ class KrylovSection(SolverSection):
     method: Literal["cg", "minres"]
     rtol: Positive | None = Field(
         default=None,
-        description="relative residual |b - A u| / |b|; null: 1e-8 or, where that is less, a tenth of integrator.rtol; "
-        "1e-4 in float32",
+        description="relative residual |b - A u| / |b|, or with euler, cg and a corrector to a tolerance the relative "
+        "error of M, of second order in that of theta_c; null: 1e-8 or, where that is less, a tenth of "
+        "integrator.rtol; 1e-4 in float32",
     )
     max_iterations: Count = 2000
     preconditioner: str

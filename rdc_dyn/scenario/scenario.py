@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, WithJsonSchema
 
 from rdc_dyn.scenario.section import Count, Section
 from rdc_dyn.scenario.sections.correctors import CORRECTORS, CorrectorSection
-from rdc_dyn.scenario.sections.correctors.of_a_point import NewtonKrylovSection
+from rdc_dyn.scenario.sections.correctors.of_a_point import NewtonKrylovSection, QuasiNewtonSection
 from rdc_dyn.scenario.sections.data import DataSection
 from rdc_dyn.scenario.sections.integrators import INTEGRATORS, IntegratorSection
 from rdc_dyn.scenario.sections.linearisation import LinearisationSection
 from rdc_dyn.scenario.sections.objectives import OBJECTIVES, ObjectiveSection
+from rdc_dyn.scenario.sections.objectives.variational import AmortisedSection
 from rdc_dyn.scenario.sections.output import OutputSection
 from rdc_dyn.scenario.sections.processes import PROCESSES, ProcessSection
 from rdc_dyn.scenario.sections.responses import RESPONSES, LinearResponseSection, ResponseSection
+from rdc_dyn.scenario.sections.solvers import FactorisedSection
 from rdc_dyn.scenario.sections.start import StartSection
 from rdc_dyn.scenario.written import Finding, Path, Tree, section, show
 
@@ -60,12 +62,24 @@ class Scenario(Section):
     process: Annotated[ProcessSection, PROCESSES]
     response: Annotated[ResponseSection, RESPONSES] = LinearResponseSection()
     integrator: Annotated[IntegratorSection, INTEGRATORS]
-    corrector: Annotated[CorrectorSection, CORRECTORS] = NewtonKrylovSection(method="newton_krylov")
+    corrector: Annotated[CorrectorSection, CORRECTORS] = Field(
+        default=NewtonKrylovSection(method="newton_krylov"),
+        description="left out: quasi_newton for an amortised objective whose solver keeps a factor of A, which it can "
+        "up to 10,000 parameters; else newton_krylov",
+    )
     output: OutputSection = OutputSection()
     sweep: Sweep = Field(
         default=None,
         description="for rdc-dyn sweep: {dotted key: [values]}, every combination is a run; or a list of such grids",
     )
+
+    def resolve(self, scenario: Scenario) -> Self:
+        """Every section, after the corrector of a scenario that names none has been chosen."""
+        solver = self.response.solver
+        kept = isinstance(solver, FactorisedSection) and solver.curvature == "hessian" and self.response.exact
+        if "corrector" in self.model_fields_set or not kept or not isinstance(self.objective, AmortisedSection):
+            return super().resolve(scenario)
+        return super(Scenario, self.set(corrector=QuasiNewtonSection(method="quasi_newton"))).resolve(scenario)
 
     @property
     def precision(self) -> float:

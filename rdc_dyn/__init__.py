@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rdc_dyn.sections import ReaderSection as Reader
     from rdc_dyn.status import DataError, Status, UserError
     from rdc_dyn.store.run_directory import open_run
-    from rdc_dyn.sweeps import sweep
+    from rdc_dyn.sweeps import surface, sweep
 
     __version__: str
 
@@ -47,6 +47,7 @@ _PUBLIC = {
     "open_sweep": "rdc_dyn.read.open_sweep",
     "resume": "rdc_dyn.running.resumption",
     "run": "rdc_dyn.running.runner",
+    "surface": "rdc_dyn.sweeps",
     "sweep": "rdc_dyn.sweeps",
 }
 
@@ -67,6 +68,7 @@ __all__ = [
     "open_sweep",
     "resume",
     "run",
+    "surface",
     "sweep",
 ]
 

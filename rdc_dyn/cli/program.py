@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rdc_dyn.cli import compare, doctor, info, plot, report, resume, run, sweep, verify
+from rdc_dyn.cli import compare, doctor, info, plot, report, resume, run, surface, sweep, verify
 from rdc_dyn.cli.shared import OVERRIDE, PLACE, Program, tell
 from rdc_dyn.status import UserError
 from rdc_dyn.store.provenance import program_version
@@ -72,6 +72,7 @@ for _command in (
     plot.plot,
     info.info,
     sweep.sweep,
+    surface.surface,
     compare.compare,
     report.report,
 ):

@@ -13,6 +13,7 @@ from rdc_dyn.dynamics.integrator import Integrator, IntegratorStep
 from rdc_dyn.dynamics.minimise import Minimiser, Minimum
 from rdc_dyn.dynamics.processes.base import Process, SurfacePoint
 from rdc_dyn.dynamics.processes.geodesic_transfer import GeodesicTransfer
+from rdc_dyn.dynamics.processes.grid import Grid
 from rdc_dyn.dynamics.processes.iso_functional import IsoFunctional
 from rdc_dyn.dynamics.processes.iso_functional_transfer import IsoFunctionalTransfer
 from rdc_dyn.dynamics.processes.prescribed import Prescribed
@@ -42,6 +43,7 @@ __all__ = [
     "Geco",
     "GeodesicTransfer",
     "Gradient",
+    "Grid",
     "Integrator",
     "IntegratorStep",
     "IsoFunctional",

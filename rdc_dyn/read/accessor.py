@@ -67,6 +67,18 @@ class RdcAccessor:
         """The trajectory interpolated to another clock; see `identities.to_common_clock`."""
         return identities.to_common_clock(self._dataset, clock)
 
+    def surface(self) -> xr.Dataset:
+        """A run over a grid, with the dimensions `lam` and `gamma` in place of `time`; see `surface.surface`."""
+        from rdc_dyn.read.surface import surface
+
+        return surface(self._dataset)
+
+    def concavity_gap(self) -> xr.DataArray:
+        """Nats by which other nodes' parameters beat those of each node of a surface; see `surface.concavity_gap`."""
+        from rdc_dyn.read.surface import concavity_gap
+
+        return concavity_gap(self._dataset)
+
     @property
     def events(self) -> xr.Dataset:
         """Table of rejected steps, halvings, jumps, folds, warnings and the end; see `events.events`."""
@@ -109,6 +121,12 @@ class RdcAccessor:
         from rdc_dyn.read.plots import plot_dissipation
 
         return plot_dissipation(self._dataset, **options)
+
+    def plot_surface(self, **options: Any) -> Figure:
+        """Plot F, R, D and C over a grid of (λ, γ) as contours; see `plots.plot_surface`."""
+        from rdc_dyn.read.plots import plot_surface
+
+        return plot_surface(self._dataset, **options)
 
     def plot_surface3d(self, **options: Any) -> Figure:
         """Plot the path, or a grid of equilibria, in (R, D, C); see `plots.plot_surface3d`."""

@@ -120,6 +120,8 @@ def _beyond(problem: Problem, point: Point, target: float, singular: bool) -> fl
     """A clock value at which the branch has ended: beyond the singular point, or the end of the failed step."""
     if not singular:
         return target
+    if problem.process.by_nodes:
+        return StepSize(problem.step_size.nominal).target(point.time, problem.process.span)
     end = problem.process.span[1]
     beyond = point.time + problem.forward * _MARGIN * max(point.ahead.distance, 0.25 * problem.step_size.smallest)
     return end if problem.forward * (end - beyond) < 0 else beyond

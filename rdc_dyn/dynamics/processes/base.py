@@ -44,10 +44,12 @@ class Process(ABC):
     Attributes:
         span: First and last value of the clock; the last may be the smaller.
         held: Weights w of each functional w·(R, D, C) that stays constant: none, one or two.
+        by_nodes: Whether there is to be a point at every multiple of the step, also behind the end of a branch.
     """
 
     span: tuple[float, float]
     held: tuple[Weights, ...] = ()
+    by_nodes: bool = False
 
     @abstractmethod
     def rates(self, s: float, here: SurfacePoint) -> Triple:

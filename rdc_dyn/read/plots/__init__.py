@@ -6,6 +6,7 @@ from rdc_dyn.read.plots.multipliers import plot_multipliers
 from rdc_dyn.read.plots.path import plot_path
 from rdc_dyn.read.plots.residuals import plot_residuals
 from rdc_dyn.read.plots.style import LABELS, Style, new_figure, save_figure, styles
+from rdc_dyn.read.plots.surface import plot_surface
 from rdc_dyn.read.plots.surface3d import plot_free_energy_surface, plot_surface3d
 from rdc_dyn.read.plots.trajectory import plot_trajectory
 
@@ -19,6 +20,7 @@ __all__ = [
     "plot_multipliers",
     "plot_path",
     "plot_residuals",
+    "plot_surface",
     "plot_surface3d",
     "plot_trajectory",
     "save_figure",

@@ -1,0 +1,72 @@
+"""Equilibria on a grid of (λ, γ), each started from the one before it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from rdc_dyn import scenario as scenarios
+from rdc_dyn.objective.own_modules import Own
+from rdc_dyn.read.surface import surface as as_surface
+from rdc_dyn.running.progress import Progress
+from rdc_dyn.running.runner import run_scenario
+from rdc_dyn.scenario import Scenario
+
+
+def surface(
+    scenario: Scenario | Mapping[str, Any] | str | os.PathLike[str],
+    lam: Sequence[float],
+    gamma: Sequence[float],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    device: str | None = None,
+    max_time: float | None = None,
+    progress: Progress | None = None,
+    networks: Own | None = None,
+) -> xr.Dataset:
+    """Compute the equilibrium surface over a grid of (λ, γ).
+
+    The first node is equilibrated from scratch. From there a run of the process `grid` goes from node to node by the
+    response matrix and the scenario's corrector, row by row, back and forth. It is a run like any other: `resume` goes
+    on with it, and `rdc_dyn.open_run(output).rdc.surface()` is what this returns.
+
+    Args:
+        scenario: A scenario, a mapping with its keys, or the path of a YAML file. Its process, integrator, start.lam
+            and start.gamma give way to the grid.
+        lam: Values of λ, rising or falling.
+        gamma: Values of γ.
+        output: Run directory to write; None keeps everything in memory.
+        device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
+        max_time: Seconds after which the run stops, at the next point.
+        progress: Receives the progress of the run; None shows nothing.
+        networks: Modules for the parts of the objective whose kind is module, as in `rdc_dyn.run`.
+
+    Returns:
+        The variables of a trajectory with the dimensions `lam` and `gamma` in place of `time`; see
+        `rdc_dyn.read.surface.surface`.
+
+    Raises:
+        ScenarioError: If the scenario or the grid has errors; all are listed.
+        UserError: As `rdc_dyn.run` does.
+        DataError: If data cannot be used or files cannot be written.
+    """
+    folder = Path(scenario).resolve().parent if isinstance(scenario, (str, os.PathLike)) else Path.cwd()
+    loaded = on_grid(scenarios.read(scenario), lam, gamma)
+    return as_surface(
+        run_scenario(loaded, folder, output, device=device, max_time=max_time, progress=progress, networks=networks)
+    )
+
+
+def on_grid(
+    document: scenarios.Document, lam: Sequence[float], gamma: Sequence[float], overrides: Sequence[str] = ()
+) -> Scenario:
+    """The scenario of a surface, with overrides of its other keys."""
+    axes = [[float(value) for value in axis] for axis in (lam, gamma)]
+    grid = f"process={{kind: grid, lam: {axes[0]}, gamma: {axes[1]}}}"
+    first = [f"start.{key}={axis[0]!r}" for key, axis in zip(("lam", "gamma"), axes) if axis]
+    walked = [grid, "integrator={method: euler, step_size: 1}", "sweep=null", *first]
+    return scenarios.resolve(document, [*walked, *overrides])

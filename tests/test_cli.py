@@ -363,3 +363,24 @@ def test_plot_and_info_of_nothing(tmp_path: Path) -> None:
         assert result.exit_code == 4
         one_line(result)
     assert invoke("plot", tmp_path, "-o", tmp_path / "x.xyz").exit_code == 2
+
+
+def test_examples_run_by_their_names(tmp_path: Path) -> None:
+    listed = CliRunner().invoke(main, ["list", "examples"]).output
+    assert "linear_gaussian_iso_classification" in listed and "The main job: all 1,797 digits" in listed
+    words = ["run", "linear_gaussian_iso_classification", "-o", str(tmp_path / "run"), "-q"]
+    assert CliRunner().invoke(main, [*words, "--set", "process.span=[0.0, 0.5]"]).exit_code == 0
+    assert rdc_dyn.open_run(tmp_path / "run").attrs["title"] == "linear-gaussian-iso-classification"
+    wrong = CliRunner().invoke(main, ["validate", "linear_gausian_iso_classification"])
+    assert wrong.exit_code == 2 and "did you mean 'linear_gaussian_iso_classification'?" in wrong.output
+
+
+def test_init_writes_a_file_once(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    for name in ("digits", "digits_prescribed"):
+        file.unlink(missing_ok=True)
+        assert CliRunner().invoke(main, ["init", name, "-o", str(file)]).exit_code == 0
+        assert CliRunner().invoke(main, ["validate", str(file)]).exit_code == 0
+    before = file.read_text()
+    again = CliRunner().invoke(main, ["init", "-o", str(file)])
+    assert again.exit_code == 2 and "File exists" in again.output and file.read_text() == before

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from rdc_dyn.cli.shared import OVERRIDE, PLACE
+from rdc_dyn.cli.shared import OVERRIDE, SCENARIO
 from rdc_dyn.status import UserError
 
 
 @click.command()
-@click.argument("scenario", required=False, type=PLACE)
+@click.argument("scenario", required=False, type=SCENARIO)
 @OVERRIDE
 @click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
 def doctor(scenario: Path | None, overrides: tuple[str, ...], device: str | None) -> None:

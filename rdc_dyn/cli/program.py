@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from rdc_dyn.cli import compare, doctor, info, plot, report, resume, run, surface, sweep, verify
-from rdc_dyn.cli.shared import OVERRIDE, PLACE, Program, tell
+from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, Program, tell
 from rdc_dyn.status import UserError
 from rdc_dyn.store.provenance import program_version
 
@@ -21,15 +21,26 @@ def main() -> None:
 
 @main.command()
 @click.argument("name", default="digits")
-def init(name: str) -> None:
-    """Print a commented scenario to start from (NAME: see `rdc-dyn list templates`)."""
-    from rdc_dyn.scenario import template
+@click.option("-o", "--output", type=PLACE, help="File to write, which must not exist; else the scenario is printed.")
+def init(name: str, output: Path | None) -> None:
+    """Print a commented scenario to start from (NAME: see `rdc-dyn list templates` and `rdc-dyn list examples`)."""
+    from rdc_dyn.scenario import example, template
 
-    tell(template(name), nl=False)
+    found = example(name)
+    text = template(name) if found is None else found.read_text("utf-8")
+    if output is None:
+        tell(text, nl=False)
+        return
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UserError(f"{output}: not written: {error.strerror}") from None
+    tell(f"wrote {output}")
 
 
 @main.command()
-@click.argument("scenario", type=PLACE)
+@click.argument("scenario", type=SCENARIO)
 @OVERRIDE
 def validate(scenario: Path, overrides: tuple[str, ...]) -> None:
     """Check SCENARIO and list all its errors with file:line:column."""

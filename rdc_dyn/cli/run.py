@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from rdc_dyn.cli.shared import OVERRIDE, PLACE, conclude, listen, seconds, tell
+from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, conclude, listen, seconds, tell
 from rdc_dyn.status import UserError
 
 
 @click.command()
-@click.argument("scenario", type=PLACE)
+@click.argument("scenario", type=SCENARIO)
 @click.option("-o", "--output", required=True, type=PLACE, help="Run directory to write.")
 @OVERRIDE
 @click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")

@@ -46,7 +46,29 @@ class Place(click.ParamType):
         return Path(os.path.expanduser(name))
 
 
-PLACE = Place()
+class ScenarioFile(Place):
+    """The file of a scenario, or the name of a shipped one."""
+
+    name = "scenario"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path; what is neither a file nor an example is left to whoever reads it, if it looks like a file."""
+        path = super().convert(value, param, ctx)
+        if path.exists() or path.suffix:
+            return path
+        from rdc_dyn.scenario import example, examples
+        from rdc_dyn.scenario.written import did_you_mean
+
+        name = os.fspath(value)
+        found = example(name)
+        if found is None:
+            near = did_you_mean(name, examples())
+            hint = f"{near} All are in rdc-dyn list examples" if near else "rdc-dyn list examples names them"
+            raise UserError(f"{name}: there is no such file and no such example; {hint}")
+        return found
+
+
+PLACE, SCENARIO = Place(), ScenarioFile()
 
 
 class Program(click.Group):

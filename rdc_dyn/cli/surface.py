@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rdc_dyn.cli.shared import OVERRIDE, PLACE, conclude, listen, seconds, tell
+from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, conclude, listen, seconds, tell
 from rdc_dyn.status import UserError
 
 
@@ -32,7 +32,7 @@ def _axis(context: click.Context, parameter: click.Parameter, value: str) -> lis
 
 
 @click.command()
-@click.argument("scenario", type=PLACE)
+@click.argument("scenario", type=SCENARIO)
 @click.option("--lam", required=True, callback=_axis, metavar="FROM:TO:N[:log]", help="Values of lam, as 0.1:2:9.")
 @click.option("--gamma", required=True, callback=_axis, metavar="FROM:TO:N[:log]", help="Values of gamma.")
 @click.option("-o", "--output", required=True, type=PLACE, help="Run directory to write.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from rdc_dyn.cli.shared import OVERRIDE, PLACE, sentence, tell
+from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, sentence, tell
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Terminated(KeyboardInterrupt):
 
 
 @click.command()
-@click.argument("scenario", type=PLACE)
+@click.argument("scenario", type=SCENARIO)
 @click.option(
     "--grid",
     "grid",

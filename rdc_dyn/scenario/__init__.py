@@ -1,6 +1,6 @@
 """Read scenarios from YAML and report every mistake at once; importing this loads no numerical library."""
 
-from rdc_dyn.scenario.catalogue import catalogue, template, templates
+from rdc_dyn.scenario.catalogue import catalogue, example, examples, template, templates
 from rdc_dyn.scenario.document import Document
 from rdc_dyn.scenario.load import from_mapping, load, loads, read, resolve
 from rdc_dyn.scenario.overrides import apply_overrides
@@ -19,6 +19,8 @@ __all__ = [
     "catalogue",
     "dump",
     "dump_tree",
+    "example",
+    "examples",
     "from_mapping",
     "json_schema",
     "load",

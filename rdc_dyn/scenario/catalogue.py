@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from rdc_dyn.scenario.family import Family
@@ -24,6 +25,8 @@ _FAMILIES: tuple[Family[Any], ...] = (
     PRECONDITIONERS,
 )  # fmt: skip
 _TEMPLATES = files("rdc_dyn.scenario") / "templates"
+#: The folder `scenarios` of the repository, which a wheel carries here.
+_EXAMPLES = Path(str(files("rdc_dyn.scenario") / "examples"))
 _LIKELIHOODS = {
     "gaussian": "D is half the squared error over the variance, plus a constant",
     "bernoulli": "D is the cross-entropy of x in [0, 1]",
@@ -38,6 +41,7 @@ def catalogue() -> dict[str, list[tuple[str, str]]]:
         "clocks": list(CLOCKS.items()),
         "likelihoods": list(_LIKELIHOODS.items()),
         "templates": list(templates().items()),
+        "examples": list(examples().items()),
     }
 
 
@@ -52,6 +56,22 @@ def template(name: str = "digits") -> str:
     if name not in templates():
         raise UserError(f"no template '{name}'; choose one of: {', '.join(templates())}")
     return (_TEMPLATES / f"{name}.yaml").read_text("utf-8")
+
+
+def examples() -> dict[str, str]:
+    """The name of each shipped scenario, by which commands take it, with its first sentence."""
+    found = {file.relative_to(_EXAMPLES).with_suffix("").as_posix(): file for file in _EXAMPLES.rglob("*.yaml")}
+    return {name: _first_sentence(found[name].read_text("utf-8")) for name in sorted(found)}
+
+
+def example(name: str) -> Path | None:
+    """The file of a shipped scenario, or None."""
+    return _EXAMPLES / f"{name}.yaml" if name in examples() else None
+
+
+def _first_sentence(text: str) -> str:
+    comment = " ".join(line.removeprefix("#").strip() for line in text.split("\nname:")[0].splitlines())
+    return comment.partition(". ")[0].rstrip(".")
 
 
 def _members(family: Family[Any]) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ from rdc_dyn.scenario import (
     ScenarioError,
     catalogue,
     dump,
+    examples,
     from_mapping,
     json_schema,
     load,
@@ -377,6 +378,7 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
         "classifiers": ["linear", "mlp", "module"],
         "data": ["digits", "image_folder", "npz", "mnist", "fashion_mnist", "cifar10"],
         "processes": [
+            "grid",
             "iso_classification",
             "iso_classification_transfer",
             "iso_functional",
@@ -400,6 +402,7 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
         "solvers": ["dense", "cg", "minres"],
         "preconditioners": ["factorised", "nystrom", "kfac", "none"],
         "likelihoods": ["gaussian", "bernoulli"],
+        "examples": list(examples()),
         "templates": ["digits", "linear-gaussian", "vae", "vae-secant"],
     }
     assert all(line.strip() and "\n" not in line for members in listed.values() for _, line in members)

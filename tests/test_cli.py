@@ -365,12 +365,15 @@ def test_plot_and_info_of_nothing(tmp_path: Path) -> None:
     assert invoke("plot", tmp_path, "-o", tmp_path / "x.xyz").exit_code == 2
 
 
+@pytest.mark.filterwarnings("ignore::rdc_dyn.RunWarning")
 def test_examples_run_by_their_names(tmp_path: Path) -> None:
     listed = CliRunner().invoke(main, ["list", "examples"]).output
     assert "linear_gaussian_iso_classification" in listed and "The main job: all 1,797 digits" in listed
     words = ["run", "linear_gaussian_iso_classification", "-o", str(tmp_path / "run"), "-q"]
     assert CliRunner().invoke(main, [*words, "--set", "process.span=[0.0, 0.5]"]).exit_code == 0
     assert rdc_dyn.open_run(tmp_path / "run").attrs["title"] == "linear-gaussian-iso-classification"
+    ds = rdc_dyn.run("linear_gaussian_iso_classification", max_time=1e-9)
+    assert ds.sizes["time"] == 1
     wrong = CliRunner().invoke(main, ["validate", "linear_gausian_iso_classification"])
     assert wrong.exit_code == 2 and "did you mean 'linear_gaussian_iso_classification'?" in wrong.output
 

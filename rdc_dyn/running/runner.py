@@ -59,7 +59,7 @@ def run(
     """Run a scenario.
 
     Args:
-        scenario: A scenario, a mapping with its keys, or the path of a YAML file.
+        scenario: A scenario, a mapping with its keys, the path of a YAML file, or the name of a shipped example.
         output: Run directory to write; None keeps everything in memory.
         device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
         max_time: Seconds after which the run stops, at the next point.

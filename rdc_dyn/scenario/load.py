@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from rdc_dyn.scenario.catalogue import example
 from rdc_dyn.scenario.document import MAX_BYTES, Document, Position, decode, from_tree, parse_scenario
 from rdc_dyn.scenario.explain import explain
 from rdc_dyn.scenario.family import walk
@@ -44,7 +45,10 @@ def read(source: Scenario | Mapping[str, Any] | str | os.PathLike[str]) -> Docum
     """Read a scenario for `resolve` without validating it, since a sweep may supply what it lacks."""
     if isinstance(source, Scenario):
         return _from_mapping(source.model_dump(by_alias=True))
-    return _from_mapping(source) if isinstance(source, Mapping) else _read_file(source)
+    if isinstance(source, Mapping):
+        return _from_mapping(source)
+    shipped = None if FilePath(source).exists() else example(os.fspath(source))
+    return _read_file(source if shipped is None else shipped)
 
 
 def resolve(document: Document, overrides: Sequence[str] = (), origin: str = "--set") -> Scenario:

@@ -92,7 +92,7 @@ def sweep(
     A script that calls this needs `if __name__ == "__main__":`, since workers are new processes.
 
     Args:
-        scenario: A scenario, a mapping with its keys, or the path of a YAML file.
+        scenario: A scenario, a mapping with its keys, the path of a YAML file, or the name of a shipped example.
         grid: Values by dotted key, every combination of which is a point, or a sequence of such grids. None takes the
             section `sweep` of the scenario.
         output: Sweep directory, new or from an earlier call.

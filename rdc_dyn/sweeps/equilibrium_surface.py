@@ -35,8 +35,8 @@ def surface(
     on with it, and `rdc_dyn.open_run(output).rdc.surface()` is what this returns.
 
     Args:
-        scenario: A scenario, a mapping with its keys, or the path of a YAML file. Its process, integrator, start.lam
-            and start.gamma give way to the grid.
+        scenario: A scenario, a mapping with its keys, the path of a YAML file, or the name of a shipped example. Its
+            process, integrator, start.lam and start.gamma give way to the grid.
         lam: Values of λ, rising or falling.
         gamma: Values of γ.
         output: Run directory to write; None keeps everything in memory.

@@ -1,9 +1,10 @@
 # make demo: set up .venv and run the main job into runs/demo.   make test: set up .venv and run all checks and tests.
+# make docs: build the documentation into docs/_build/html; its tutorials run then.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow bench lint setup clean
+.PHONY: demo test test-slow bench docs lint setup clean
 
 setup: $(VENV)/.installed
 
@@ -31,5 +32,9 @@ test-slow: setup
 bench: setup
 	$(BIN)/python -m tests.benchmarks
 
+docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs docs/_build

@@ -100,13 +100,13 @@ def test_geco_takes_every_process_that_frees_gamma_alone() -> None:
         loads(json.dumps(tree | {"process": {"kind": "iso_classification"}}))
 
 
-def test_the_examples_of_the_readme_run() -> None:
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+def test_the_examples_of_the_guide_run() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "howto" / "members.md").read_text(encoding="utf-8")
     blocks = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Spiral" in block]
     names: dict[str, Any] = {"tree": scenario()}
     for block in blocks:
         code = block.replace('"scenarios/digits_iso_classification.yaml"', "tree")
-        exec(compile(code, "README.md", "exec", dont_inherit=True), names)
+        exec(compile(code, "members.md", "exec", dont_inherit=True), names)
     assert names["ds"].attrs["status"] == "COMPLETED" and len(blocks) == 2
     assert names["SpiralSection"](kind="spiral").turns == 3.0
 

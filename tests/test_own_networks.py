@@ -271,15 +271,15 @@ def test_trained_networks_need_the_modules_of_their_run(tmp_path: Path) -> None:
         rdc_dyn.load_networks(tmp_path / "nothing")
 
 
-# --- the README ---------------------------------------------------------------------------------------------------
+# --- the guide ----------------------------------------------------------------------------------------------------
 
 
-def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+def test_the_example_of_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "howto" / "networks.md").read_text(encoding="utf-8")
     (code,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "load_networks" in block)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(code, "networks.md", "exec"), names)
     run = names["ds"]
     assert run.attrs["status"] == "COMPLETED" and float(abs(run.rdc.drift("classification_loss")).max()) < 1e-6
     assert names["mean"].shape == (5, 2)

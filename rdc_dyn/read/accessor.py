@@ -32,7 +32,7 @@ class RdcAccessor:
         return identities.drift(self._dataset, functional)
 
     def maxwell_residual(self) -> xr.DataArray:
-        """|D_γ − C_λ| relative to its largest possible value; see `identities.maxwell_residual`."""
+        """Distance of D_γ from C_λ relative to its largest possible value; see `identities.maxwell_residual`."""
         return identities.maxwell_residual(self._dataset)
 
     def hessian_eigenvalues(self) -> xr.DataArray:
@@ -52,7 +52,7 @@ class RdcAccessor:
         return identities.geodesic_straightness(self._dataset)
 
     def arclength(self) -> xr.DataArray:
-        """∫ |d(R, D, C)| up to each point, nat; see `identities.arclength`."""
+        """∫ ‖d(R, D, C)‖ up to each point, nat; see `identities.arclength`."""
         return identities.arclength(self._dataset)
 
     def curvature(self) -> xr.DataArray:

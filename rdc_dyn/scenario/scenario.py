@@ -49,8 +49,8 @@ class Scenario(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
         description="1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit"
     )
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    dtype: Literal["float64", "float32"] = "float64"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=0, description="of every random number of a run")
+    dtype: Literal["float64", "float32"] = Field(default="float64", description="number format of theta and the data")
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")] = Field(
         default="auto", description="auto, cpu, cuda or cuda:N"
     )

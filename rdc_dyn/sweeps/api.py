@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -39,6 +40,12 @@ class SweepResult:
     path: Path
     points: tuple[SweptRun, ...]
     ran: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """How many points there are of each kind, and where."""
+        states = Counter(point.state for point in self.points)
+        told = ", ".join(f"{count} {state}" for state, count in states.most_common())
+        return f"<SweepResult: {told} of {len(self.points)} points in {self.path}>"
 
     @property
     def failed(self) -> tuple[SweptRun, ...]:

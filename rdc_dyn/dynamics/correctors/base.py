@@ -116,7 +116,7 @@ class Corrector(ABC):
 
     @property
     def promised(self) -> float | None:
-        """|∇J| that a correction promises to reach; None if it promises nothing."""
+        """‖∇J‖ that a correction promises to reach; None if it promises nothing."""
         return None
 
     @abstractmethod

@@ -35,7 +35,7 @@ class Prescribed(Process):
         start, end = ends
         if shape == "jump":
             return (start if tau == 0 else end), 0.0
-        if shape == "linear":
+        if shape == "linear" or start == end:
             return start + tau * (end - start), (end - start) / length
         value = start * (end / start) ** tau
         return value, value * math.log(end / start) / length

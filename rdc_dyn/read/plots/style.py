@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,12 +97,21 @@ def styles(names: Sequence[str]) -> dict[str, Style]:
     }
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows as it is, without pyplot and without a magic command."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
 def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None) -> tuple[Figure, np.ndarray]:
     """A figure that needs no display, laid out so that nothing is cut off, and its axes (rows, columns).
 
     `size` is the width and height in inches; None: 5 by 3.9 for each of the axes.
     """
-    figure = Figure(figsize=size or (5.0 * columns, 3.9 * rows), layout="constrained")
+    figure = ShownFigure(figsize=size or (5.0 * columns, 3.9 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
     for one in axes.flat:

@@ -13,7 +13,7 @@ from mpl_toolkits.mplot3d import Axes3D
 
 from rdc_dyn.read.identities.branches import branch_slices, jumped
 from rdc_dyn.read.plots.runs import Drawn, Runs, add_legend, as_drawn, legend_entries
-from rdc_dyn.read.plots.style import BLACK, LABELS, Style, figure_of, plain_ticks
+from rdc_dyn.read.plots.style import BLACK, LABELS, ShownFigure, Style, figure_of, plain_ticks
 from rdc_dyn.record import FUNCTIONALS
 from rdc_dyn.status import UserError
 
@@ -49,7 +49,7 @@ def plot_free_energy_surface(grid: xr.Dataset, *, axes: Axes3D | None = None) ->
 
 def _axes3d() -> Axes3D:
     # Constrained layout does not know how far the labels of three-dimensional axes reach, so leave room by hand.
-    figure = Figure(figsize=(7.6, 6.0))
+    figure = ShownFigure(figsize=(7.6, 6.0))
     FigureCanvasAgg(figure)
     return figure.add_axes((0.02, 0.06, 0.72, 0.9), projection="3d", computed_zorder=False)
 

@@ -27,7 +27,7 @@ DataSet = Annotated[ReaderSection, READERS]
 class Validation(Section):
     """Data sets that are held out in place of a share of source and target."""
 
-    source: DataSet
+    source: DataSet = Field(description="held-out data of the source")
     target: DataSet | None = Field(default=None, description="needed where there is a data.target")
 
     @classmethod
@@ -52,7 +52,9 @@ class DataSection(Section):
     """Where x and y come from; `target` moves the data along data_position; linear_gaussian takes only `path`."""
 
     source: DataSet | None = Field(default=None, description="needed by every objective but linear_gaussian")
-    target: DataSet | None = None
+    target: DataSet | None = Field(
+        default=None, description="data at data position 1, for processes that move the data"
+    )
     path: Literal["mixture", "optimal_transport"] = Field(
         default="mixture", description="how the data move from source to target"
     )

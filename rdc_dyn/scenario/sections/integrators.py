@@ -64,7 +64,7 @@ class GivenIntegratorSection(Given, IntegratorSection):
     """An integrator of your own, passed in Python by rdc_dyn.run(integrator=...)."""
 
     method: Literal["given"]
-    step_size: Positive
+    step_size: Positive = Field(description="length of a step on the process clock")
 
 
 class Method(NamedTuple):
@@ -112,7 +112,7 @@ class FixedStepSection(RungeKuttaSection):
     """Runge-Kutta with a given step."""
 
     method: Literal["euler", "midpoint", "heun2", "heun3", "rk4"]
-    step_size: Positive
+    step_size: Positive = Field(description="length of a step on the process clock")
 
     def build(self, context: Context) -> Integrator:
         """The method of torchdiffeq."""

@@ -26,7 +26,9 @@ class LikelihoodSection(Section):
     """The distribution of x around what a decoder gives."""
 
     kind: str
-    likelihood: Literal["gaussian", "bernoulli"]
+    likelihood: Literal["gaussian", "bernoulli"] = Field(
+        description="of x given the code: gaussian for any numbers, bernoulli for x in [0, 1]"
+    )
     variance: Positive = Field(default=0.05, description="of a gaussian likelihood, per component of x")
 
     def density(self) -> Likelihood:
@@ -54,7 +56,7 @@ class NetworkSection(Section):
 class EncoderSection(NetworkSection):
     """The mean and log-variance of e(z|x)."""
 
-    latent_dim: Count
+    latent_dim: Count = Field(description="dimensions of the code z")
 
 
 class DecoderSection(LikelihoodSection, NetworkSection):
@@ -68,8 +70,8 @@ class ClassifierSection(NetworkSection):
 class MlpSection(NetworkSection):
     """A multilayer perceptron."""
 
-    hidden: Widths
-    activation: Activation = "tanh"
+    hidden: Widths = Field(description="widths of the hidden layers, as [32, 16]; [] for none")
+    activation: Activation = Field(default="tanh", description="between the layers; smooth, so that A sees it")
 
     def build(self, ends: Ends) -> Architecture:
         """The network."""
@@ -153,7 +155,7 @@ class DeconvDecoderSection(DecoderSection):
 
     kind: Literal["deconv"]
     width: Count = Field(default=64, description="channels of the last layer but one; 4 and 2 times as many before it")
-    activation: Activation = "silu"
+    activation: Activation = Field(default="silu", description="between the layers")
 
     def build(self, ends: Ends) -> Architecture:
         """The network; a `DataError` where the data are no images."""

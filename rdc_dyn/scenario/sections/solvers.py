@@ -67,7 +67,7 @@ class KrylovSection(SolverSection):
         "error of M, of second order in that of theta_c; null: 1e-8 or, where that is less, a tenth of "
         "integrator.rtol; 1e-4 in float32",
     )
-    max_iterations: Count = 2000
+    max_iterations: Count = Field(default=2000, description="for each right-hand side")
     preconditioner: str
     curvature: Literal["hessian", "gauss_newton"] = Field(
         default="hessian",

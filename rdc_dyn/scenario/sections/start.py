@@ -47,7 +47,7 @@ class StartSection(Section):
 
     lam: NonNegative | None = Field(default=None, description="multiplier of the distortion")
     gamma: NonNegative | None = Field(default=None, description="multiplier of the classification loss")
-    equilibrate: Equilibrate = Equilibrate()
+    equilibrate: Equilibrate = Field(default=Equilibrate(), description="how the first equilibrium is reached")
     from_: PathStr | None = Field(
         default=None, alias="from", description="run directory whose last checkpoint gives theta"
     )

@@ -73,8 +73,8 @@ class GradientSection(PullingSection):
     """The paper's equilibration: Adam with learning rate proportional to (k/K)^2 (1 - k/K)^5, or a constant one."""
 
     method: Literal["gradient"]
-    steps: Count = 200
-    peak_learning_rate: Positive = 1.5e-3
+    steps: Count = Field(default=200, description="updates of a correction")
+    peak_learning_rate: Positive = Field(default=1.5e-3, description="Adam's largest learning rate")
     schedule: Literal["hump", "constant"] = Field(
         default="hump", description="of the learning rate: the paper's, or constant as in plain training"
     )
@@ -126,7 +126,7 @@ class NewtonKrylovSection(EquilibratingSection):
     constraint_tolerance: Positive | None = Field(
         default=None, description="on what is held, in nats; null: 1e-10 in float64, 1e-5 in float32"
     )
-    max_iterations: Count = 12
+    max_iterations: Count = Field(default=12, description="most Newton steps of a correction")
     hold_constraint: bool = Field(default=True, description="also restore the functional that the process holds")
 
     @property

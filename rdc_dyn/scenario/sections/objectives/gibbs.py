@@ -34,8 +34,8 @@ class FiniteLatentSection(ObjectiveSection):
     """J = -E log Z with exact Gibbs sums over z in a finite alphabet; prior, decoder and classifier are free."""
 
     kind: Literal["finite_latent"]
-    alphabet_size: Annotated[int, Field(ge=2)]
-    decoder: TableDecoder
+    alphabet_size: Annotated[int, Field(ge=2)] = Field(description="number of codes")
+    decoder: TableDecoder = Field(description="a mean for each code")
     weight_prior_precision: NonNegative = Field(
         default=1e-3, description="rho of the weight prior rho/2 |theta|^2 in J"
     )
@@ -56,13 +56,13 @@ class LinearGaussianSection(ObjectiveSection):
     """J = -E log Z for linear-Gaussian decoder and classifier; only second moments of (x, y) enter."""
 
     kind: Literal["linear_gaussian"]
-    x_dim: Count
-    y_dim: Count
-    latent_dim: Count
-    distortion_variance: Positive
-    label_variance: Positive
-    source_second_moment: Matrix
-    target_second_moment: Matrix | None = None
+    x_dim: Count = Field(description="components of x")
+    y_dim: Count = Field(description="components of y")
+    latent_dim: Count = Field(description="components of the code z")
+    distortion_variance: Positive = Field(description="variance of x given z")
+    label_variance: Positive = Field(description="variance of y given z")
+    source_second_moment: Matrix = Field(description="E[(x, y)(x, y)^T] of the source, x_dim + y_dim each way")
+    target_second_moment: Matrix | None = Field(default=None, description="that of the target, for transfers")
     weight_prior_precision: NonNegative = Field(default=0.0, description="rho of the weight prior rho/2 |theta|^2 in J")
     exact = True
     samples_data = False

@@ -32,9 +32,11 @@ class VariationalSection(ObjectiveSection):
     """J with encoder, decoder and classifier."""
 
     kind: str
-    encoder: Annotated[EncoderSection, ENCODERS]
-    decoder: Annotated[DecoderSection, DECODERS]
-    classifier: Annotated[ClassifierSection, CLASSIFIERS] = LinearClassifierSection()
+    encoder: Annotated[EncoderSection, ENCODERS] = Field(description="e(z|x)")
+    decoder: Annotated[DecoderSection, DECODERS] = Field(description="d(x|z)")
+    classifier: Annotated[ClassifierSection, CLASSIFIERS] = Field(
+        default=LinearClassifierSection(), description="c(y|z)"
+    )
     samples: Count = Field(default=8, description="frozen scrambled-Sobol samples of z per datum")
     noise: Literal["frozen", "fresh"] = Field(
         default="frozen",

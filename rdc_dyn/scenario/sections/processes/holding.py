@@ -27,15 +27,15 @@ CLOCKS = {
 class HeldSection(Section):
     """Weights a, b, c of the functional a R + b D + c C that stays constant."""
 
-    rate: Finite = 0.0
-    distortion: Finite = 0.0
-    classification_loss: Finite = 0.0
+    rate: Finite = Field(default=0.0, description="weight of R")
+    distortion: Finite = Field(default=0.0, description="weight of D")
+    classification_loss: Finite = Field(default=0.0, description="weight of C")
 
 
 class HoldingSection(ProcessSection):
     """A process that says what it holds."""
 
-    hold: HeldSection
+    hold: HeldSection = Field(description="weights of what stays constant")
 
     @property
     def weights(self) -> tuple[float, float, float]:
@@ -118,8 +118,8 @@ class IsoFunctionalTransferSection(TransferSection, HoldingSection):
 class TowardSection(Section):
     """Multipliers of an equilibrium with the classification loss of the start."""
 
-    lam: NonNegative
-    gamma: NonNegative
+    lam: NonNegative = Field(description="multiplier of the distortion there")
+    gamma: NonNegative = Field(description="multiplier of the classification loss there")
 
 
 class GeodesicTransferSection(ProcessSection):

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 class Ends(Section):
     """Multipliers at the two ends of the span; a single number is the end, the start is start.lam or start.gamma."""
 
-    lam: NonNegative | Annotated[tuple[NonNegative, NonNegative], BeforeValidator(list_to_tuple)]
-    gamma: NonNegative | Annotated[tuple[NonNegative, NonNegative], BeforeValidator(list_to_tuple)]
+    lam: NonNegative | Annotated[tuple[NonNegative, NonNegative], BeforeValidator(list_to_tuple)] = Field(
+        description="multiplier of the distortion: its end, or its two ends"
+    )
+    gamma: NonNegative | Annotated[tuple[NonNegative, NonNegative], BeforeValidator(list_to_tuple)] = Field(
+        description="multiplier of the classification loss: its end, or its two ends"
+    )
     data_position: Annotated[tuple[UnitInterval, UnitInterval], BeforeValidator(list_to_tuple)] = Field(
         default=(0.0, 0.0), description="data position at the two ends, 0 the source, 1 the target"
     )
@@ -30,7 +34,7 @@ class PrescribedSection(ProcessSection):
     """Lemmas 5 and 9: lam, gamma and data_position are given functions of the clock."""
 
     kind: Literal["prescribed"]
-    path: Ends
+    path: Ends = Field(description="the multipliers at the ends of the span")
     shape: Literal["linear", "exponential", "jump"] = Field(
         default="linear", description="jump: at the second ends as soon as the clock runs"
     )
@@ -56,8 +60,8 @@ class PrescribedSection(ProcessSection):
             return value if isinstance(value, tuple) else (first, value)
 
         lam, gamma = ends(self.path.lam, start.lam), ends(self.path.gamma, start.gamma)
-        if self.shape == "exponential" and min(*lam, *gamma) <= 0:
-            raise UserError("process.path: an exponential path needs positive multipliers at both ends")
+        if self.shape == "exponential" and any(min(pair) <= 0 and pair[0] != pair[1] for pair in (lam, gamma)):
+            raise UserError("process.path: an exponential path needs positive ends of a multiplier that moves")
         return Prescribed(self.span, lam, gamma, self.path.data_position, self.shape)
 
     @classmethod
@@ -77,7 +81,8 @@ class PrescribedSection(ProcessSection):
             if given is not None and first is not None and first != given:
                 message = f"the path must begin at start.{key}, which is {given!r}, got {show(end[0])}"
                 yield Finding((*path, "path", key, 0), message)
-            if own.get("shape") != "exponential":
+            still = given == 0 and number(end[1] if isinstance(end, list) and len(end) == 2 else end) == 0
+            if own.get("shape") != "exponential" or still:
                 continue
             places: list[tuple[Path, Any]] = [((*path, "path", key), end)]
             if isinstance(end, list):

@@ -1,30 +1,61 @@
-"""`rdc-dyn plot`: the figure of a run."""
+"""`rdc-dyn plot`: the figure of a run, a sweep or a surface."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from rdc_dyn.cli.shared import PLACE, load_matplotlib, tell
 from rdc_dyn.status import DataError, UserError
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 
 @click.command()
-@click.argument("run_directory", metavar="RUN", type=PLACE)
-@click.option("-o", "--output", required=True, type=PLACE, help="Figure; .png, .pdf or .svg.")
-def plot(run_directory: Path, output: Path) -> None:
-    """Draw the R-D-C path, multipliers, losses and residuals of RUN, or F, R, D and C over the grid of a surface."""
-    if output.suffix not in (".png", ".pdf", ".svg"):
-        raise UserError(f"{output}: expected a figure name that ends in .png, .pdf or .svg")
+@click.argument("directory", metavar="RUN|SWEEP", type=PLACE)
+@click.option(
+    "-o", "--output", required=True, type=PLACE, help="Figure; .png, .pdf, .svg, or .html for one that can be turned."
+)
+def plot(directory: Path, output: Path) -> None:
+    """Draw path, multipliers, losses and residuals of a run or of the runs of a sweep.
+
+    Of a surface it draws F, R, D and C over the grid. A page needs plotly: pip install 'rdc-dyn[view]'.
+    """
+    if output.suffix not in (".png", ".pdf", ".svg", ".html"):
+        raise UserError(f"{output}: expected a figure name that ends in .png, .pdf, .svg or .html")
     load_matplotlib()
+    import xarray as xr
+
     from rdc_dyn.read.plots import plot_surface, plot_trajectory, save_figure
     from rdc_dyn.read.surface import grid_of
+
+    runs = _of_sweep(directory) if (directory / "sweep.json").is_file() else _of_run(directory)
+    grid = grid_of(runs) if isinstance(runs, xr.Dataset) else None
+    if output.suffix == ".html":
+        from rdc_dyn.read.plots.interactive import interactive_page, surface_page, trajectory_page
+        from rdc_dyn.store.commit import commit
+
+        figure = trajectory_page(runs) if grid is None else surface_page(grid)
+        commit(output, interactive_page(figure).encode())
+    else:
+        save_figure(plot_trajectory(runs) if grid is None else plot_surface(grid), output)
+    tell(f"wrote {output}")
+
+
+def _of_run(directory: Path) -> xr.Dataset:
     from rdc_dyn.store.run_directory import open_run
 
-    trajectory = open_run(run_directory)
+    trajectory = open_run(directory)
     if trajectory.sizes["time"] == 0:
-        raise DataError(f"{run_directory}: the trajectory has no points ({trajectory.attrs.get('status_message')})")
-    grid = grid_of(trajectory)
-    save_figure(plot_trajectory(trajectory) if grid is None else plot_surface(grid), output)
-    tell(f"wrote {output}")
+        raise DataError(f"{directory}: the trajectory has no points ({trajectory.attrs.get('status_message')})")
+    return trajectory
+
+
+def _of_sweep(directory: Path) -> dict[str, xr.Dataset]:
+    from rdc_dyn.read.report.sweep import drawn_runs
+    from rdc_dyn.store.sweep_directory import read_sweep
+
+    return drawn_runs(read_sweep(directory))

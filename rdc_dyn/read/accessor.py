@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from rdc_dyn.read import identities
+from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,8 +87,25 @@ class RdcAccessor:
 
         return events(self._dataset)
 
-    def plot(self, **options: Any) -> Figure:
-        """Plot the path, multipliers, losses and residuals in one figure; see `plots.plot_trajectory`."""
+    def plot(self, *, backend: Literal["matplotlib", "plotly"] = "matplotlib", **options: Any) -> Any:
+        """Plot the path, multipliers, losses and residuals in one figure; see `plots.plot_trajectory`.
+
+        Args:
+            backend: "plotly" makes a figure that can be turned, in which each point tells its numbers.
+            options: `look` and, for matplotlib, `axes`.
+
+        Returns:
+            A figure of matplotlib or plotly, which a notebook shows as it is.
+
+        Raises:
+            UserError: If the backend is unknown, or plotly is not installed.
+        """
+        if backend == "plotly":
+            from rdc_dyn.read.plots.interactive import trajectory_page
+
+            return trajectory_page(self._dataset, **options)
+        if backend != "matplotlib":
+            raise UserError(f"plot: unknown backend {backend!r}; expected matplotlib or plotly")
         from rdc_dyn.read.plots import plot_trajectory
 
         return plot_trajectory(self._dataset, **options)

@@ -43,7 +43,7 @@ def plot_surface(grid: xr.Dataset, *, axes: Axes | Sequence[Axes] | np.ndarray |
         panel.plot(lam.ravel(), gamma.ravel(), ".", color="0.1", markersize=2.5, clip_on=False)
         panel.plot(lam[above], gamma[above], "o", markersize=8, markerfacecolor="none", markeredgecolor="white")
         for axis, coordinate in ((panel.xaxis, grid.lam), (panel.yaxis, grid.gamma)):
-            if _logarithmic(coordinate.values):
+            if logarithmic(coordinate.values):
                 (panel.set_xscale if axis is panel.xaxis else panel.set_yscale)("log")
                 axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
                 axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -63,7 +63,7 @@ def _above(grid: xr.Dataset) -> np.ndarray:
     return np.asarray(gap > 1e-3 * float(grid.free_energy.max() - grid.free_energy.min()))
 
 
-def _logarithmic(values: np.ndarray) -> bool:
+def logarithmic(values: np.ndarray) -> bool:
     """Whether the steps are more even in the logarithm."""
     if len(values) < 3 or values.min() <= 0:
         return False

@@ -25,9 +25,7 @@ def sweep_report(sweep: Sweep, comparison: xr.Dataset | None = None, no_comparis
     `comparison` is that of `rdc_dyn.compare`; where it is None, the page gives `no_comparison` as the reason.
     """
     runs = {p.name: p.trajectory.dataset() for p in sweep.points if p.trajectory is not None}
-    whole = {name: run for name, run in runs.items() if run.sizes["time"]}
-    if not whole:
-        raise DataError(f"{sweep.path}: no run of the sweep has a point")
+    whole = _with_points(sweep, runs)
     states = [point.state for point in sweep.points]
     named = _named(sweep)
     lead = (
@@ -44,6 +42,19 @@ def sweep_report(sweep: Sweep, comparison: xr.Dataset | None = None, no_comparis
     )
     bad = "done" in states and len(set(states)) > 1
     return page(f"Sweep {sweep.path.resolve().name}", lead, sections, bad=bad)
+
+
+def drawn_runs(sweep: Sweep) -> dict[str, xr.Dataset]:
+    """Runs that have points, at most `MOST_DRAWN` and evenly chosen, by the values of the swept keys."""
+    runs = {p.name: p.trajectory.dataset() for p in sweep.points if p.trajectory is not None}
+    return _chosen(_named(sweep), _with_points(sweep, runs))
+
+
+def _with_points(sweep: Sweep, runs: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    whole = {name: run for name, run in runs.items() if run.sizes["time"]}
+    if not whole:
+        raise DataError(f"{sweep.path}: no run of the sweep has a point")
+    return whole
 
 
 def _named(sweep: Sweep) -> dict[str, list[str]]:
@@ -88,14 +99,18 @@ def _title(values: list[str]) -> str:
     return ", ".join(value for value in values if value)
 
 
-def _figures(named: dict[str, list[str]], whole: dict[str, xr.Dataset]) -> list[tuple[Figure, str]]:
+def _chosen(named: dict[str, list[str]], whole: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
     chosen = [list(whole)[k] for k in np.unique(np.linspace(0, len(whole) - 1, MOST_DRAWN).round().astype(int))]
     titles = [_title(named[name]) or name for name in chosen]
     if len(set(titles)) < len(titles):  # where titles repeat, all runs go by name
         titles = chosen
-    drawn = {title: whole[name] for title, name in zip(titles, chosen)}
-    look = styles(titles)  # each run has the same look in all figures
-    text = "All runs." if len(chosen) == len(whole) else f"{len(chosen)} of {len(whole)} runs, evenly chosen."
+    return {title: whole[name] for title, name in zip(titles, chosen)}
+
+
+def _figures(named: dict[str, list[str]], whole: dict[str, xr.Dataset]) -> list[tuple[Figure, str]]:
+    drawn = _chosen(named, whole)
+    look = styles(list(drawn))  # each run has the same look in all figures
+    text = "All runs." if len(drawn) == len(whole) else f"{len(drawn)} of {len(whole)} runs, evenly chosen."
     return [
         (plot_trajectory(drawn, look=look), f"Path, multipliers, C and |∇J|. {text}"),
         (plot_losses(drawn, look=look), f"Rate, distortion and classification loss. {text}"),

@@ -1,0 +1,263 @@
+"""Trajectories and surfaces that one can turn: one offline page with a mark that moves along all panels at once."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from rdc_dyn.read.identities.branches import jumped
+from rdc_dyn.read.plots.residuals import residuals_of
+from rdc_dyn.read.plots.runs import Drawn, Runs, as_drawn, positive
+from rdc_dyn.read.plots.style import Style
+from rdc_dyn.read.plots.surface import logarithmic
+from rdc_dyn.record import FUNCTIONALS
+from rdc_dyn.status import UserError
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+_LABELS = {
+    "time": "process clock s",
+    "lam": "multiplier λ",
+    "gamma": "multiplier γ",
+    "rate": "rate R (nat)",
+    "distortion": "distortion D (nat)",
+    "classification_loss": "classification loss C (nat)",
+    "free_energy": "free energy F (nat)",
+    "equilibrium_residual": "|∇J| (nat)",
+    "constraint_residual": "|h − h₀| (nat)",
+    "maxwell_residual": "D_γ − C_λ, relative",
+    "free_energy_closure": "closure of F (nat)",
+}
+_DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
+_SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross"}
+#: Positions of the slider, and where the scenes are looked at from.
+_STEPS = 100
+_EYE = {"x": -1.5, "y": -1.7, "z": 0.9}
+#: Moves each run's marks to the point under the mouse, or to the slider's share of every path.
+_SCRIPT = """
+const page = document.getElementById("{plot_id}"), marks = %s;
+function show(place) {
+  const flat = {x: [], y: []}, deep = {x: [], y: [], z: []}, two = [], three = [];
+  for (const [mark, line] of marks) {
+    const data = page.data[line], i = place(data.x.length), into = data.z ? deep : flat;
+    for (const axis of Object.keys(into)) into[axis].push([data[axis][i]]);
+    (data.z ? three : two).push(mark);
+  }
+  Plotly.restyle(page, flat, two);
+  Plotly.restyle(page, deep, three);
+}
+page.on("plotly_hover", event => {
+  const {curveNumber, pointNumber} = event.points[0], length = page.data[curveNumber].x.length;
+  show(n => n === length ? pointNumber : Math.round(pointNumber / Math.max(length - 1, 1) * (n - 1)));
+});
+page.on("plotly_sliderchange", event => show(n => Math.round(event.slider.active / %d * (n - 1))));
+"""
+
+
+def trajectory_page(runs: Runs, *, look: Mapping[str, Style] | None = None) -> Figure:
+    """Plot (R, D), (R, D, C), (λ, γ), losses and residuals of one run or several as a plotly figure.
+
+    Args:
+        runs: A trajectory, or several by name.
+        look: Style of each run, as `styles` gives; None chooses.
+
+    Returns:
+        The figure; `interactive_page` makes a page of it in which a mark follows the mouse through all panels.
+
+    Raises:
+        UserError: If plotly is not installed.
+        DataError: If no run has a point.
+    """
+    go, make_subplots = _plotly()
+    drawn = as_drawn(runs, look)
+    specs = [[{"type": "xy"}, {"type": "scene"}, {"type": "xy"}], [{"type": "xy", "colspan": 2}, None, {"type": "xy"}]]
+    figure = make_subplots(rows=2, cols=3, specs=specs, horizontal_spacing=0.07, vertical_spacing=0.12)
+    marks: list[tuple[int, int]] = []
+    for one in drawn:
+        for row, column, values, style, name in _panels(one, alone=len(drawn) == 1):
+            kind = go.Scatter3d if len(values) == 3 else go.Scatter
+            where = {"row": row, "col": column}
+            look_of = {"color": style.color, "width": 2, "dash": _DASHES[style.linestyle]}
+            points = dict(zip("xyz", map(_list, values)))
+            shown = (row, column) == (1, 1) and len(drawn) > 1
+            figure.add_trace(
+                kind(
+                    **points, name=name, legendgroup=one.name, showlegend=shown or name != one.name, line=look_of,
+                    mode="lines+markers", marker=_marker(one, style, len(values) == 3), text=_texts(one),
+                    hovertemplate="%{text}<extra></extra>",
+                ),
+                **where,
+            )  # fmt: skip
+            marks.append((len(figure.data), len(figure.data) - 1))
+            figure.add_trace(
+                kind(
+                    **{axis: [value[0]] for axis, value in points.items()}, mode="markers", showlegend=False,
+                    hoverinfo="skip", legendgroup=one.name,
+                    marker={"size": 6 if len(values) == 3 else 13, "color": "rgba(0,0,0,0)" if len(values) == 2 else
+                            style.color, "line": {"width": 2, "color": "black"}},
+                ),
+                **where,
+            )  # fmt: skip
+    _dress(figure, drawn)
+    figure.update_layout(meta={"marks": marks})
+    return figure
+
+
+def surface_page(grid: xr.Dataset) -> Figure:
+    """Plot a surface as a plotly figure: F over (λ, γ) coloured by C, and (R, D, C) coloured by F.
+
+    Args:
+        grid: A surface, as `rdc_dyn.surface` returns it.
+
+    Returns:
+        The figure.
+
+    Raises:
+        UserError: If plotly is not installed, or the grid has not two values of each multiplier.
+    """
+    go, make_subplots = _plotly()
+    if set(grid.free_energy.dims) != {"lam", "gamma"} or min(grid.free_energy.shape) < 2:
+        raise UserError("plot_surface: expected a surface with at least two values of lam and of gamma")
+    figure = make_subplots(rows=1, cols=2, specs=[[{"type": "scene"}, {"type": "scene"}]])
+    panels = (("lam", "gamma", "free_energy"), "classification_loss"), (FUNCTIONALS, "free_energy")
+    like = grid.free_energy.transpose("gamma", "lam")
+    texts = [[_text(grid.sel(lam=x, gamma=y)) for x in like.lam] for y in like.gamma]
+    for column, (axes, color) in enumerate(panels, start=1):
+        values = {
+            axis: grid[name].broadcast_like(like).transpose("gamma", "lam").values for axis, name in zip("xyz", axes)
+        }
+        bar = {"title": {"text": _LABELS[color], "side": "right"}, "len": 0.6, "x": 0.45 if column == 1 else 1.0}
+        figure.add_trace(
+            go.Surface(
+                **{axis: value.tolist() for axis, value in values.items()}, colorscale="Viridis", colorbar=bar,
+                surfacecolor=grid[color].transpose("gamma", "lam").values.tolist(), text=texts,
+                hovertemplate="%{text}<extra></extra>",
+            ),
+            row=1, col=column,
+        )  # fmt: skip
+        scene = {f"{axis}axis_title_text": _LABELS[name] for axis, name in zip("xyz", axes)}
+        types = {f"{axis}axis_type": "log" for axis, name in zip("xyz", axes) if name in _even_in_log(grid)}
+        figure.update_scenes(**scene, **types, aspectmode="cube", camera_eye=_EYE, row=1, col=column)
+    figure.update_layout(title_text=str(grid.attrs.get("title", "surface")), height=640, margin={"t": 60, "b": 10})
+    return figure
+
+
+def interactive_page(figure: Figure) -> str:
+    """One HTML page without any reference to elsewhere, in which marks follow the mouse and the slider."""
+    marks = (figure.layout.meta or {}).get("marks")
+    script = None if marks is None else _SCRIPT % (json.dumps(marks), _STEPS)
+    page = figure.to_html(include_plotlyjs=True, full_html=True, post_script=script)
+    return str(page).replace("<head>", f"<head><title>{figure.layout.title.text}</title>", 1)
+
+
+def _even_in_log(grid: xr.Dataset) -> tuple[str, ...]:
+    """The multipliers whose steps are more even in the logarithm."""
+    return tuple(name for name in ("lam", "gamma") if logarithmic(grid[name].values))
+
+
+def _plotly() -> tuple[Any, Any]:
+    try:
+        import plotly.graph_objects as go
+        from plotly.subplots import make_subplots
+    except ImportError:
+        raise UserError("interactive figures need plotly: pip install 'rdc-dyn[view]'") from None
+    return go, make_subplots
+
+
+def _panels(one: Drawn, *, alone: bool) -> Iterator[tuple[int, int, Sequence[np.ndarray], Style, str]]:
+    """Row, column, values, style and name of each line of a run."""
+    run, time = one.trajectory, one.trajectory.time.values
+    yield 1, 1, [run.rate.values, run.distortion.values], one.style, one.name
+    yield 1, 2, [_flat(run[name].values) for name in FUNCTIONALS], one.style, one.name
+    yield 1, 3, [run.lam.values, run.gamma.values], one.style, one.name
+    if not alone:
+        yield 2, 1, [time, run.classification_loss.values], one.style, one.name
+        yield 2, 3, [time, positive(run.equilibrium_residual.values)], one.style, one.name
+        return
+    looks = [Style("#0072B2", "o", "-"), Style("#D55E00", "s", "--"), Style("#009E73", "^", "-.")]
+    for name, style in zip(FUNCTIONALS, looks):
+        values = run[name].values
+        yield 2, 1, [time, values - values[0]], style, f"change of {_LABELS[name]}"
+    for (name, values), style in zip(residuals_of(run).items(), [*looks, Style("#E69F00", "D", ":")]):
+        if np.isfinite(values).any():
+            yield 2, 3, [time, positive(values)], style, _LABELS[name]
+
+
+def _dress(figure: Any, drawn: Sequence[Drawn]) -> None:
+    alone = len(drawn) == 1
+    lower = "change since the start (nat)" if alone else _LABELS["classification_loss"]
+    residual = "residual" if alone else _LABELS["equilibrium_residual"]
+    for row, column, x, y in (
+        (1, 1, "rate", "distortion"),
+        (1, 3, "lam", "gamma"),
+        (2, 1, "time", lower),
+        (2, 3, "time", residual),
+    ):
+        figure.update_xaxes(title_text=_LABELS[x], row=row, col=column)
+        figure.update_yaxes(title_text=_LABELS.get(y, y), row=row, col=column)
+    figure.update_yaxes(type="log", exponentformat="power", row=2, col=3)
+    scene = {f"{axis}axis_title_text": symbol for axis, symbol in zip("xyz", "RDC")}
+    figure.update_scenes(**scene, **_widened(drawn), aspectmode="cube", camera_eye=_EYE)
+    steps = [{"method": "skip", "label": f"{k}"} for k in range(_STEPS + 1)]
+    slider = {"steps": steps, "currentvalue": {"prefix": "along the path: ", "suffix": " %"}, "pad": {"t": 50}}
+    figure.update_layout(
+        title_text=_title(drawn), height=820, sliders=[slider], template="plotly_white", hovermode="closest",
+        margin={"t": 60, "b": 20, "l": 70, "r": 20}, legend={"orientation": "v", "x": 1.02},
+    )  # fmt: skip
+
+
+def _widened(drawn: Sequence[Drawn]) -> dict[str, list[float]]:
+    """Ranges of the axes of (R, D, C) along which the runs are constant to rounding, so that rounding fills none."""
+    found = {}
+    for axis, name in zip("xyz", FUNCTIONALS):
+        values = np.concatenate([_flat(one.trajectory[name].values) for one in drawn])
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        least = 0.02 * max(abs(low), abs(high))
+        if high - low < least:
+            found[f"{axis}axis_range"] = [0.5 * (low + high) - least, 0.5 * (low + high) + least]
+    return found
+
+
+def _title(drawn: Sequence[Drawn]) -> str:
+    if len(drawn) > 1:
+        return f"{len(drawn)} runs"
+    attributes = drawn[0].trajectory.attrs
+    return f"{attributes.get('title', drawn[0].name)} [{str(attributes.get('status', '')).lower()}]"
+
+
+def _marker(one: Drawn, style: Style, small: bool) -> dict[str, Any]:
+    """Dots on few points, and diamonds where a jump to another branch has led."""
+    leads = np.asarray(jumped(one.trajectory).values)
+    every = max(1, math.ceil(len(leads) / 25))
+    size = [9 if jump else 5 if k % every == 0 else 0 for k, jump in enumerate(leads)]
+    plain = "circle" if small else _SYMBOLS.get(style.marker, "circle")
+    symbol = ["diamond" if jump else plain for jump in leads]
+    return {"size": size, "symbol": symbol, "color": style.color}
+
+
+def _texts(one: Drawn) -> list[str]:
+    return [f"<b>{one.name}</b><br>" + _text(one.trajectory.isel(time=k)) for k in range(one.trajectory.sizes["time"])]
+
+
+def _text(point: xr.Dataset) -> str:
+    """The numbers of a point, for the label under the mouse."""
+    names = ("time", "lam", "gamma", *FUNCTIONALS, "free_energy", "accuracy", "equilibrium_residual")
+    symbols = ("s", "λ", "γ", "R", "D", "C", "F", "accuracy", "|∇J|")
+    told = [(symbol, float(point[name])) for name, symbol in zip(names, symbols) if name in point.variables]
+    return "<br>".join(f"{symbol} = {value:.6g}" for symbol, value in told if math.isfinite(value))
+
+
+def _flat(values: np.ndarray) -> np.ndarray:
+    """Values that are constant to 1e-6 made equal: a browser draws none whose differences its precision loses."""
+    middle = float(np.nanmean(values))
+    return np.full_like(values, middle) if np.nanmax(np.abs(values - middle)) <= 1e-6 * abs(middle) else values
+
+
+def _list(values: np.ndarray) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]

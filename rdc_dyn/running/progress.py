@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from rdc_dyn.record import Event, Record
 from rdc_dyn.status import plain
@@ -123,6 +123,8 @@ class Plain:
 class Live:
     """Shows the same table above a bar, from the first report on: an earlier error leaves the terminal alone."""
 
+    transient = False
+
     def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn
@@ -131,7 +133,7 @@ class Live:
         self._eta = _Eta()
         self._header = False
         columns = (BarColumn(bar_width=20), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
-        self._bar = Bar(*columns, console=console or Console())
+        self._bar = Bar(*columns, console=console or Console(), transient=self.transient)
         self._task = self._bar.add_task("starting", total=1.0)
 
     def equilibrating(self, phase: str, step: int, free_energy: float, residual: float) -> None:
@@ -162,8 +164,41 @@ class Live:
         self._bar.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+class Notebook(Live):
+    """Shows the bar alone, with the numbers of the last point, and takes it away at the end."""
+
+    transient = True
+
+    def record(self, record: Record, fraction: float) -> None:
+        """Advance the bar."""
+        self._bar.start()
+        told = zip(_COLUMNS, _cells(record, self._eta.text(fraction)))
+        text = ", ".join(f"{name} {cell}" for name, cell in told)
+        self._bar.update(self._task, completed=fraction, description=text)
+
+    def event(self, event: Event) -> None:
+        """Do nothing: `ds.rdc.events` has them."""
+
+
 def choose_progress(quiet: bool) -> Progress:
-    """A live display on a terminal, plain lines elsewhere, nothing if `quiet`."""
+    """A live display on a terminal, a bar in a notebook, plain lines elsewhere, nothing if `quiet`."""
     if quiet:
         return Silent()
+    if _in_notebook():
+        return Notebook()
     return Live() if sys.stdout.isatty() else Plain()
+
+
+def chosen(progress: Progress | Literal["auto", False] | None) -> Progress:
+    """The progress that an argument of `rdc_dyn.run` asks for."""
+    if progress == "auto":
+        return choose_progress(False)
+    if progress is None or progress is False:
+        return Silent()
+    return progress
+
+
+def _in_notebook() -> bool:
+    interactive = sys.modules.get("IPython")
+    shell = None if interactive is None else interactive.get_ipython()
+    return type(shell).__name__ == "ZMQInteractiveShell"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import xarray as xr
 
@@ -20,7 +20,7 @@ from rdc_dyn.objective.own_modules import Own
 from rdc_dyn.record import Event
 from rdc_dyn.running.build import Built, build
 from rdc_dyn.running.passed import passed
-from rdc_dyn.running.progress import Progress, Silent
+from rdc_dyn.running.progress import Progress, chosen
 from rdc_dyn.running.recorder import Recorder
 from rdc_dyn.running.runner import carry, describe_run, guarded
 from rdc_dyn.running.signals import Signals
@@ -67,7 +67,7 @@ def resume(
     device: str | None = None,
     max_time: float | None = None,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | Literal["auto", False] | None = "auto",
     networks: Own | None = None,
     process: Process | None = None,
     objective: Objective | None = None,
@@ -83,7 +83,8 @@ def resume(
         max_time: Seconds after which the run stops, at the next point.
         force: Resume even if the scenario, the program or the data differ from those of the checkpoint, or the run has
             ended; the trajectory's attribute `history` then says what changed.
-        progress: Receives the progress of the run; None shows nothing.
+        progress: Receives the progress of the run; "auto" shows a live display on a terminal, a bar in a notebook and
+            lines elsewhere, False or None nothing.
         networks: The modules that `run` was given, if the scenario has parts of kind module.
         process: The object that `run` was given in place of this section; one with another source is refused.
         objective: Likewise.
@@ -122,7 +123,7 @@ def resume(
     def program() -> xr.Dataset:
         lock = Lock.take(path, "another run") if built.leads else None
         try:
-            recorder = Recorder(scenario, built, built.problem, InMemory(), progress or Silent(), signals, rebuild=make)
+            recorder = Recorder(scenario, built, built.problem, InMemory(), chosen(progress), signals, rebuild=make)
             attributes, point = _restored(recorder, path, lock, force=force)
             return carry(recorder, attributes, point, began, max_time)
         finally:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import xarray as xr
@@ -22,7 +22,7 @@ from rdc_dyn.objective.own_modules import Own
 from rdc_dyn.record import Event
 from rdc_dyn.running.build import Built, build
 from rdc_dyn.running.passed import overrides, passed
-from rdc_dyn.running.progress import Progress, Silent
+from rdc_dyn.running.progress import Progress, Silent, chosen
 from rdc_dyn.running.recorder import Recorder, RunWarning
 from rdc_dyn.running.signals import Signals
 from rdc_dyn.scenario import Scenario
@@ -48,7 +48,7 @@ def run(
     *,
     device: str | None = None,
     max_time: float | None = None,
-    progress: Progress | None = None,
+    progress: Progress | Literal["auto", False] | None = "auto",
     networks: Own | None = None,
     process: Process | None = None,
     objective: Objective | None = None,
@@ -63,7 +63,8 @@ def run(
         output: Run directory to write; None keeps everything in memory.
         device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
         max_time: Seconds after which the run stops, at the next point.
-        progress: Receives the progress of the run; None shows nothing.
+        progress: Receives the progress of the run; "auto" shows a live display on a terminal, a bar in a notebook and
+            lines elsewhere, False or None nothing.
         networks: A `torch.nn.Module` for each part of the objective whose kind is module, such as
             `{"encoder": module}`. Its parameters are copied into θ and are not modified; `load_networks` returns the
             trained modules.
@@ -96,7 +97,7 @@ def run(
         output,
         device=device,
         max_time=max_time,
-        progress=progress,
+        progress=chosen(progress),
         networks=networks,
         given=given,
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import xarray as xr
 
 from rdc_dyn import scenario as scenarios
 from rdc_dyn.objective.own_modules import Own
 from rdc_dyn.read.surface import surface as as_surface
-from rdc_dyn.running.progress import Progress
+from rdc_dyn.running.progress import Progress, chosen
 from rdc_dyn.running.runner import run_scenario
 from rdc_dyn.scenario import Scenario
 
@@ -25,7 +25,7 @@ def surface(
     *,
     device: str | None = None,
     max_time: float | None = None,
-    progress: Progress | None = None,
+    progress: Progress | Literal["auto", False] | None = "auto",
     networks: Own | None = None,
 ) -> xr.Dataset:
     """Compute the equilibrium surface over a grid of (λ, γ).
@@ -42,7 +42,8 @@ def surface(
         output: Run directory to write; None keeps everything in memory.
         device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
         max_time: Seconds after which the run stops, at the next point.
-        progress: Receives the progress of the run; None shows nothing.
+        progress: Receives the progress of the run; "auto" shows a live display on a terminal, a bar in a notebook and
+            lines elsewhere, False or None nothing.
         networks: Modules for the parts of the objective whose kind is module, as in `rdc_dyn.run`.
 
     Returns:
@@ -57,7 +58,9 @@ def surface(
     folder = Path(scenario).resolve().parent if isinstance(scenario, (str, os.PathLike)) else Path.cwd()
     loaded = on_grid(scenarios.read(scenario), lam, gamma)
     return as_surface(
-        run_scenario(loaded, folder, output, device=device, max_time=max_time, progress=progress, networks=networks)
+        run_scenario(
+            loaded, folder, output, device=device, max_time=max_time, progress=chosen(progress), networks=networks
+        )
     )
 
 

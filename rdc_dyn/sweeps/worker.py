@@ -133,7 +133,7 @@ def _gone_on(task: Task) -> xr.Dataset | None:
     if ended in Status.__members__ and ended not in RESUMABLE:
         return None
     try:
-        return resume(task.path, device=task.device, networks=task.networks)
+        return resume(task.path, device=task.device, networks=task.networks, progress=False)
     except NoCheckpointError:
         return None
 

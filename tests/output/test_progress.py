@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from rdc_dyn.record import Event
-from rdc_dyn.running.progress import Live, Plain, Progress, Silent, choose_progress
+from rdc_dyn.running.progress import Live, Notebook, Plain, Progress, Silent, choose_progress, chosen
 from tests.tiny import record
 
 _HEADERS = ["time", "lam", "gamma", "R", "D", "C", "|grad J|", "ETA"]
@@ -77,6 +77,22 @@ def test_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(choose_progress(quiet=False), Plain)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     assert isinstance(choose_progress(quiet=False), Live)
+
+
+def test_a_notebook_shows_one_bar_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    _show(Notebook(Console(file=screen, force_terminal=True, width=160, color_system=None)))
+    assert "lam 0.0012346" in screen.getvalue() and "rejected" not in screen.getvalue()
+    assert screen.getvalue().endswith("\x1b[2K")  # the line is erased
+    monkeypatch.setattr("rdc_dyn.running.progress._in_notebook", lambda: True)
+    assert isinstance(choose_progress(quiet=False), Notebook)
+
+
+def test_the_argument_of_a_run() -> None:
+    own = Silent()
+    assert chosen(own) is own
+    assert isinstance(chosen("auto"), Plain)
+    assert isinstance(chosen(None), Silent) and isinstance(chosen(False), Silent)
 
 
 def test_silent(capsys: pytest.CaptureFixture[str]) -> None:

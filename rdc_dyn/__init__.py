@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rdc_dyn.dynamics.correctors.base import Corrector
     from rdc_dyn.dynamics.processes.base import Process
     from rdc_dyn.objective.base import Objective
+    from rdc_dyn.read.cite import cite
     from rdc_dyn.read.open_sweep import open_sweep
     from rdc_dyn.running.load_networks import load_networks
     from rdc_dyn.running.recorder import RunWarning
@@ -41,6 +42,7 @@ _PUBLIC = {
     "ScenarioError": "rdc_dyn.scenario",
     "Status": "rdc_dyn.status",
     "UserError": "rdc_dyn.status",
+    "cite": "rdc_dyn.read.cite",
     "compare": "rdc_dyn.comparison",
     "load_networks": "rdc_dyn.running.load_networks",
     "open_run": "rdc_dyn.store.run_directory",
@@ -62,6 +64,7 @@ __all__ = [
     "ScenarioError",
     "Status",
     "UserError",
+    "cite",
     "compare",
     "load_networks",
     "open_run",

@@ -231,6 +231,13 @@ def test_interrupt_while_a_point_is_kept_does_not_lose_it(
     assert _without_clock(rdc_dyn.resume(tmp_path / "run")).identical(_without_clock(whole))
 
 
+def test_a_citation_names_what_made_the_run() -> None:
+    run = rdc_dyn.run(linear_gaussian(), max_time=60)
+    text = rdc_dyn.cite(run)
+    assert text.count("@") == 2 and "arXiv:2002.12406" in text and rdc_dyn.__version__ in text
+    assert run.attrs["commit"] in text and "rdc\\_dyn" in rdc_dyn.cite()
+
+
 def test_accessor_comes_with_the_package_however_it_is_imported(tmp_path: Path) -> None:
     code = """
 import sys

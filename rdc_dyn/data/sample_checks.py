@@ -39,7 +39,11 @@ def check_sample(
     at = _first((x < 0) | (x > 1)) if unit_interval else None
     if at is not None:
         i, j = at
-        raise DataError(f"{datum(i)}, component {j} is {float(x[i, j])}; a bernoulli likelihood needs values in [0, 1]")
+        grey = 1.0 < float(x.max()) <= 255.0 and float(x.min()) >= 0.0
+        hint = ": divide by 255" if grey else ""
+        raise DataError(
+            f"{datum(i)}, component {j} is {float(x[i, j])}; a bernoulli likelihood needs values in [0, 1]{hint}"
+        )
     at = _first((y < 0) | (y >= classes))
     if at is not None:
         raise DataError(f"{datum(at[0])} has label {int(y[at[0]])}; expected 0 to {classes - 1}")

@@ -1,4 +1,4 @@
-"""All benchmarks that a CPU can run in about a quarter of an hour: `python -m tests.benchmarks [NAME ...]`."""
+"""All benchmarks that a CPU can run in about ten minutes: `python -m tests.benchmarks [NAME ...]`."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def main(scenario: str = str(_SCENARIO)) -> None:
     setattr(runner, "drive", timed_drive)  # noqa: B010
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        dataset = rdc_dyn.run(scenario, Path(folder) / "run")
+        dataset = rdc_dyn.run(scenario, Path(folder) / "run", progress=False)
         whole, total = time.perf_counter() - began, spent[0]
     inside = sum(clock.seconds.values())
     print(

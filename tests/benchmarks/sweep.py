@@ -1,4 +1,4 @@
-"""Sixty points by two workers against one, with one thread each."""
+"""Twelve points by two workers against one, with one thread each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import rdc_dyn
 from rdc_dyn.sweeps import sweep
 
 _SCENARIO = Path(rdc_dyn.__file__).parents[1] / "scenarios" / "linear_gaussian_iso_classification.yaml"
-_POINTS = 60
+_POINTS = 12
 
 
 def _seconds(folder: Path, jobs: int) -> float:

@@ -23,13 +23,19 @@ def _table(*heads: str) -> list[str]:
     return [_row(*heads), "|" + "---|" * len(heads)]
 
 
+def _name(node: dict[str, Any]) -> str:
+    """The section that a node refers to, or an empty string."""
+    return str(node.get("$ref", "")).rpartition("/")[2].removesuffix("Section")
+
+
 def _type(node: dict[str, Any]) -> str:
     """What a key takes, in words, from its part of the JSON schema."""
     if "$ref" in node:
-        return f"a section `{node['$ref'].rpartition('/')[2].removesuffix('Section')}`"
+        return f"[{_name(node)}](#{_name(node).lower()})"
     for word in ("anyOf", "oneOf"):
         if word in node:
-            return " or ".join(dict.fromkeys(_type(each) for each in node[word]))
+            shown = [each for each in node[word] if not _name(each).startswith("Given")]
+            return " or ".join(dict.fromkeys(_type(each) for each in shown))
     if "const" in node:
         return f"`{node['const']}`"
     if "enum" in node:
@@ -42,25 +48,31 @@ def _type(node: dict[str, Any]) -> str:
     return kind + (f" {limits}" if limits else "")
 
 
-def _keys(node: dict[str, Any]) -> Iterator[str]:
+def _meaning(value: dict[str, Any], sections: dict[str, Any]) -> str:
+    """The description of a key, or of the section that it takes."""
+    section = sections.get(str(value.get("$ref", "")).rpartition("/")[2], {})
+    return str(value.get("description") or str(section.get("description", "")).partition("\n")[0])
+
+
+def _keys(node: dict[str, Any], sections: dict[str, Any]) -> Iterator[str]:
     """A table of the keys of a section."""
-    yield from _table("key", "takes", "default", "meaning")
+    yield from _table("key", "meaning", "takes", "default")
     for key, value in node.get("properties", {}).items():
         given = value.get("default", None)
         default = "required" if key in node.get("required", ()) else f"`{given}`" if "default" in value else ""
         default = "" if isinstance(given, dict) else default.replace("None", "null").replace("True", "true")
-        yield _row(f"`{key}`", _type(value), default, value.get("description", ""))
+        yield _row(f"`{key}`", _meaning(value, sections), _type(value), default)
 
 
 def scenario_page() -> str:
     """Every section with its keys, from the JSON schema."""
     schema = json_schema()
     lines = ["# Scenario keys", "", "As `rdc-dyn schema` tells it; `validate` names every mistake with its place.", ""]
-    lines += ["## Top level", "", *_keys(schema), ""]
+    lines += ["## Top level", "", *_keys(schema, schema["$defs"]), ""]
     for name, node in sorted(schema["$defs"].items()):
         if "properties" in node and "Given" not in name:
             summary = str(node.get("description", "")).partition("\n")[0]
-            lines += [f"## {name.removesuffix('Section')}", "", summary, "", *_keys(node), ""]
+            lines += [f"## {name.removesuffix('Section')}", "", summary, "", *_keys(node, schema["$defs"]), ""]
     return "\n".join(lines)
 
 

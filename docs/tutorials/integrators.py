@@ -24,9 +24,8 @@ result
 
 # %%
 comparison = rdc_dyn.compare(sweep)
-comparison[["error_multipliers", "error_losses", "gradient_equivalents"]].to_dataframe().set_index(
-    ["series", "resolution"]
-)[["error_multipliers", "error_losses", "gradient_equivalents"]]
+columns = ["error_multipliers", "error_losses", "gradient_equivalents"]
+comparison[columns].to_dataframe().set_index(["series", "resolution"])[columns]
 
 # %%
 comparison.order.to_pandas()

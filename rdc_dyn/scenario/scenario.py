@@ -55,13 +55,15 @@ class Scenario(Section):
         default="auto", description="auto, cpu, cuda or cuda:N"
     )
     threads: Count | None = Field(default=None, description="CPU threads; null: what torch chooses")
-    data: DataSection | None = None
-    objective: Annotated[ObjectiveSection, OBJECTIVES]
+    data: DataSection | None = Field(default=None, description="where x and y come from")
+    objective: Annotated[ObjectiveSection, OBJECTIVES] = Field(description="J, whose minimum is the equilibrium")
     linearisation: LinearisationSection = LinearisationSection()
     start: StartSection
-    process: Annotated[ProcessSection, PROCESSES]
-    response: Annotated[ResponseSection, RESPONSES] = LinearResponseSection()
-    integrator: Annotated[IntegratorSection, INTEGRATORS]
+    process: Annotated[ProcessSection, PROCESSES] = Field(description="how lam, gamma and the data move")
+    response: Annotated[ResponseSection, RESPONSES] = Field(
+        default=LinearResponseSection(), description="what gives M and moves theta along with the controls"
+    )
+    integrator: Annotated[IntegratorSection, INTEGRATORS] = Field(description="how one step is integrated")
     corrector: Annotated[CorrectorSection, CORRECTORS] = Field(
         default=NewtonKrylovSection(method="newton_krylov"),
         description="left out: quasi_newton for an amortised objective whose solver keeps a factor of A, which it can "

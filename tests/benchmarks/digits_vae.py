@@ -1,8 +1,8 @@
 """A digits VAE of 2,110 parameters: to equilibrium from scratch, and along a path of constant C, in gradients spent.
 
 `python -m tests.benchmarks.digits_vae [DEVICE] [RHO] [PART ...]` with the parts baselines, also where none is named;
-`response`, against finite differences; `path`, which walks it by Newton-Krylov too; and `starts`, which does so from three
-starts. All is counted, not timed; a product A v counts as 1.25 gradients, about what it takes.
+`response`, against finite differences; `path`, which walks it by Newton-Krylov too; and `starts`, which does so from
+three starts. All is counted, not timed; a product A v counts as 1.25 gradients, about what it takes.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ class Hessian:
 
     def _matrix(self, sums: Sums, theta: Vector) -> Float[Tensor, "P P"]:
         """The blocks, in the order of θ."""
-        matrix = theta.new_zeros((len(theta), len(theta)))
+        matrix = theta.new_zeros((len(theta), len(theta)), dtype=next(iter(sums.values())).dtype)
         layers, places = self._layers, [self._places(layer) for layer in self._layers]
         encoder = len(self.networks[0])
 

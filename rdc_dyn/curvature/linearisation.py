@@ -13,6 +13,7 @@ from torch import Tensor
 from rdc_dyn.curvature.hessian import price
 from rdc_dyn.curvature.sum_over_data import Products, Second
 from rdc_dyn.linalg.base import Controls, Rows, Vector, all_finite
+from rdc_dyn.linalg.factorised import SINGLE
 from rdc_dyn.objective.base import Objective
 from rdc_dyn.status import NumericalFailure, Status
 
@@ -100,12 +101,13 @@ class Linearisation:
         precision = self._objective.weight_prior_precision
         return products + precision * rows if precision else products
 
-    def dense(self) -> Float[Tensor, "P P"] | None:
+    def dense(self, dtype: torch.dtype | None = None) -> Float[Tensor, "P P"] | None:
         """A where it has a closed form, else None; it counts as many products as it is worth."""
-        matrix, worth = self._curvature.dense(), price(self._objective)
+        matrix, worth = self._curvature.dense(dtype), price(self._objective)
         if matrix is None or worth is None:
             return None
-        self.work.hessian_vector_products += worth * self._share
+        cheaper = SINGLE if matrix.dtype != self.theta.dtype else 1.0
+        self.work.hessian_vector_products += math.ceil(cheaper * worth) * self._share
         matrix.diagonal().add_(self._objective.weight_prior_precision)
         return matrix
 

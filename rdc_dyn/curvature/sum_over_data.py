@@ -40,8 +40,8 @@ class Second(Protocol):
         """b_c = −∂_c ∇_θ J and ∂²J/∂c∂c'."""
         ...
 
-    def dense(self) -> Float[Tensor, "P P"] | None:
-        """∂²J/∂θ² where it has a closed form, else None."""
+    def dense(self, dtype: torch.dtype | None = None) -> Float[Tensor, "P P"] | None:
+        """∂²J/∂θ² where it has a closed form, computed in `dtype` or that of θ, else None."""
         ...
 
     def drift(self, velocity: Vector, rates: Controls) -> Products:
@@ -122,10 +122,10 @@ class LocalSecond:
         """∂²J/∂θ² v for each row v."""
         return self._chunked(lambda part: _sum(graph.mm(part) for graph in self._graphs()), rows)
 
-    def dense(self) -> Float[Tensor, "P P"] | None:
+    def dense(self, dtype: torch.dtype | None = None) -> Float[Tensor, "P P"] | None:
         """∂²J/∂θ² in closed form, or None."""
         hessian = Hessian.of(self._total.terms)
-        return None if hessian is None else hessian.at(self._theta, self._controls)
+        return None if hessian is None else hessian.at(self._theta, self._controls, dtype)
 
     def mixed(self) -> tuple[Rows, Float[Tensor, "3 3"]]:
         """b_c = −∂_c ∇_θ J and ∂²J/∂c∂c'."""

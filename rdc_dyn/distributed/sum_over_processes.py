@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, TypeVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -69,11 +70,11 @@ class DistributedSecond(DistributedProducts[Second]):
         rows, second = self._group.sum(self._share.mixed)
         return rows, second
 
-    def dense(self) -> Float[Tensor, "P P"] | None:
+    def dense(self, dtype: torch.dtype | None = None) -> Float[Tensor, "P P"] | None:
         """∂²J/∂θ² where it has a closed form, else None."""
 
         def share() -> list[Tensor]:
-            matrix = self._share.dense()
+            matrix = self._share.dense(dtype)
             return [self.first.gradient.new_zeros(0) if matrix is None else matrix]
 
         (matrix,) = self._group.sum(share)

@@ -55,8 +55,8 @@ class SymmetricOperator(Protocol):
 class Formed(SymmetricOperator, Protocol):
     """A symmetric operator whose entries may be known in closed form."""
 
-    def dense(self) -> Float[Tensor, "P P"] | None:
-        """A, or None where only its products are known."""
+    def dense(self, dtype: torch.dtype | None = None) -> Float[Tensor, "P P"] | None:
+        """A, computed in `dtype` or that of θ, or None where only its products are known."""
         ...
 
 

@@ -14,10 +14,13 @@ from rdc_dyn.status import NumericalFailure, Status
 MAX_SIZE = 10_000
 
 
-def materialise(operator: SymmetricOperator, damping: float = 0.0, *, closed: bool = True) -> Tensor:
+def materialise(
+    operator: SymmetricOperator, damping: float = 0.0, *, closed: bool = True, dtype: torch.dtype | None = None
+) -> Tensor:
     """A + damping I + s Nᵀ N as a dense symmetric matrix of shape (P, P).
 
-    A is formed in closed form where the operator has one and `closed` allows it, else by P batched products.
+    A is formed in closed form where the operator has one and `closed` allows it, else by P batched products; `dtype` is
+    that of the result, by default that of θ.
 
     The zero modes, the rows N of the kernel, are shifted by s, the mean magnitude of the diagonal of A, so that the
     matrix can be inverted; on right-hand sides orthogonal to N its inverse is that of the restricted A. Raises
@@ -28,12 +31,13 @@ def materialise(operator: SymmetricOperator, damping: float = 0.0, *, closed: bo
         raise ValueError(f"a dense factorisation of {size} parameters is too large (limit {MAX_SIZE})")
     kernel = operator.kernel
     require_memory(3.0 * kernel.element_size() * size**2, f"a matrix of {size} parameters and its factor")
-    matrix = operator.dense() if closed and isinstance(operator, Formed) else None
+    matrix = operator.dense(dtype) if closed and isinstance(operator, Formed) else None
     if matrix is None:
         matrix = chunked(operator, torch.eye(size, dtype=kernel.dtype, device=kernel.device))
-        matrix = 0.5 * (matrix + matrix.T)
+        matrix = (0.5 * (matrix + matrix.T)).to(dtype or matrix.dtype)
     elif not all_finite(matrix):
         raise NumericalFailure(Status.NON_FINITE, "second derivatives")
+    kernel = kernel.to(matrix.dtype)
     if kernel.shape[0]:
         # P⊥ A P⊥ + s Nᵀ N: off the equilibrium A n is not zero, and the restricted system must not see it.
         matrix = matrix - (matrix @ kernel.T) @ kernel

@@ -70,5 +70,5 @@ class ShiftedCholesky:
         return (value, vectors[:, 0]) if value < -zero else None
 
     def apply(self, rows: Rows) -> Rows:
-        """(A + σI)⁻¹ v for each row v."""
-        return torch.cholesky_solve(rows.T, self.factor).T
+        """(A + σI)⁻¹ v for each row v, in the type of the factor."""
+        return torch.cholesky_solve(rows.T.to(self.factor), self.factor).T.to(rows)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
-
-import xarray as xr
+from typing import TYPE_CHECKING, Any, Literal
 
 from rdc_dyn import scenario as scenarios
-from rdc_dyn.objective.own_modules import Own
-from rdc_dyn.read.surface import surface as as_surface
-from rdc_dyn.running.progress import Progress, chosen
-from rdc_dyn.running.runner import run_scenario
 from rdc_dyn.scenario import Scenario
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from rdc_dyn.objective.own_modules import Own
+    from rdc_dyn.running.progress import Progress
 
 
 def surface(
@@ -55,6 +55,10 @@ def surface(
         UserError: As `rdc_dyn.run` does.
         DataError: If data cannot be used or files cannot be written.
     """
+    from rdc_dyn.read.surface import surface as as_surface
+    from rdc_dyn.running.progress import chosen
+    from rdc_dyn.running.runner import run_scenario
+
     folder = Path(scenario).resolve().parent if isinstance(scenario, (str, os.PathLike)) else Path.cwd()
     loaded = on_grid(scenarios.read(scenario), lam, gamma)
     return as_surface(

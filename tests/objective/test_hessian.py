@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+import rdc_dyn
 from rdc_dyn.curvature import hessian
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.hessian import price
@@ -22,6 +24,7 @@ from rdc_dyn.objective.likelihood import Bernoulli, Gaussian
 from rdc_dyn.objective.networks import Networks
 from rdc_dyn.status import NumericalFailure
 from tests.problems import blobs, controls, finite_latent, generator, importance_weighted
+from tests.tiny import images
 
 _C = controls(0.7, 2.0, 0.3)
 
@@ -160,6 +163,37 @@ def test_what_forms_a_uses_it_and_counts_what_it_is_worth() -> None:
         use()
         spent.append(work.hessian_vector_products - before)
     assert spent == [worth, worth, worth, objective.size]
+
+
+def test_a_build_in_float32_is_used_in_float64_and_proves_nothing() -> None:
+    """It is that of float64 to the precision of float32, at its share of the price."""
+    work, objective = Work(), _objective((6,))
+    at, worth = _at(objective, work), price(objective)
+    assert worth is not None
+    single, double = at.dense(torch.float32), at.dense()
+    assert single is not None and single.dtype == torch.float32 and double is not None
+    assert float((single.double() - double).norm() / double.norm()) < 1e-6
+    recipe, before = Factorised(1.0, worth, single=True), work.hessian_vector_products
+    rows = torch.ones(2, at.size).double()
+    found, expected = (each.build(at).apply(rows) for each in (recipe, Factorised(1.0, worth)))
+    assert found.dtype == torch.float64 and not recipe.spectral
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+    assert work.hessian_vector_products - before == recipe.products(at.size) + worth < 2 * worth
+
+
+def test_a_path_with_factors_in_float32_is_the_same() -> None:
+    tree = images(objective={"kind": "amortised", "samples": 4, "weight_prior_precision": 0.3})
+    del tree["objective"]["alphabet_size"]
+    networks = {"kind": "mlp", "hidden": [4]}
+    tree["objective"] |= {"encoder": networks | {"latent_dim": 2}, "decoder": networks | {"likelihood": "bernoulli"}}
+    runs = [
+        rdc_dyn.run(tree | {"response": {"solver": {"method": "cg", "single": single}}}, progress=False)
+        for single in (False, True)
+    ]
+    for run in runs:
+        assert run.attrs["status"] == "COMPLETED"
+    np.testing.assert_allclose(runs[0].distortion, runs[1].distortion, rtol=1e-9)
+    np.testing.assert_allclose(runs[0].response, runs[1].response, rtol=1e-5, atol=1e-8)
 
 
 def test_not_finite() -> None:

@@ -74,6 +74,7 @@ KINDS: dict[str, dict[str, Any]] = {
         response={"solver": {"method": "cg", "rtol": 1e-4}}, corrector={"method": "quasi_newton"}
     )
     | {"process": {"kind": "iso_classification", "span": [0.0, 0.4]}},
+    "factor in float32": linear_gaussian(response={"solver": {"method": "cg", "single": True}}),
     "minres": linear_gaussian(response={"solver": {"method": "minres", "preconditioner": "nystrom", "rank": 4}}),
     "relax": linear_gaussian(**{**_FOLLOWED, "process": {**_FOLLOWED["process"], "on_fold": "relax"}}),
     "stop": _FOLLOWED,

@@ -8,9 +8,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -261,41 +262,79 @@ def _register(folder: Path, entries: str) -> None:
     (info / "entry_points.txt").write_text(f"[rdc_dyn.sections]\n{entries}\n")
 
 
-def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+_COMMANDS = """
+import json, sys
+from click.testing import CliRunner
+from rdc_dyn.cli import main
+done = [CliRunner().invoke(main, words) for words in json.loads(sys.argv[1])]
+print(json.dumps([[each.exit_code, each.stdout, each.stderr] for each in done]))
+"""
+
+
+class Done(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def commands(folder: Path, *lines: Sequence[str]) -> list[Done]:
+    """Several commands in one process, which has torch but once."""
     paths = os.pathsep.join([str(folder), str(Path(__file__).resolve().parents[1])])
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "rdc_dyn", *words], cwd=folder, env=environment, capture_output=True, text=True
+    done = subprocess.run(
+        [sys.executable, "-c", _COMMANDS, json.dumps(lines)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
+    assert done.returncode == 0, done.stderr
+    return [Done(*each) for each in json.loads(done.stdout)]
+
+
+def command(folder: Path, *words: str) -> Done:
+    return commands(folder, words)[0]
 
 
 def test_a_package_adds_members_to_every_command(installed: Path) -> None:
     """A process, an objective, a corrector and a reader: listed, validated, run, resumed and swept by YAML."""
-    listed = command(installed, "list").stdout
+    listed, valid, schema, wrong, ran, resumed, swept = commands(
+        installed,
+        ["list"],
+        ["validate", "ray.yaml"],
+        ["schema"],
+        ["validate", "ray.yaml", "--set", "process.sped=1"],
+        ["run", "ray.yaml", "-o", "out", "-q", "--max-time", "0.001s"],
+        ["resume", "out", "-q"],
+        ["sweep", "ray.yaml", "--grid", "process.speed=1,2", "-o", "sweep", "-q"],
+    )
     for line in ("ray ", "lam and gamma grow together (of ray)", "A quadratic bowl (of ray)", "Two classes of two"):
-        assert line in listed
-    assert "valid (bowl, ray, euler)" in command(installed, "validate", "ray.yaml").stdout
-    assert '"Ray"' in command(installed, "schema").stdout
-    wrong = command(installed, "validate", "ray.yaml", "--set", "process.sped=1")
+        assert line in listed.stdout
+    assert "valid (bowl, ray, euler)" in valid.stdout
+    assert '"Ray"' in schema.stdout
     assert wrong.returncode == 2 and "did you mean 'speed'?" in wrong.stderr
-    ran = command(installed, "run", "ray.yaml", "-o", "out", "-q", "--max-time", "0.001s")
     assert ran.returncode == 5, ran.stderr
-    resumed = command(installed, "resume", "out", "-q")
     assert resumed.returncode == 0, resumed.stderr
     ds = rdc_dyn.open_run(installed / "out")
     assert float(ds.lam[-1]) == pytest.approx(2.0) and float(ds.gamma[-1]) == pytest.approx(2.0)
-    swept = command(installed, "sweep", "ray.yaml", "--grid", "process.speed=1,2", "-o", "sweep", "-q")
     assert swept.returncode == 0 and "2 of 2 points done" in swept.stdout, swept.stderr
 
 
 def test_a_preconditioner_from_outside_is_told_apart_by_its_own_key(installed: Path) -> None:
     """As the shipped ones are: by the key `preconditioner`, beside the keys of the solver."""
-    assert "The identity by another name (of ray)" in command(installed, "list", "preconditioners").stdout
     unit = ("--set", "response.solver={method: minres, preconditioner: unit, memory: 3}")
-    assert command(installed, "validate", "ray.yaml", *unit).returncode == 0
-    ran = command(installed, "run", "ray.yaml", *unit, "-o", "out", "-q")
+    listed, valid, ran, wrong = commands(
+        installed,
+        ["list", "preconditioners"],
+        ["validate", "ray.yaml", *unit],
+        ["run", "ray.yaml", *unit, "-o", "out", "-q"],
+        ["validate", "ray.yaml", "--set", "response.solver={method: cg, preconditioner: unity}"],
+    )
+    assert "The identity by another name (of ray)" in listed.stdout
+    assert valid.returncode == 0
     assert ran.returncode == 0, ran.stderr
-    wrong = command(installed, "validate", "ray.yaml", "--set", "response.solver={method: cg, preconditioner: unity}")
     assert "choose one of: factorised, nystrom, kfac, none, unit; did you mean 'unit'?" in wrong.stderr
 
 

@@ -1,11 +1,11 @@
-"""All benchmarks that a CPU can run in about ten minutes: `python -m tests.benchmarks [NAME ...]`."""
+"""Benchmarks that a CPU can run in ten minutes; others by name: `python -m tests.benchmarks [NAME ...]`."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-NAMES = ("products", "memory", "two_processes", "loop_overhead", "sweep", "digits_vae", "updates")
+NAMES = ("products", "two_processes", "loop_overhead", "sweep", "digits_vae", "updates")
 
 
 def main(*names: str) -> int:

@@ -233,7 +233,7 @@ def baselines(objective: Amortised, walk: Walk, tolerance: float = 1e-4) -> None
         middle = statistics.median(found)
         print(f"{name}: median {middle:.0f} gradients or more, {middle / ours:.0f} x ours, folds included")
     made = engine(objective, None, tolerance)
-    _report("Adam from scratch", *warm_adam(free_energy, made.problem.start, tolerance, 20_000), ours, tolerance)
+    _report("Adam from scratch", *warm_adam(free_energy, made.problem.start, tolerance, 18_500), ours, tolerance)
 
 
 def _report(name: str, norm: float, count: int, ours: float, tolerance: float) -> None:

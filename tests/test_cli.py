@@ -333,7 +333,14 @@ def test_no_gpu_is_said_plainly(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    "number, code",
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow),
+    ],
+)
 def test_signals_keep_what_was_computed(number: signal.Signals, code: int, tmp_path: Path) -> None:
     run = tmp_path / "run"
     file = write(tmp_path, linear_gaussian(integrator={"step_size": 0.0001}))

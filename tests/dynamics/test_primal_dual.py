@@ -158,6 +158,7 @@ def test_minibatches_walk_the_exact_iso_classification_path() -> None:
     assert float(found[-1].response.error[2, 0]) < 0.1 * float(found[0].response.error[2, 0])
 
 
+@pytest.mark.slow
 def test_a_transfer_by_minibatches_begins_at_the_source_and_ends_at_the_target() -> None:
     data = Data(blobs(120, seed=0).source, blobs(120, seed=1).source, None, 3)
     corrector = primal_dual(24, 3e-3, 100, 8)

@@ -190,6 +190,7 @@ def test_a_prescribed_path_needs_no_start() -> None:
     assert float(((points[-1].response.matrix - exact) @ step).norm()) < 0.03 * float((exact @ step).norm())
 
 
+@pytest.mark.slow
 def test_a_small_vae_by_secants_and_adam() -> None:
     """120 digits, 914 parameters, a start that Adam alone prepared to |∇J| = 8e-3: C = 0.466 drifts by 0.004."""
     objective = amortised(digits(120), hidden=6)

@@ -148,6 +148,7 @@ def test_sweep(tmp_path: Path) -> None:
     assert len(page.sources) == 4
 
 
+@pytest.mark.slow
 def test_many_runs_are_chosen_evenly_and_it_says_so(tmp_path: Path) -> None:
     path = _sweep(tmp_path / "s", {f"method {k:02}": smooth(4) for k in range(15)})
     page = _check(sweep_report(read_sweep(path)))

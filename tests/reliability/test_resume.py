@@ -106,7 +106,16 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+#: Kinds whose parts the others have too.
+_ALIKE = {
+    "warned, finite alphabet", "minres", "stop", "secant, guessed", "no response", "adam", "geco",
+    "one method per segment", "float32",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind in _ALIKE else []) for kind in KINDS]
+)
 def test_stopped_at_every_point_gives_the_same_bits(tmp_path: Path, kind: str) -> None:
     whole = _quiet(rdc_dyn.run, KINDS[kind])
     again = _stopped_at_every_point(KINDS[kind], tmp_path / "run")

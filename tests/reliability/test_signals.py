@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 import rdc_dyn
 
 ROOT = Path(rdc_dyn.__file__).parents[1]
@@ -61,6 +63,7 @@ def test_a_second_interrupt_waits_for_a_commit() -> None:
     assert code == 130 and text.startswith("whole\n"), text
 
 
+@pytest.mark.slow
 def test_a_signal_that_comes_twice_at_once_is_one() -> None:
     work = "try:\n            time.sleep(60)\n        finally:\n            time.sleep(1); print('kept', flush=True)"
     code, _, text = _twice(work, apart=0.0)

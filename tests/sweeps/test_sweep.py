@@ -339,6 +339,7 @@ def _poisoned(file: str, task: Task) -> Outcome:
     return run_point(task)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_fails_only_its_point_after_a_second_try(tmp_path: Path) -> None:
     names = [point.name for point in plan(_scenario(), {"seed": [1, 2, 3]}).points]
     file = tmp_path / "victims"

@@ -54,6 +54,7 @@ print(run.attrs["status"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is that of Linux")
 @pytest.mark.parametrize(
     ("width", "samples", "steps", "status"),

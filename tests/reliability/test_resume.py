@@ -260,6 +260,7 @@ def _wait_for(process: subprocess.Popen[str], log: Path, points: int) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_signals_checkpoint_and_the_run_goes_on(scratch: Path) -> None:
     tree = linear_gaussian(integrator={"step_size": 0.01}, output={"checkpoint_every": 7})
     file, run = scratch / "tiny.yaml", scratch / "run"

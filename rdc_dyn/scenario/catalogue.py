@@ -60,13 +60,17 @@ def template(name: str = "digits") -> str:
 
 def examples() -> dict[str, str]:
     """The name of each shipped scenario, by which commands take it, with its first sentence."""
-    found = {file.relative_to(_EXAMPLES).with_suffix("").as_posix(): file for file in _EXAMPLES.rglob("*.yaml")}
+    found = _example_files()
     return {name: _first_sentence(found[name].read_text("utf-8")) for name in sorted(found)}
 
 
 def example(name: str) -> Path | None:
     """The file of a shipped scenario, or None."""
-    return _EXAMPLES / f"{name}.yaml" if name in examples() else None
+    return _example_files().get(name)
+
+
+def _example_files() -> dict[str, Path]:
+    return {file.relative_to(_EXAMPLES).with_suffix("").as_posix(): file for file in _EXAMPLES.rglob("*.yaml")}
 
 
 def _first_sentence(text: str) -> str:

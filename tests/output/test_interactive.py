@@ -67,6 +67,11 @@ def test_plots_of_runs_sweeps_and_surfaces(tmp_path: Path) -> None:
     assert "1.2" in (tmp_path / "sweep.html").read_text(encoding="utf-8")
 
 
+def test_a_title_of_a_stranger_is_no_markup(run: xr.Dataset) -> None:
+    page = interactive_page(trajectory_page(run.assign_attrs(title="</title><script>alert(1)</script>")))
+    assert "<script>alert(1)" not in page
+
+
 def test_refusals(run: xr.Dataset) -> None:
     with pytest.raises(rdc_dyn.UserError, match="unknown backend 'bokeh'"):
         run.rdc.plot(backend="bokeh")

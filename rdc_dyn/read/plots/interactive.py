@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ import xarray as xr
 from rdc_dyn.read.identities.branches import jumped
 from rdc_dyn.read.plots.residuals import residuals_of
 from rdc_dyn.read.plots.runs import Drawn, Runs, as_drawn, positive
-from rdc_dyn.read.plots.style import Style
+from rdc_dyn.read.plots.style import BLUE, GREEN, ORANGE, RED, Style
 from rdc_dyn.read.plots.surface import logarithmic
 from rdc_dyn.record import FUNCTIONALS
 from rdc_dyn.status import UserError
@@ -153,7 +154,7 @@ def interactive_page(figure: Figure) -> str:
     marks = (figure.layout.meta or {}).get("marks")
     script = None if marks is None else _SCRIPT % (json.dumps(marks), _STEPS)
     page = figure.to_html(include_plotlyjs=True, full_html=True, post_script=script)
-    return str(page).replace("<head>", f"<head><title>{figure.layout.title.text}</title>", 1)
+    return str(page).replace("<head>", f"<head><title>{html.escape(figure.layout.title.text)}</title>", 1)
 
 
 def _even_in_log(grid: xr.Dataset) -> tuple[str, ...]:
@@ -180,11 +181,11 @@ def _panels(one: Drawn, *, alone: bool) -> Iterator[tuple[int, int, Sequence[np.
         yield 2, 1, [time, run.classification_loss.values], one.style, one.name
         yield 2, 3, [time, positive(run.equilibrium_residual.values)], one.style, one.name
         return
-    looks = [Style("#0072B2", "o", "-"), Style("#D55E00", "s", "--"), Style("#009E73", "^", "-.")]
+    looks = [Style(BLUE, "o", "-"), Style(RED, "s", "--"), Style(GREEN, "^", "-.")]
     for name, style in zip(FUNCTIONALS, looks):
         values = run[name].values
         yield 2, 1, [time, values - values[0]], style, f"change of {_LABELS[name]}"
-    for (name, values), style in zip(residuals_of(run).items(), [*looks, Style("#E69F00", "D", ":")]):
+    for (name, values), style in zip(residuals_of(run).items(), [*looks, Style(ORANGE, "D", ":")]):
         if np.isfinite(values).any():
             yield 2, 3, [time, positive(values)], style, _LABELS[name]
 

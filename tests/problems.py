@@ -282,3 +282,8 @@ __all__ = [
     "problem",
     "trajectory",
 ]
+
+
+def first_point(problem: Problem) -> Point:
+    """The first equilibrium of a problem."""
+    return next(item for item in simulate(problem) if isinstance(item, Point))

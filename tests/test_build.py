@@ -20,8 +20,8 @@ from rdc_dyn.linalg import ConjugateGradient, Factorised, Identity, Nystrom, mat
 from rdc_dyn.running.build import build
 from rdc_dyn.scenario import dump, from_mapping, loads
 from rdc_dyn.scenario.sections.solvers import KrylovSection
-from rdc_dyn.simulate.start import start
 from tests import tiny
+from tests.problems import first_point
 
 DIFFERENCES = {"kind": "finite_difference", "delta": 0.1}
 LINEAR = {"kind": "linear_response"}
@@ -58,7 +58,7 @@ def test_a_large_network_reaches_a_minimum(
     used = problem.minimiser.preconditioner
     assert isinstance(used.recipe, Kfac if preconditioner == "kfac" else Nystrom)
     assert used in problem.preconditioners  # what its builds cost is recorded
-    at = start(problem, None).at
+    at = first_point(problem).at
     assert at.residual <= 1e-8
     values = torch.linalg.eigvalsh(materialise(at))
     assert float(values[0]) > 1e-3 * problem.precision

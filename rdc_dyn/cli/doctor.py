@@ -15,10 +15,11 @@ from rdc_dyn.status import UserError
 @click.argument("scenario", required=False, type=SCENARIO)
 @OVERRIDE
 @click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
-def doctor(scenario: Path | None, overrides: tuple[str, ...], device: str | None) -> None:
+@click.option("--scan", "scans", is_flag=True, help="Look for lam, gamma and a weight prior at which D and C respond.")
+def doctor(scenario: Path | None, overrides: tuple[str, ...], device: str | None, scans: bool) -> None:
     """Describe this machine, or check the derivatives of SCENARIO and measure what they cost."""
-    if scenario is None and overrides:
-        raise UserError("doctor: --set overrides a key of a scenario, and none was given")
+    if scenario is None and (overrides or scans):
+        raise UserError(f"doctor: {'--set' if overrides else '--scan'} is about a scenario, and none was given")
     if scenario is None:
         from rdc_dyn.doctor import machine, show
 
@@ -27,6 +28,11 @@ def doctor(scenario: Path | None, overrides: tuple[str, ...], device: str | None
     from rdc_dyn.scenario import load
 
     loaded = load(scenario, overrides)
+    if scans:
+        from rdc_dyn.doctor import scan, show_scan
+
+        rho = getattr(loaded.objective, "weight_prior_precision", None)
+        sys.exit(0 if show_scan(scan(loaded, scenario.resolve().parent, device), rho) else 3)
     from rdc_dyn.doctor import diagnose, show
 
     report = diagnose(loaded, scenario.resolve().parent, device)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.curvature.linearisation import Linearisation, Work
@@ -56,6 +57,12 @@ class FreeEnergy:
         first = self._total.gradient(theta, controls)
         value = float(first.value + self.weight_penalty(theta))
         return value, first.gradient + self.objective.weight_prior_precision * theta
+
+    def functionals(self, theta: Vector, controls: Controls) -> Float[Tensor, "3"]:
+        """(R, D, C), for a look at a state that is not counted as work."""
+        first = self._total.gradient(theta, controls)
+        losses = first.forces[:2]
+        return torch.cat([(first.value - controls[:2] @ losses)[None], losses])
 
     def linearise(self, theta: Vector, controls: Controls) -> Linearisation:
         """All derivatives of first and second order at one state, built once for all products there.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
@@ -15,6 +16,7 @@ from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.doctor.checks import Check, examinations
 from rdc_dyn.doctor.measure import measure
 from rdc_dyn.doctor.place import Place
+from rdc_dyn.doctor.trials import Scan, Trial
 from rdc_dyn.dynamics import State
 from rdc_dyn.running.build import build
 from rdc_dyn.scenario import Scenario
@@ -83,3 +85,35 @@ def show(checks: Sequence[Check], facts: Mapping[str, str], console: Console | N
         console.print()
     for name, value in facts.items():
         console.print(Text.assemble((f"{name:<{width}}", "bold"), f"  {value}"), soft_wrap=True)
+
+
+def show_scan(found: Iterable[Trial | Scan], rho: float | None, console: Console | None = None) -> bool:
+    """Print the trials of a scan of a scenario with this ρ; whether there is a start from which D and C respond."""
+    console = console or Console(highlight=False, soft_wrap=True)
+    scan = None
+    with console.status("training") as status:
+        for each in found:
+            if isinstance(each, Trial):
+                status.update(f"trained at lam {each.lam:.4g}, gamma {each.gamma:.4g}, rho {each.rho:.3g}")
+            else:
+                console.print(_table(each))
+                scan = each
+    if scan is None or scan.best is None:
+        console.print("no start responds: use more units or latent dimensions, or train for longer")
+        return False
+    best = scan.best
+    keys = {"start.lam": best.lam, "start.gamma": best.gamma} if (best.lam, best.gamma) != scan.start else {}
+    if best.rho != rho:
+        keys["objective.weight_prior_precision"] = best.rho
+    begin = " ".join(f"--set {key}={value:.4g}" for key, value in keys.items())
+    console.print(f"begin with {begin}" if keys else "D and C respond where the scenario starts")
+    return True
+
+
+def _table(scan: Scan) -> Table:
+    table = Table("lam", "gamma", "rho", "R", "D", "C", "verdict", box=None, header_style="bold")
+    for trial, verdict in zip(scan.trials, scan.verdicts):
+        numbers = (trial.lam, trial.gamma, trial.rho, trial.rate, trial.distortion, trial.classification_loss)
+        style = "green" if verdict == "responds" else ""
+        table.add_row(*(f"{number:.4g}" for number in numbers), verdict + " <-" * (trial is scan.best), style=style)
+    return table

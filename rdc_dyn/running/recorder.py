@@ -13,7 +13,7 @@ from rdc_dyn.running.build import Built
 from rdc_dyn.running.progress import Progress
 from rdc_dyn.running.signals import Signals
 from rdc_dyn.scenario import Scenario
-from rdc_dyn.simulate import Frozen, Point, Problem, aimed, freeze, noise_gap, saddle, to_record
+from rdc_dyn.simulate import Frozen, Point, Problem, aimed, collapsed, freeze, noise_gap, saddle, to_record
 from rdc_dyn.status import RESUMABLE
 from rdc_dyn.store.checkpoint import Checkpoint
 from rdc_dyn.store.in_memory import Store
@@ -31,7 +31,7 @@ class Arrival:
     Attributes:
         state: What the rest of the path depends on.
         log: The end of the log before it.
-        warned: Warnings already given: `noise` (the model memorises its frozen noise) and `saddle`.
+        warned: Warnings already given: `noise` (the model memorises its frozen noise), `saddle` and `collapse`.
     """
 
     point: Point
@@ -115,7 +115,8 @@ class Recorder:
             self.unrecorded = None
             self.store.record(record)
         self.progress.record(record, (point.time - start) / (end - start))
-        for name, warning in (("noise", noise_gap(record)), ("saddle", saddle(self.problem, record))):
+        warnings_ = (noise_gap(record), saddle(self.problem, record), collapsed(self.problem, record))
+        for name, warning in zip(("noise", "saddle", "collapse"), warnings_):
             if warning is not None and name not in self.warned:
                 self.warned |= {name}
                 warnings.warn(warning.text, RunWarning, stacklevel=2)

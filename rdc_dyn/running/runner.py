@@ -21,6 +21,7 @@ from rdc_dyn.objective import Objective
 from rdc_dyn.objective.own_modules import Own
 from rdc_dyn.record import Event
 from rdc_dyn.running.build import Built, build
+from rdc_dyn.running.outlook import Outlook
 from rdc_dyn.running.passed import overrides, passed
 from rdc_dyn.running.progress import Progress, Silent, chosen
 from rdc_dyn.running.recorder import Recorder, RunWarning
@@ -193,11 +194,13 @@ def carry(
 def drive(recorder: Recorder, resumed: Point | None, began: float, max_time: float | None) -> Event:
     """Pass points and events from the simulation to the recorder until it ends, time is up, or a signal arrives."""
     clock, last = recorder.scenario.process.span
+    minimiser = recorder.problem.minimiser
+    watch = Outlook(recorder.progress, minimiser.tolerance, minimiser.max_steps, clock)
     try:
         with allocating():
             if resumed is not None and not recorder.has(resumed):
                 recorder.point(resumed, resumed=True)
-            for item in simulate(recorder.problem, recorder.progress.equilibrating, resumed):
+            for item in simulate(recorder.problem, watch if recorder.built.leads else None, resumed):
                 if isinstance(item, Event):
                     if item.kind == "end":
                         recorder.complete()

@@ -3,7 +3,7 @@
 from rdc_dyn.simulate.aim_geodesic import aimed
 from rdc_dyn.simulate.frozen import Frozen, freeze, thaw
 from rdc_dyn.simulate.loop import simulate
-from rdc_dyn.simulate.observe import noise_gap, saddle, to_record
+from rdc_dyn.simulate.observe import collapsed, noise_gap, saddle, to_record
 from rdc_dyn.simulate.problem import Point, Problem, Watch
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Problem",
     "Watch",
     "aimed",
+    "collapsed",
     "freeze",
     "noise_gap",
     "saddle",

@@ -42,7 +42,7 @@ def simulate(problem: Problem, watch: Watch | None = None, resumed: Point | None
             if problem.aims:
                 problem, aimed = aim(problem, watch, simulate)
                 yield aimed
-            point = start(problem, watch)
+            point = yield from start(problem, watch)
         except NumericalFailure as failure:
             yield events.end(s, failure.status, failure.detail)
             return

@@ -10,6 +10,7 @@ import torch
 from rdc_dyn.linalg import spectrum
 from rdc_dyn.linalg.base import decomposing
 from rdc_dyn.record import CONTROLS, FUNCTIONALS, JUMPS, Event, Record
+from rdc_dyn.simulate.collapse import collapse
 from rdc_dyn.simulate.problem import Point, Problem
 from rdc_dyn.status import NumericalFailure, Status
 
@@ -132,3 +133,10 @@ def noise_gap(record: Record) -> Event | None:
             )
             return Event("warning", record.time, text, {"frozen": frozen, "fresh": fresh})
     return None
+
+
+def collapsed(problem: Problem, record: Record) -> Event | None:
+    """A warning if codes tell nothing of x, or nothing of y, else None."""
+    rate, loss, data_position = (record.values[n] for n in ("rate", "classification_loss", "data_position"))
+    text = collapse(problem.free_energy.objective, rate, loss, data_position)
+    return None if text is None else Event("warning", record.time, text, {})

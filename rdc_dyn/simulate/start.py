@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from dataclasses import replace
 
 import torch
@@ -12,17 +13,29 @@ from rdc_dyn.dynamics import Correction, State
 from rdc_dyn.dynamics.adam import Adam
 from rdc_dyn.dynamics.correctors.gradient import stream
 from rdc_dyn.linalg.base import all_finite, decomposing
+from rdc_dyn.record import Event
+from rdc_dyn.simulate.collapse import collapse
 from rdc_dyn.simulate.problem import Point, Problem, Watch
 from rdc_dyn.simulate.step import watched
 from rdc_dyn.status import NumericalFailure, Status
 
 
-@decomposing()
-def start(problem: Problem, watch: Watch | None) -> Point:
-    """Find the first equilibrium; NOT_AT_EQUILIBRIUM if it is not reached, UserError if J is no function of θ."""
+def start(problem: Problem, watch: Watch | None) -> Generator[Event, None, Point]:
+    """Find the first equilibrium, with a warning on the way where Adam ends at a model that has collapsed.
+
+    Raises NOT_AT_EQUILIBRIUM if the equilibrium is not reached, UserError if J is no function of θ.
+    """
     problem.free_energy.require_deterministic(problem.start.theta, problem.start.controls)
-    theta, controls = adam(problem, watch), problem.start.controls
-    at = _equilibrium(problem, State(theta, controls), watch)
+    state = State(adam(problem, watch), problem.start.controls)
+    if problem.adam_steps and (text := _collapse(problem, state)) is not None:
+        yield Event("warning", problem.process.span[0], f"after {problem.adam_steps} steps of Adam {text}", {})
+    return first(problem, state, watch)
+
+
+@decomposing()
+def first(problem: Problem, state: State, watch: Watch | None) -> Point:
+    """The first point, at the minimum below a state."""
+    at = _equilibrium(problem, state, watch)
     correction = _averaged(problem, at)
     at = at if correction is None or correction.at is None else correction.at
     held = problem.weights(at.functionals) @ at.functionals
@@ -32,6 +45,11 @@ def start(problem: Problem, watch: Watch | None) -> Point:
     if correction is not None:
         point = replace(point, memory=correction.memory, notes=correction.notes)
     return watched(problem, point, None)
+
+
+def _collapse(problem: Problem, state: State) -> str | None:
+    rate, _, classification_loss = problem.free_energy.functionals(state.theta, state.controls).tolist()
+    return collapse(problem.free_energy.objective, rate, classification_loss, float(state.controls[2]))
 
 
 def _averaged(problem: Problem, at: Linearisation) -> Correction | None:

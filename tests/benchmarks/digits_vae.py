@@ -1,8 +1,9 @@
 """A digits VAE of 2,110 parameters: to equilibrium from scratch, and along a path of constant C, in gradients spent.
 
-`python -m tests.benchmarks.digits_vae [DEVICE] [RHO] [PART ...]` with the parts baselines, also where none is named;
-`response`, against finite differences; `path`, which walks it by Newton-Krylov too; and `starts`, which does so from
-three starts. All is counted, not timed; a product A v counts as 1.25 gradients, about what it takes.
+`python -m tests.benchmarks.digits_vae [DEVICE]` walks the path at two strengths of the weight prior, against L-BFGS and
+Adam, and ends with a table. `... DEVICE RHO PART` does one thing at one strength: `response`, against finite
+differences; `path`, by Newton-Krylov too; or `starts`, the path from three starts. All is counted, not timed; a product
+A v counts as 1.25 gradients, about what it takes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import statistics
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
@@ -35,6 +37,7 @@ from rdc_dyn.linalg import ConjugateGradient, Factorised, Preconditioner
 from rdc_dyn.objective import Amortised
 from rdc_dyn.record import Event
 from rdc_dyn.simulate import Point, Problem, simulate
+from tests.benchmarks.descents import lbfgs, warm_adam
 from tests.benchmarks.models import digits_vae, like
 from tests.benchmarks.timing import machine
 from tests.problems import controls, generator
@@ -44,6 +47,9 @@ PRODUCT = 1.25
 POINTS, ARC = 40, 1.0
 LAM, GAMMA = 0.5, 4.0
 MEMORY = 300
+#: Gradients after which Adam from scratch is given up.
+SCRATCH = 18_500
+STRENGTHS = (2e-2, 5e-2)
 
 
 def equivalents(work: Work) -> float:
@@ -86,8 +92,8 @@ def engine(objective: Amortised, theta: Tensor | None, tolerance: float, method:
     return Engine(problem, preconditioner)
 
 
-def start(objective: Amortised, seed: int = 0) -> Tensor:
-    """From scratch to |∇J| ≤ 1e-8 with A ≻ 0."""
+def start(objective: Amortised, seed: int = 0) -> tuple[Tensor, float]:
+    """From scratch to |∇J| ≤ 1e-8 with A ≻ 0: θ and the gradient-equivalents spent."""
     made = engine(objective, objective.initial(generator(seed)), 1e-8)
     problem, work = made.problem, made.work
     minimum = problem.minimiser.minimise(problem.free_energy, problem.start)
@@ -102,7 +108,7 @@ def start(objective: Amortised, seed: int = 0) -> Tensor:
         f"({factor.builds} factorisations: {factor.products}) = {equivalents(work):.0f} gradient-equivalents",
         flush=True,
     )
-    return minimum.at.theta
+    return minimum.at.theta, equivalents(work)
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,10 @@ class Walk:
     @property
     def mean(self) -> float:
         return statistics.mean(self.steps)
+
+    @property
+    def calm(self) -> float:
+        return statistics.mean(self.regular)
 
 
 def path(objective: Amortised, theta: Tensor, tolerance: float, method: str) -> Walk:
@@ -160,10 +170,10 @@ def path(objective: Amortised, theta: Tensor, tolerance: float, method: str) -> 
 
 def starts(objective: Amortised) -> None:
     """The path from three starts: medians over them."""
-    thetas = [start(objective, seed) for seed in range(3)]
+    thetas = [start(objective, seed)[0] for seed in range(3)]
     for tolerance, method in product((1e-4, 1e-8), ("newton_krylov", "quasi_newton")):
         walks = [path(objective, theta, tolerance, method) for theta in thetas]
-        calm = statistics.median(statistics.mean(walk.regular) for walk in walks)
+        calm = statistics.median(walk.calm for walk in walks)
         products = statistics.median(statistics.mean(walk.products) for walk in walks)
         print(
             f"{method} at {tolerance:g}, medians over {len(walks)} starts: {products:.1f} products a step; "
@@ -176,64 +186,22 @@ def _spread(numbers: list[float]) -> str:
     return f"mean {statistics.mean(numbers):.1f}, median {statistics.median(numbers):.1f}, at most {max(numbers):.0f}"
 
 
-def lbfgs(free_energy: FreeEnergy, state: State, tolerance: float, most: int) -> tuple[Tensor, float, int]:
-    """torch's L-BFGS with strong Wolfe line search and 50 pairs; θ, |∇J| and gradients spent."""
-    theta = state.theta.clone().requires_grad_()
-    norm, count = [float("inf")], [0]
-
-    def closure() -> float:
-        count[0] += 1
-        value, theta.grad = free_energy.gradient(theta.detach(), state.controls)
-        norm[0] = float(theta.grad.norm())
-        return value
-
-    while norm[0] > tolerance and count[0] < most:
-        before = count[0]
-        optimiser = torch.optim.LBFGS(
-            [theta], max_iter=500, history_size=50, tolerance_grad=0.0, tolerance_change=0.0,
-            line_search_fn="strong_wolfe",
-        )  # fmt: skip
-        for _ in range(500):
-            optimiser.param_groups[0]["max_iter"] = 1
-            optimiser.step(closure)
-            if norm[0] <= tolerance or count[0] >= most:
-                break
-        if count[0] - before < 5:
-            break  # the line search no longer finds a lower J
-    return theta.detach(), norm[0], count[0]
-
-
-def warm_adam(free_energy: FreeEnergy, state: State, tolerance: float, most: int) -> tuple[float, int]:
-    """Adam at 1e-3, a tenth of it after each third of the budget; best |∇J| and gradients spent."""
-    theta, best = state.theta.clone(), float("inf")
-    optimiser = torch.optim.Adam([theta], lr=1e-3)
-    for step in range(most):
-        _, theta.grad = free_energy.gradient(theta, state.controls)
-        best = min(best, float(theta.grad.norm()))
-        if best <= tolerance:
-            return best, step + 1
-        optimiser.param_groups[0]["lr"] = 1e-3 * 0.1 ** (3 * step // most)
-        optimiser.step()
-    return best, most
-
-
-def baselines(objective: Amortised, walk: Walk, tolerance: float = 1e-4) -> None:
-    """Three steps by warm-started L-BFGS and Adam, and a point from scratch; limits make lower bounds."""
+def baselines(objective: Amortised, walk: Walk, tolerance: float = 1e-4) -> dict[str, float]:
+    """Three steps by warm-started L-BFGS and Adam, and a point from scratch: least ratios to ours, by name."""
     free_energy, points, ours = FreeEnergy(objective, Work()), walk.points, walk.mean
-    counts: dict[str, list[int]] = {"L-BFGS": [], "Adam": []}
+    counts: dict[str, list[int]] = {"warm L-BFGS": [], "warm Adam": [], "Adam from scratch": []}
     for index in (len(points) * sixths // 6 for sixths in (1, 3, 5)):
         before, after = points[index - 1], points[index]
         state = State(before.at.theta, after.at.controls)
         by_lbfgs = lbfgs(free_energy, state, tolerance, 1_500)[1:]
         by_adam = warm_adam(free_energy, state, tolerance, 3_000)
-        for name, (norm, count) in (("L-BFGS", by_lbfgs), ("Adam", by_adam)):
+        for name, (norm, count) in (("warm L-BFGS", by_lbfgs), ("warm Adam", by_adam)):
             counts[name].append(count)
             _report(f"{name}, step {index} of {after.time - before.time:.3f}", norm, count, ours, tolerance)
-    for name, found in counts.items():
-        middle = statistics.median(found)
-        print(f"{name}: median {middle:.0f} gradients or more, {middle / ours:.0f} x ours, folds included")
-    made = engine(objective, None, tolerance)
-    _report("Adam from scratch", *warm_adam(free_energy, made.problem.start, tolerance, 18_500), ours, tolerance)
+    norm, count = warm_adam(free_energy, engine(objective, None, tolerance).problem.start, tolerance, SCRATCH)
+    counts["Adam from scratch"].append(count)
+    _report("Adam from scratch", norm, count, ours, tolerance)
+    return {name: statistics.median(found) / ours for name, found in counts.items()}
 
 
 def _report(name: str, norm: float, count: int, ours: float, tolerance: float) -> None:
@@ -244,8 +212,16 @@ def _report(name: str, norm: float, count: int, ours: float, tolerance: float) -
     )
 
 
-def response(objective: Amortised, points: list[Point]) -> None:
-    """C_λ and C_γ at the points of a path: linear response with the first point's factor against differences (31)."""
+def paths(objective: Amortised) -> None:
+    """The path by both correctors."""
+    theta, _ = start(objective)
+    for tolerance, method in product((1e-4, 1e-8), ("newton_krylov", "quasi_newton")):
+        path(objective, theta, tolerance, method)
+
+
+def response(objective: Amortised) -> None:
+    """C_λ and C_γ at points of a path: linear response with the first point's factor against differences (31)."""
+    points = path(objective, start(objective)[0], 1e-8, "quasi_newton").points[:3]
     free_energy = FreeEnergy(objective, Work())
     preconditioner = Preconditioner(Factorised(price=price(objective)), 40, 1.0)
     ours, theirs = 0.0, 0
@@ -295,24 +271,44 @@ def _differences(
     return total
 
 
-def main(device: str = "cpu", precision: str = "2e-2", *parts: str) -> None:
+def table(starts: list[float], walks: dict[tuple[float, float], Walk], ratios: dict[str, float]) -> None:
+    """What was measured beside what was aimed at; the numbers at both strengths of the prior are divided by a slash."""
+
+    def both(tolerance: float, number: Callable[[Walk], float]) -> str:
+        return " / ".join(f"{number(walks[rho, tolerance]):.1f}" for rho in STRENGTHS)
+
+    rows = [("start from scratch to 1e-8, A > 0", " / ".join(f"{spent:.0f}" for spent in starts), "4000")]
+    for tolerance, most, calm in ((1e-4, 40, 24), (1e-8, 45, 30)):
+        rows.append(
+            (f"a step at {tolerance:g}, builds and folds included", both(tolerance, lambda w: w.mean), f"{most}")
+        )
+        rows.append((f"a regular step at {tolerance:g}", both(tolerance, lambda w: w.calm), f"{calm}"))
+    rows.append(("products a step at 1e-8", both(1e-8, lambda walk: statistics.mean(walk.products)), "15"))
+    for (name, ratio), least in zip(ratios.items(), (10, 30, 350)):
+        rows.append((f"{name} against a step at 1e-4", f"{ratio:.0f} x", f">= {least} x"))
+    print(f"\n{'gradient-equivalents, rho = 2e-2 / 5e-2':52s} {'measured':>14s} {'goal':>9s}")
+    for name, found, goal in rows:
+        print(f"{name:52s} {found:>14s} {goal:>9s}")
+
+
+def main(device: str = "cpu", precision: str = "", part: str = "") -> None:
     torch.set_num_threads(2)
-    objective = replace(digits_vae(like(device)), weight_prior_precision=float(precision))
-    print(
-        f"digits VAE, 600 digits, 8 Sobol points, rho = {precision}, float64, {machine(objective.data.source.x.device)}"
-    )
-    if "starts" in parts:
-        starts(objective)
+    vae = digits_vae(like(device))
+    print(f"digits VAE, 600 digits, 8 Sobol points, float64, {machine(vae.data.source.x.device)}")
+    if precision:
+        objective = replace(vae, weight_prior_precision=float(precision))
+        {"response": response, "path": paths, "starts": starts}[part](objective)
         return
-    theta = start(objective)
-    walks: dict[tuple[float, str], Walk] = {}
-    for tolerance, method in product((1e-4, 1e-8), ("newton_krylov", "quasi_newton")):
-        if "path" in parts or method == "quasi_newton":
-            walks[tolerance, method] = path(objective, theta, tolerance, method)
-    if not parts or "baselines" in parts:
-        baselines(objective, walks[1e-4, "quasi_newton"])
-    if "response" in parts:
-        response(objective, walks[1e-8, "quasi_newton"].points[:3])
+    begun, walks, ratios = [], {}, dict[str, float]()
+    for rho in STRENGTHS:
+        print(f"rho = {rho:g}")
+        objective = replace(vae, weight_prior_precision=rho)
+        theta, spent = start(objective)
+        begun.append(spent)
+        for tolerance in (1e-4, 1e-8):
+            walks[rho, tolerance] = path(objective, theta, tolerance, "quasi_newton")
+        ratios = ratios or baselines(objective, walks[rho, 1e-4])
+    table(begun, walks, ratios)
 
 
 if __name__ == "__main__":

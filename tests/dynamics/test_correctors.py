@@ -14,7 +14,6 @@ from rdc_dyn.dynamics import Constraint, Gradient, Integrator, IsoFunctional, Mi
 from rdc_dyn.dynamics.adam import Adam
 from rdc_dyn.dynamics.correctors.gradient import schedule
 from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, Preconditioner
-from rdc_dyn.simulate.start import start
 from rdc_dyn.simulate.step import advance
 from rdc_dyn.status import Status
 from tests.problems import (
@@ -22,6 +21,7 @@ from tests.problems import (
     blobs,
     controls,
     equilibrium,
+    first_point,
     generator,
     linear_gaussian,
     problem,
@@ -104,7 +104,7 @@ def test_the_response_is_expected_to_second_order_whatever_the_steps() -> None:
     run = problem(linear_gaussian(), IsoFunctional((0.0, 1.0)), 1.2, 1.5, Integrator("euler"), 0.1)
     misses = []
     for h in (0.08, 0.04, 0.02):
-        first = start(run, None)
+        first = first_point(run)
         second = advance(run, first, h)
         third = advance(run, second, 1.5 * h)
         known = second.towards(1.5 * h)

@@ -115,7 +115,7 @@ def test_data_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     printed = _call("info", "runs/first", "--scenario")
     assert printed.stdout == Path("again.yaml").read_text()
     assert printed.stderr == (
-        f"rdc-dyn: data outside this folder; to run it again give RDC_DYN_DATA={sets} or --set data.root={sets}\n"
+        f"rdc-dyn: files outside this folder; to run it again give RDC_DYN_DATA={sets} or --set data.root={sets}\n"
     )
     assert _call("run", "again.yaml", "-o", "runs/none").exit_code == 4
     assert _call("run", "again.yaml", "-o", "runs/some", "--set", f"data.root={sets}").exit_code == 0
@@ -130,7 +130,7 @@ def test_data_that_the_command_line_named(tmp_path: Path, monkeypatch: pytest.Mo
     tree = _with_data({"source": {"name": "npz", "file": "a.npz"}})
     assert _call("run", _written("s.yaml", tree), "-o", "runs/first", "--set", flag).exit_code == 0
     printed = _call("info", "runs/first", "--scenario")
-    assert printed.stderr == f"rdc-dyn: data outside this folder; to run it again give --set {flag}\n"
+    assert printed.stderr == f"rdc-dyn: files outside this folder; to run it again give --set {flag}\n"
     Path("again.yaml").write_text(printed.stdout)
     refused = _call("run", "again.yaml", "-o", "runs/no")
     assert refused.exit_code == 2 and f"--set {flag}" in refused.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rdc_dyn.cli.shared import OVERRIDE, SCENARIO
+from rdc_dyn.cli.shared import OVERRIDE, SCENARIO, TRUST
 from rdc_dyn.status import UserError
 
 
@@ -15,8 +15,9 @@ from rdc_dyn.status import UserError
 @click.argument("scenario", required=False, type=SCENARIO)
 @OVERRIDE
 @click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
+@TRUST
 @click.option("--scan", "scans", is_flag=True, help="Look for lam, gamma and a weight prior at which D and C respond.")
-def doctor(scenario: Path | None, overrides: tuple[str, ...], device: str | None, scans: bool) -> None:
+def doctor(scenario: Path | None, overrides: tuple[str, ...], device: str | None, trust: bool, scans: bool) -> None:
     """Describe this machine, or check the derivatives of SCENARIO and measure what they cost."""
     if scenario is None and (overrides or scans):
         raise UserError(f"doctor: {'--set' if overrides else '--scan'} is about a scenario, and none was given")
@@ -25,16 +26,17 @@ def doctor(scenario: Path | None, overrides: tuple[str, ...], device: str | None
 
         show((), machine(device))
         return
-    from rdc_dyn.scenario import load
+    from rdc_dyn import scenario as scenarios
 
-    loaded = load(scenario, overrides)
+    document = scenarios.read(scenario, overrides)
+    loaded = scenarios.absolute(scenarios.resolve(document), scenario.resolve().parent)
+    from rdc_dyn.doctor import diagnose, scan, show, show_scan
+    from rdc_dyn.running.own_files import own_networks
+
+    loaded, networks = own_networks(loaded, None, document, trust=trust)
     if scans:
-        from rdc_dyn.doctor import scan, show_scan
-
         rho = getattr(loaded.objective, "weight_prior_precision", None)
-        sys.exit(0 if show_scan(scan(loaded, scenario.resolve().parent, device), rho) else 3)
-    from rdc_dyn.doctor import diagnose, show
-
-    report = diagnose(loaded, scenario.resolve().parent, device)
+        sys.exit(0 if show_scan(scan(loaded, scenario.resolve().parent, device, networks), rho) else 3)
+    report = diagnose(loaded, scenario.resolve().parent, device, networks)
     show(report.checks, report.measures)
     sys.exit(0 if report.healthy else 3)

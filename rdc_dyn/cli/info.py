@@ -46,8 +46,9 @@ def info(run_directory: Path, scenario_only: bool) -> None:
 
 
 def _rerunnable(text: str) -> None:
-    """Print the scenario as a file for the working folder, and on standard error what data it needs besides."""
+    """Print the scenario as a file for the working folder, and on standard error what it needs besides."""
     from rdc_dyn import scenario as scenarios
+    from rdc_dyn.scenario.sources import modules_of_files
 
     try:
         scenario, needed = scenarios.portable(scenarios.loads(text), Path.cwd())
@@ -55,8 +56,10 @@ def _rerunnable(text: str) -> None:
         tell(text, nl=False)
         return
     tell(scenarios.dump(scenario), nl=False)
+    outside = "files outside this folder; " * bool(needed)
+    needed += ["--trust"] * bool(modules_of_files(scenario))
     if needed:
-        tell(f"rdc-dyn: data outside this folder; to run it again give {', '.join(needed)}", err=True)
+        tell(f"rdc-dyn: {outside}to run it again give {', '.join(needed)}", err=True)
 
 
 _SHOWN = (

@@ -42,12 +42,22 @@ def init(name: str, output: Path | None) -> None:
 @main.command()
 @click.argument("scenario", type=SCENARIO)
 @OVERRIDE
-def validate(scenario: Path, overrides: tuple[str, ...]) -> None:
+@click.option("--data", is_flag=True, help="Read the data too: list all that is wrong with them, or say what they are.")
+def validate(scenario: Path, overrides: tuple[str, ...], data: bool) -> None:
     """Check SCENARIO and list all its errors with file:line:column."""
-    from rdc_dyn.scenario import load
+    from rdc_dyn import scenario as scenarios
+    from rdc_dyn.scenario.sources import modules_of_files, pinned
 
-    loaded = load(scenario, overrides)
-    tell(f"{scenario}: valid ({loaded.objective.kind}, {loaded.process.kind}, {loaded.integrator.method})")
+    document, folder = scenarios.read(scenario, overrides), scenario.resolve().parent
+    loaded = pinned(scenarios.absolute(scenarios.resolve(document), folder), document)
+    said = [f"{scenario}: valid ({loaded.objective.kind}, {loaded.process.kind}, {loaded.integrator.method})"]
+    files = dict.fromkeys(part.file.name for part in modules_of_files(loaded).values())
+    said += [f"the code of {', '.join(files)} was not run"] * bool(files)
+    if data:
+        from rdc_dyn.running.data_check import look
+
+        said.append(look(loaded, document, folder))
+    tell("; ".join(said))
 
 
 @main.command()

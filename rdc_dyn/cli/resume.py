@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rdc_dyn.cli.shared import PLACE, conclude, listen, seconds, tell
+from rdc_dyn.cli.shared import PLACE, TRUST, conclude, listen, seconds, tell
 from rdc_dyn.status import Status
 
 
@@ -14,9 +14,12 @@ from rdc_dyn.status import Status
 @click.argument("run_directory", metavar="RUN", type=PLACE)
 @click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
 @click.option("--max-time", callback=seconds, metavar="TIME", help="Stop at the next point after 90s, 50m, 2h, ...")
+@TRUST
 @click.option("--force", is_flag=True, help="Although scenario, program or data have changed; the trajectory says so.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-def resume(run_directory: Path, device: str | None, max_time: float | None, force: bool, quiet: bool) -> None:
+def resume(
+    run_directory: Path, device: str | None, max_time: float | None, trust: bool, force: bool, quiet: bool
+) -> None:
     """Continue RUN, a run that was killed, interrupted or stopped by a limit."""
     from rdc_dyn.running.progress import choose_progress
     from rdc_dyn.running.resumption import resume as go_on
@@ -24,7 +27,8 @@ def resume(run_directory: Path, device: str | None, max_time: float | None, forc
 
     done = (run_directory / TRAJECTORY).is_file() and not force
     listen()
-    trajectory = go_on(run_directory, device=device, max_time=max_time, force=force, progress=choose_progress(quiet))
+    progress = choose_progress(quiet)
+    trajectory = go_on(run_directory, device=device, max_time=max_time, trust=trust, force=force, progress=progress)
     if done and trajectory.attrs["status"] == Status.COMPLETED.name and "source" in trajectory.encoding:
         tell(f"{run_directory}: the run is complete, nothing is left to do")
         return

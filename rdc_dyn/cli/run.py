@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, conclude, listen, seconds, tell
+from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, TRUST, conclude, listen, seconds, tell
 from rdc_dyn.status import UserError
 
 
@@ -18,6 +18,7 @@ from rdc_dyn.status import UserError
 @OVERRIDE
 @click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
 @click.option("--max-time", callback=seconds, metavar="TIME", help="Stop at the next point after 90s, 50m, 2h, ...")
+@TRUST
 @click.option("--dry-run", is_flag=True, help="Build everything, say what would run, write nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def run(
@@ -26,29 +27,42 @@ def run(
     overrides: tuple[str, ...],
     device: str | None,
     max_time: float | None,
+    trust: bool,
     dry_run: bool,
     quiet: bool,
 ) -> None:
     """Run SCENARIO into the run directory given by -o."""
-    from rdc_dyn.scenario import load
+    from rdc_dyn import scenario as scenarios
 
-    loaded = load(scenario, overrides)
+    document = scenarios.read(scenario, overrides)
+    loaded = scenarios.resolve(document)
     from rdc_dyn.store.run_directory import vacant
 
     # Of several processes, a late one would find the directory that the first has created; the run itself checks then.
     if os.environ.get("WORLD_SIZE", "1") == "1" and not vacant(output):
         raise UserError(f"{output}: already exists and is not empty; name another run directory with -o")
     from rdc_dyn.running.build import build
+    from rdc_dyn.running.own_files import own_networks
     from rdc_dyn.running.progress import choose_progress
     from rdc_dyn.running.runner import run_scenario
 
     folder = scenario.resolve().parent
     if dry_run:
-        _describe(build(loaded, folder, device), output)
+        loaded, networks = own_networks(scenarios.absolute(loaded, folder), None, document, trust=trust)
+        _describe(build(loaded, folder, device, networks), output)
         return
 
     listen()
-    trajectory = run_scenario(loaded, folder, output, device=device, max_time=max_time, progress=choose_progress(quiet))
+    trajectory = run_scenario(
+        loaded,
+        folder,
+        output,
+        document=document,
+        device=device,
+        max_time=max_time,
+        progress=choose_progress(quiet),
+        trust=trust,
+    )
     conclude(trajectory, output)
 
 

@@ -24,6 +24,11 @@ OVERRIDE = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as integrator.step_size=0.05."
 )
 
+#: Option without which no code of a file runs.
+TRUST = click.option(
+    "--trust", is_flag=True, help="Run the code of files that the scenario names, as objective.encoder.path."
+)
+
 
 def tell(text: str, *, err: bool = False, nl: bool = True) -> None:
     """Print a message; of the processes that torchrun starts on one machine, only the first does."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, conclude, listen, seconds, tell
+from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, TRUST, conclude, listen, seconds, tell
 from rdc_dyn.status import UserError
 
 
@@ -39,6 +39,7 @@ def _axis(context: click.Context, parameter: click.Parameter, value: str) -> lis
 @OVERRIDE
 @click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
 @click.option("--max-time", callback=seconds, metavar="TIME", help="Stop at the next node after 90s, 50m, 2h, ...")
+@TRUST
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def surface(
     scenario: Path,
@@ -48,6 +49,7 @@ def surface(
     overrides: tuple[str, ...],
     device: str | None,
     max_time: float | None,
+    trust: bool,
     quiet: bool,
 ) -> None:
     """Equilibrate SCENARIO at every node of a grid of (lam, gamma), each from the one before.
@@ -66,10 +68,19 @@ def surface(
     from rdc_dyn.running.runner import run_scenario
     from rdc_dyn.sweeps.equilibrium_surface import on_grid
 
-    loaded = on_grid(scenarios.read(scenario), lam, gamma, overrides)
+    document = on_grid(scenarios.read(scenario), lam, gamma, overrides)
+    loaded = scenarios.resolve(document)
     listen()
-    folder = scenario.resolve().parent
-    trajectory = run_scenario(loaded, folder, output, device=device, max_time=max_time, progress=choose_progress(quiet))
+    trajectory = run_scenario(
+        loaded,
+        scenario.resolve().parent,
+        output,
+        document=document,
+        device=device,
+        max_time=max_time,
+        progress=choose_progress(quiet),
+        trust=trust,
+    )
     if trajectory.attrs["status"] == "COMPLETED":
         gap = concavity_gap(as_surface(trajectory))
         where = {name: float(gap[name][index]) for name, index in gap.argmax(("lam", "gamma")).items()}

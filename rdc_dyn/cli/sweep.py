@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, sentence, tell
+from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, TRUST, sentence, tell
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Terminated(KeyboardInterrupt):
     "--threads", type=click.IntRange(1), help="CPU threads of each run; else the cores are shared by the jobs."
 )
 @click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
+@TRUST
 @click.option("--fail-fast", is_flag=True, help="After the first failure begin nothing more.")
 @click.option("--retry-failed", is_flag=True, help="Run again what has failed.")
 @click.option("--add", is_flag=True, help="Add points to the sweep that is in the directory.")
@@ -56,6 +57,7 @@ def sweep(
     dask: str | None,
     threads: int | None,
     device: str | None,
+    trust: bool,
     fail_fast: bool,
     retry_failed: bool,
     add: bool,
@@ -91,6 +93,7 @@ def sweep(
             executor=executor,
             threads=threads,
             device=device,
+            trust=trust,
             fail_fast=fail_fast,
             retry_failed=retry_failed,
             add=add,

@@ -53,12 +53,7 @@ def optimal_coupling(
     DataError is raised if the problem is too large or no solution is found.
     """
     rows, columns = len(source), len(target)
-    if 8 * rows * columns > _MAX_BYTES:
-        raise DataError(
-            f"data.path: an optimal plan between {rows} and {columns} data needs a cost matrix of "
-            f"{8 * rows * columns / 2**30:.1f} GB, more than {_MAX_BYTES / 2**30:g}; set limit of data.source and "
-            "data.target"
-        )
+    require_plan(rows, columns)
     import ot
 
     # With integer marginals every flow is an integer, so no pair owes a positive weight to rounding.
@@ -73,6 +68,16 @@ def optimal_coupling(
     if log["warning"] is not None:
         raise DataError(f"data.path: no optimal plan was found ({log['warning']}); set limit, or give data.coupling")
     return _sparse(plan / (rows * columns / unit))
+
+
+def require_plan(rows: int, columns: int) -> None:
+    """Raise a DataError where an optimal plan would take too much memory."""
+    if 8 * rows * columns > _MAX_BYTES:
+        raise DataError(
+            f"data.path: an optimal plan between {rows} and {columns} data needs a cost matrix of "
+            f"{8 * rows * columns / 2**30:.1f} GB, more than {_MAX_BYTES / 2**30:g}; set limit of data.source and "
+            "data.target"
+        )
 
 
 def read_coupling(path: Path, rows: int, columns: int) -> Coupling:

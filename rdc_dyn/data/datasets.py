@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,15 @@ from rdc_dyn.data.sample_checks import check_labels, check_names, check_sample, 
 from rdc_dyn.data.samples import Data, Sample
 from rdc_dyn.status import DataError
 
-__all__ = ["HeldOut", "Selection", "Transport", "load_data", "select"]
+__all__ = ["Chosen", "HeldOut", "Selection", "Transport", "agreements", "load_data", "load_sample", "select"]
+
+#: What the sets are called: their keys in a scenario.
+SOURCE, TARGET, HELD_OUT, HELD_OUT_TARGET = (
+    "data.source",
+    "data.target",
+    "data.validation.source",
+    "data.validation.target",
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,9 @@ class Chosen:
     y: Int[Tensor, "n"]
     classes: int
     names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def x(self, dtype: torch.dtype) -> Tensor:
         """The inputs, flattened, on the CPU."""
@@ -128,40 +139,80 @@ def load_data(
     names data sets to use instead. Without a `transport` the data of source and target mix. DataError is raised for
     invalid data.
     """
-    loaded = partial(_loaded, unit_interval=unit_interval, like=like)
-    first = select(source, seed)
-    start, validation = _split("data.source", first, validation_fraction, seed + 1, loaded)
-    classes, goal, goal_validation = first.classes, None, None
-    if target is not None:
-        last = select(target, seed)
-        check_shape("data.target", last.labelled.shape, first.labelled.shape)
-        goal, goal_validation = _split("data.target", last, validation_fraction, seed + 2, loaded)
-        check_labels(first.y, last.y)
-        classes = max(classes, last.classes)
-    if classes < 2:
-        raise DataError("data.source: only one class; a classification loss needs at least two")
+    selections = {SOURCE: source, TARGET: target}
     if held_out is not None:
-        validation = _held_out("source", held_out.source, first, classes, seed, loaded)
-        if held_out.target is not None and target is not None:
-            goal_validation = _held_out("target", held_out.target, last, classes, seed, loaded)
+        selections |= {HELD_OUT: held_out.source, HELD_OUT_TARGET: held_out.target if target is not None else None}
+    sets = {name: select(one, seed) for name, one in selections.items() if one is not None}
+    for _, check in agreements(sets, validation_fraction):
+        check()
+    classes = max(each.classes for name, each in sets.items() if name in (SOURCE, TARGET))
+    load = partial(load_sample, unit_interval=unit_interval, like=like)
+    start, validation = _split(SOURCE, sets[SOURCE], validation_fraction, seed + 1, load)
+    goal, goal_validation = None, None
+    if TARGET in sets:
+        goal, goal_validation = _split(TARGET, sets[TARGET], validation_fraction, seed + 2, load)
+    if HELD_OUT in sets:
+        validation = load(HELD_OUT, sets[HELD_OUT], classes)
+    if HELD_OUT_TARGET in sets:
+        goal_validation = load(HELD_OUT_TARGET, sets[HELD_OUT_TARGET], classes)
+    shape = sets[SOURCE].labelled.shape
     data = Data(
         source=start,
         target=goal,
         validation=validation,
         classes=classes,
         target_validation=goal_validation,
-        shape=first.labelled.shape if len(first.labelled.shape) == 3 else (),
+        shape=shape if len(shape) == 3 else (),
     )
     return data if transport is None or goal is None else _coupled(data, transport, like)
+
+
+def agreements(sets: Mapping[str, Chosen], fraction: float) -> Iterator[tuple[str, Callable[[], None]]]:
+    """What must hold of the sets, as checks that raise a DataError, each with the name of the set that it is about.
+
+    `fraction` is the share of source and target that is held out.
+    """
+    training = {name: each for name, each in sets.items() if name in (SOURCE, TARGET)}
+    for name, each in sets.items():
+        yield name, partial(_require_some, name, len(each))
+    for name, each in training.items():
+        yield name, partial(_require_split, name, len(each), fraction)
+    source = sets[SOURCE]
+    if TARGET in sets:
+        yield TARGET, partial(check_shape, TARGET, sets[TARGET].labelled.shape, source.labelled.shape)
+        yield TARGET, partial(check_labels, source.y, sets[TARGET].y)
+    yield SOURCE, partial(_require_classes, max(each.classes for each in training.values()))
+    for name, end in ((HELD_OUT, SOURCE), (HELD_OUT_TARGET, TARGET)):
+        if name in sets and end in sets:
+            yield name, partial(check_names, name, sets[name].names, end, sets[end].names)
+            yield name, partial(check_shape, name, sets[name].labelled.shape, sets[end].labelled.shape)
+
+
+def _require_some(name: str, count: int) -> None:
+    if not count:
+        raise DataError(f"{name}: no data left (check classes and limit)")
+
+
+def _require_split(name: str, count: int, fraction: float) -> None:
+    if fraction > 0 and not 0 < held_out_count(count, fraction) < count:
+        raise DataError(f"data.validation_fraction: the {count} data of {name} cannot be split so")
+
+
+def _require_classes(classes: int) -> None:
+    if classes < 2:
+        raise DataError("data.source: only one class; a classification loss needs at least two")
+
+
+def held_out_count(count: int, fraction: float) -> int:
+    """How many of some data are held out."""
+    return round(fraction * count)
 
 
 Load = Callable[[str, Chosen, int], Sample]
 
 
-def _loaded(name: str, chosen: Chosen, classes: int, *, unit_interval: bool, like: Tensor) -> Sample:
-    """Decode, check and move to the device."""
-    if not len(chosen.rows):
-        raise DataError(f"{name}: no data left (check classes and limit)")
+def load_sample(name: str, chosen: Chosen, classes: int, *, unit_interval: bool, like: Tensor) -> Sample:
+    """Decode, check and move to the device of `like`; DataError where a value would make J meaningless."""
     x = chosen.x(like.dtype)
     check_sample(name, x, chosen.y, classes, unit_interval=unit_interval, rows=chosen.rows)
     return Sample(x.to(like), chosen.y.to(like.device))
@@ -169,23 +220,11 @@ def _loaded(name: str, chosen: Chosen, classes: int, *, unit_interval: bool, lik
 
 def _split(name: str, chosen: Chosen, fraction: float, seed: int, load: Load) -> tuple[Sample, Sample | None]:
     """Training and held-out data, as slices of one tensor."""
-    count = len(chosen.rows)
-    held = round(fraction * count)
-    if count and fraction > 0 and not 0 < held < count:
-        raise DataError(f"data.validation_fraction: the {count} data of {name} cannot be split so")
+    held = held_out_count(len(chosen), fraction)
     if held:
-        chosen = chosen[torch.randperm(count, generator=torch.Generator().manual_seed(seed))]
+        chosen = chosen[torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))]
     both = load(name, chosen, chosen.classes)
     return (both[held:], both[:held]) if held else (both, None)
-
-
-def _held_out(end: str, selection: Selection, training: Chosen, classes: int, seed: int, load: Load) -> Sample:
-    """A data set that is held out; its classes and shape must match those of the training data at the same end."""
-    name = f"data.validation.{end}"
-    chosen = select(selection, seed)
-    check_names(name, chosen.names, f"data.{end}", training.names)
-    check_shape(name, chosen.labelled.shape, training.labelled.shape)
-    return load(name, chosen, classes)
 
 
 def _coupled(data: Data, transport: Transport, like: Tensor) -> Data:

@@ -18,6 +18,7 @@ from rdc_dyn.doctor.measure import measure
 from rdc_dyn.doctor.place import Place
 from rdc_dyn.doctor.trials import Scan, Trial
 from rdc_dyn.dynamics import State
+from rdc_dyn.objective.own_modules import Own
 from rdc_dyn.running.build import build
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.status import UserError
@@ -58,9 +59,9 @@ def two_places(free_energy: FreeEnergy, start: State) -> tuple[Place, Place]:
     return here, Place(free_energy, State(start.theta + away, start.controls), seed=2)
 
 
-def diagnose(scenario: Scenario, folder: Path, device: str | None = None) -> Report:
+def diagnose(scenario: Scenario, folder: Path, device: str | None = None, networks: Own | None = None) -> Report:
     """Check the objective of a scenario as a run would evaluate it; raises UserError under torchrun."""
-    built = build(scenario, folder, device)
+    built = build(scenario, folder, device, networks)
     if built.group is not None:
         raise UserError("doctor: looks at the derivatives of one process; start it without torchrun")
     # A from some of the data (linearisation.curvature_data) is deliberately not the derivative of ∇J.

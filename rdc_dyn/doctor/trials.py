@@ -13,6 +13,7 @@ import torch
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.dynamics import State
 from rdc_dyn.objective.base import OverData
+from rdc_dyn.objective.own_modules import Own
 from rdc_dyn.running.build import Built, build
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.simulate.collapse import GUESS, NOTHING, label_entropy
@@ -79,7 +80,9 @@ class Scan:
     start: tuple[float, float]
 
 
-def scan(scenario: Scenario, folder: Path, device: str | None = None) -> Iterator[Trial | Scan]:
+def scan(
+    scenario: Scenario, folder: Path, device: str | None = None, networks: Own | None = None
+) -> Iterator[Trial | Scan]:
     """Scan at the scenario's ρ, and at smaller ones for as long as nothing responds: trials as they come, then a scan.
 
     Raises UserError where there are no labelled data.
@@ -88,7 +91,7 @@ def scan(scenario: Scenario, folder: Path, device: str | None = None) -> Iterato
     for share in PRIORS if rho else (1.0,):
         update = {} if not rho else {"weight_prior_precision": share * rho}
         objective = scenario.objective.model_copy(update=update)
-        built = build(scenario.model_copy(update={"objective": objective}), folder, device)
+        built = build(scenario.model_copy(update={"objective": objective}), folder, device, networks)
         found = yield from _grid(built)
         yield found
         if found.best is not None:

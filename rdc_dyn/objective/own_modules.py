@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rdc_dyn.objective.architectures import Shape
-from rdc_dyn.status import UserError
+from rdc_dyn.status import UserError, plain
 
 #: Modules passed by the user, by part.
 Own = Mapping[str, nn.Module]
@@ -27,6 +27,8 @@ _MEANINGS = {
 }
 #: Longest printed structure of a module that is kept, in characters.
 _PRINTED = 2000
+#: Longest line of an exception that is shown, in characters.
+_LINE = 200
 
 
 class Part(Protocol):
@@ -40,10 +42,15 @@ class Part(Protocol):
     own: ClassVar[bool]
 
 
-def check_own(kind: str, parts: Mapping[str, Part], own: Own) -> None:
-    """Raise a UserError, before any data are read, for modules that no part asks for and for missing ones."""
+def require_mapping(own: Own) -> None:
+    """Raise a UserError for what is no mapping of modules."""
     if not isinstance(own, Mapping):
         raise UserError(f'networks: is a {type(own).__name__}; expected a dict such as {{"encoder": module}}')
+
+
+def check_own(kind: str, parts: Mapping[str, Part], own: Own) -> None:
+    """Raise a UserError, before any data are read, for modules that no part asks for and for missing ones."""
+    require_mapping(own)
     for name, module in own.items():
         if name not in PARTS:
             near = get_close_matches(str(name), PARTS, n=1)
@@ -59,8 +66,9 @@ def check_own(kind: str, parts: Mapping[str, Part], own: Own) -> None:
     for name, part in parts.items():
         if part.own and name not in own:
             raise UserError(
-                f"objective.{name}: kind module is a torch.nn.Module of your own, which no file holds; pass it in "
-                f'Python: rdc_dyn.run(scenario, output, networks={{"{name}": module}})'
+                f"objective.{name}: kind module is a torch.nn.Module of your own; name its file, as path: "
+                f"my_models.py:{name.capitalize()}, or pass it in Python: "
+                f'rdc_dyn.run(scenario, output, networks={{"{name}": module}})'
             )
 
 
@@ -74,7 +82,7 @@ def copies(own: Own, like: Tensor) -> dict[str, nn.Module]:
         return {name: module.to(device=like.device, dtype=like.dtype) for name, module in found.items()}
     except Exception as error:  # the user's module may raise anything
         place = f"{like.device} in {like.dtype}"
-        raise UserError(f"networks: a module cannot be copied to {place} ({_first_line(error)})") from error
+        raise UserError(f"networks: a module cannot be copied to {place} ({first_line(error)})") from error
 
 
 def check_outputs(module: nn.Module, name: str, inputs: Tensor, outputs: Shape) -> None:
@@ -86,7 +94,7 @@ def check_outputs(module: nn.Module, name: str, inputs: Tensor, outputs: Shape) 
         with torch.no_grad():
             found = module(inputs)
     except Exception as error:  # the user's module may raise anything
-        raise UserError(f"{given}, and fails ({_first_line(error)}); {wanted}") from error
+        raise UserError(f"{given}, and fails ({first_line(error)}); {wanted}") from error
     if not isinstance(found, Tensor):
         raise UserError(f"{given}, and gives a {type(found).__name__}; {wanted}")
     rows = found.flatten(1) if name == "decoder" and found.ndim > 1 else found  # a decoder may give images
@@ -114,6 +122,7 @@ def digest(own: Own) -> str:
     return found.hexdigest()
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The type of an exception and the first line of its message."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    line = plain(str(error)).strip().partition("\n")[0][:_LINE]
+    return type(error).__name__ + f": {line}" * bool(line)

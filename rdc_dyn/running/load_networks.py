@@ -12,28 +12,33 @@ from rdc_dyn import scenario as scenarios
 from rdc_dyn.objective.ends import Ends, connected
 from rdc_dyn.objective.networks import Layout, Networks
 from rdc_dyn.objective.own_modules import PARTS, Own, check_own
+from rdc_dyn.running.own_files import made
 from rdc_dyn.scenario.sections.objectives.variational import VariationalSection
+from rdc_dyn.scenario.sources import modules_of_files
 from rdc_dyn.status import DataError, UserError
 from rdc_dyn.store.checkpoint import load_checkpoint
 from rdc_dyn.store.run_directory import checkpoints, last_checkpoint, open_run
 
 
 def load_networks(
-    run: str | os.PathLike[str], networks: Own | None = None, *, point: int | None = None
+    run: str | os.PathLike[str], networks: Own | None = None, *, point: int | None = None, trust: bool = False
 ) -> dict[str, nn.Module]:
     """Load the networks of a run as they were at a checkpoint.
 
     Args:
         run: The run directory of a run, finished or not.
         networks: The modules that the run was given, for the parts whose kind is module; they are not modified.
+            One that is given takes the place of a file that the scenario names.
         point: Index of a point that has a checkpoint, 0 for the start; None takes the last checkpoint.
+        trust: Whether the code of files that the scenario names may run; files that have changed are refused.
 
     Returns:
         `encoder`, which maps rows (N, n) to mean and log-variance (N, 2 d), and `decoder` and `classifier`, which take
         codes (M, d). All are on the CPU, in the dtype of the run.
 
     Raises:
-        UserError: If the run has no networks, the modules are not those of the run, or the point has no checkpoint.
+        UserError: If the run has no networks, the modules are not those of the run, the code of their files is not
+            trusted, or the point has no checkpoint.
         DataError: If there is no such run, or it has no checkpoint.
     """
     path, own = Path(run), networks or {}
@@ -44,6 +49,8 @@ def load_networks(
         raise UserError(f"{path}: is a run of {section.kind}, which has no networks")
     if "x_shape" not in attributes:
         raise DataError(f"{path}: does not say what its networks connect; run its scenario again")
+    files = {name: part for name, part in modules_of_files(scenario).items() if name not in own}
+    own = {**own, **made(files, scenario.seed, scenarios.read(scenario), trust=trust)} if files else own
     check_own(section.kind, section.networks, own)
     theta = load_checkpoint(_checkpoint(path, point)).theta
     ends = Ends.recorded(attributes)

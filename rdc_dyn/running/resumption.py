@@ -19,15 +19,17 @@ from rdc_dyn.objective import Objective
 from rdc_dyn.objective.own_modules import Own
 from rdc_dyn.record import Event
 from rdc_dyn.running.build import Built, build
+from rdc_dyn.running.own_files import own_networks
 from rdc_dyn.running.passed import passed
 from rdc_dyn.running.progress import Progress, chosen
 from rdc_dyn.running.recorder import Recorder
 from rdc_dyn.running.runner import carry, describe_run, guarded
 from rdc_dyn.running.signals import Signals
-from rdc_dyn.scenario import Scenario
+from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.simulate import Frozen, Point, thaw
 from rdc_dyn.status import RESUMABLE, DataError, NumericalFailure, Status, UserError
 from rdc_dyn.store.checkpoint import Checkpoint, load_checkpoint
+from rdc_dyn.store.commit import commit
 from rdc_dyn.store.disk import below
 from rdc_dyn.store.in_memory import InMemory
 from rdc_dyn.store.lock import Lock
@@ -69,6 +71,7 @@ def resume(
     force: bool = False,
     progress: Progress | Literal["auto", False] | None = "auto",
     networks: Own | None = None,
+    trust: bool = False,
     process: Process | None = None,
     objective: Objective | None = None,
     response: ResponseModel | None = None,
@@ -86,6 +89,7 @@ def resume(
         progress: Receives the progress of the run; "auto" shows a live display on a terminal, a bar in a notebook and
             lines elsewhere, False or None nothing.
         networks: The modules that `run` was given, if the scenario has parts of kind module.
+        trust: Whether the code of files that the scenario names may run; files that have changed are refused.
         process: The object that `run` was given in place of this section; one with another source is refused.
         objective: Likewise.
         response: Likewise.
@@ -102,7 +106,7 @@ def resume(
     """
     path, began = Path(run), time.monotonic()
     given = passed(process=process, objective=objective, response=response, corrector=corrector, integrator=integrator)
-    scenario = _scenario(path, device)
+    document, scenario = _scenario(path)
     # Digests are written last: without them the run died before it was finished.
     ended = open_run(path) if (path / DIGESTS).is_file() and (path / TRAJECTORY).is_file() and not force else None
     if ended is not None and ended.attrs["status"] not in RESUMABLE:
@@ -114,6 +118,11 @@ def resume(
             "on from its last checkpoint"
         )
 
+    begun = scenario
+    scenario, networks = own_networks(scenario, networks, document, trust=trust, renew=force)
+    rewritten = None if scenario == begun else scenarios.dump(scenario)
+    if device is not None:
+        scenario = scenario.model_copy(update={"device": device})
     make = partial(build, folder=path, device=device, networks=networks, given=given)
     built = make(scenario)
     signals = Signals(deaf=not built.leads)
@@ -125,6 +134,9 @@ def resume(
         try:
             recorder = Recorder(scenario, built, built.problem, InMemory(), chosen(progress), signals, rebuild=make)
             attributes, point = _restored(recorder, path, lock, force=force)
+            if lock is not None and rewritten is not None:
+                with signals.held():
+                    commit(path / SCENARIO, rewritten.encode())
             return carry(recorder, attributes, point, began, max_time)
         finally:
             if lock is not None:
@@ -133,13 +145,12 @@ def resume(
     return guarded(program, built, signals)
 
 
-def _scenario(path: Path, device: str | None) -> Scenario:
+def _scenario(path: Path) -> tuple[Document, Scenario]:
     if not (path / SCENARIO).is_file():
         raise DataError(f"{path}: no run to resume, {SCENARIO} is missing; begin with rdc-dyn run SCENARIO -o {path}")
     # The run wrote this file with absolute paths, which may lead anywhere.
     document = replace(scenarios.read(below(path, SCENARIO)), folder=None)
-    scenario = scenarios.absolute(scenarios.resolve(document), path)
-    return scenario if device is None else scenario.model_copy(update={"device": device})
+    return document, scenarios.absolute(scenarios.resolve(document), path)
 
 
 def _restored(

@@ -22,11 +22,12 @@ from rdc_dyn.objective.own_modules import Own
 from rdc_dyn.record import Event
 from rdc_dyn.running.build import Built, build
 from rdc_dyn.running.outlook import Outlook
+from rdc_dyn.running.own_files import own_networks
 from rdc_dyn.running.passed import overrides, passed
 from rdc_dyn.running.progress import Progress, Silent, chosen
 from rdc_dyn.running.recorder import Recorder, RunWarning
 from rdc_dyn.running.signals import Signals
-from rdc_dyn.scenario import Scenario
+from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.simulate import Point, simulate, thaw
 from rdc_dyn.status import Diverged, NumericalFailure, Status, UserError
 from rdc_dyn.store.in_memory import InMemory, Store
@@ -51,6 +52,7 @@ def run(
     max_time: float | None = None,
     progress: Progress | Literal["auto", False] | None = "auto",
     networks: Own | None = None,
+    trust: bool = False,
     process: Process | None = None,
     objective: Objective | None = None,
     response: ResponseModel | None = None,
@@ -69,6 +71,8 @@ def run(
         networks: A `torch.nn.Module` for each part of the objective whose kind is module, such as
             `{"encoder": module}`. Its parameters are copied into θ and are not modified; `load_networks` returns the
             trained modules.
+        trust: Whether the code of files that the scenario names (`objective.encoder.path`, say) may run, with all that
+            you may do.
         process: Moves the controls in place of the scenario's section of this name. Like the four that follow, it is
             recorded by its qualified name and a digest of its source, and `resume` has to be given it again.
         objective: J.
@@ -85,21 +89,24 @@ def run(
     Raises:
         ScenarioError: If the scenario has errors; all are listed.
         UserError: If the run directory is not empty, the device does not exist, the modules do not fit the scenario,
-            an object does not fit its section, or a geodesic aims at a point whose classification loss is not that of
-            its start.
+            code is to be run that is not trusted, an object does not fit its section, or a geodesic aims at a point
+            whose classification loss is not that of its start.
         DataError: If data cannot be used or files cannot be written.
     """
     given = passed(process=process, objective=objective, response=response, corrector=corrector, integrator=integrator)
     folder = Path(scenario).resolve().parent if isinstance(scenario, (str, os.PathLike)) else Path.cwd()
     document = scenarios.read(scenario)
+    document = scenarios.apply_overrides(document, overrides(given, document))
     return run_scenario(
-        scenarios.resolve(document, overrides(given, document)),
+        scenarios.resolve(document),
         folder,
         output,
+        document=document,
         device=device,
         max_time=max_time,
         progress=chosen(progress),
         networks=networks,
+        trust=trust,
         given=given,
     )
 
@@ -109,17 +116,19 @@ def run_scenario(
     folder: Path,
     output: str | os.PathLike[str] | None = None,
     *,
+    document: Document | None = None,
     device: str | None = None,
     max_time: float | None = None,
     progress: Progress | None = None,
     networks: Own | None = None,
+    trust: bool = False,
     given: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """Run a loaded scenario whose relative paths start from `folder`; see `run`."""
+    """Run a loaded scenario, whose relative paths start from `folder` and whose keys stand in `document`; see `run`."""
     began = time.monotonic()
     if scenario.sweep is not None:
         raise UserError(f"{scenario.name}: its section sweep makes it many runs; use rdc-dyn sweep, or rdc_dyn.sweep")
-    scenario = scenarios.absolute(scenario, folder)
+    scenario, networks = own_networks(scenarios.absolute(scenario, folder), networks, document, trust=trust)
     if device is not None:  # the run directory records the device in use
         scenario = scenario.model_copy(update={"device": device})
 

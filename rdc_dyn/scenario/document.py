@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -85,6 +86,18 @@ class Document:
     def is_spoiled(self, path: Path) -> bool:
         """Whether the value at a path, or something around it, was refused and is not what the user wrote."""
         return any(path[:length] in self.spoiled for length in range(len(path) + 1))
+
+
+def read_regular(path: FilePath, most: int) -> bytes:
+    """The first bytes of a regular file, at most so many; a ValueError says why it cannot be read."""
+    try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise ValueError("it is no regular file")  # a pipe might never end
+        with path.open("rb") as file:
+            return file.read(most)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise ValueError(getattr(error, "strerror", None) or str(error)) from None
 
 
 def decode(data: bytes, name: str) -> str:

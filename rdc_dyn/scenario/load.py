@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
@@ -12,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from rdc_dyn.scenario.catalogue import example
-from rdc_dyn.scenario.document import MAX_BYTES, Document, Position, decode, from_tree, parse_scenario
+from rdc_dyn.scenario.document import MAX_BYTES, Document, Position, decode, from_tree, parse_scenario, read_regular
 from rdc_dyn.scenario.explain import explain
 from rdc_dyn.scenario.family import walk
 from rdc_dyn.scenario.overrides import apply_overrides
@@ -41,14 +40,16 @@ def from_mapping(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scen
     return resolve(_from_mapping(tree), overrides)
 
 
-def read(source: Scenario | Mapping[str, Any] | str | os.PathLike[str]) -> Document:
+def read(source: Scenario | Mapping[str, Any] | str | os.PathLike[str], overrides: Sequence[str] = ()) -> Document:
     """Read a scenario for `resolve` without validating it, since a sweep may supply what it lacks."""
     if isinstance(source, Scenario):
-        return _from_mapping(source.model_dump(by_alias=True))
-    if isinstance(source, Mapping):
-        return _from_mapping(source)
-    shipped = None if FilePath(source).exists() else example(os.fspath(source))
-    return _read_file(source if shipped is None else shipped)
+        document = _from_mapping(source.model_dump(by_alias=True))
+    elif isinstance(source, Mapping):
+        document = _from_mapping(source)
+    else:
+        shipped = None if FilePath(source).exists() else example(os.fspath(source))
+        document = _read_file(source if shipped is None else shipped)
+    return apply_overrides(document, overrides) if overrides else document
 
 
 def resolve(document: Document, overrides: Sequence[str] = (), origin: str = "--set") -> Scenario:
@@ -76,14 +77,9 @@ def _checks(tree: Any) -> Iterator[Finding]:
 
 def _read_file(path: str | os.PathLike[str]) -> Document:
     try:
-        mode = os.stat(path).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise ValueError("it is no regular file")  # a pipe might never end
-        with FilePath(path).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UserError(f"{path}: the scenario cannot be read: {reason}") from None
+        data = read_regular(FilePath(path), MAX_BYTES + 1)
+    except ValueError as error:
+        raise UserError(f"{path}: the scenario cannot be read: {error}") from None
     name = os.fspath(path)
     return replace(parse_scenario(decode(data, name), name), folder=FilePath(path).resolve().parent)
 

@@ -33,7 +33,7 @@ def outside(document: Document) -> list[Finding]:
     root = data.get("root") if isinstance(data, dict) else None
     for path, mark, value in _paths(Scenario, document.tree):
         base = folder / root if mark.rooted and isinstance(root, str) else folder
-        if not _given(document, path) and _leaves(base, value):
+        if not _given(document, path) and _leaves(base, mark.split(value)[0]):
             message = (
                 f"leaves the folder of the scenario, which a scenario file may not; if {value!r} is meant, give it "
                 f"yourself: --set {dotted(path)}={value}"
@@ -63,11 +63,12 @@ def absolute(scenario: Scenario, folder: FilePath) -> Scenario:
     data = scenario.data
     root = None if data is None else data.root_folder(folder)
 
-    def change(place: Path, mark: PathMark, path: str) -> str:
-        return str((root or folder if mark.rooted else folder) / path)
+    def change(place: Path, mark: PathMark, value: str) -> str:
+        path, name = mark.split(value)
+        return str((root or folder if mark.rooted else folder) / path) + name
 
     located: Scenario = _with_paths(scenario, change)
-    if root is None or located.data is None or not any(part.in_root for part in located.data.sets):
+    if root is None or located.data is None or not any(part.in_root for part in located.data.sets.values()):
         return located
     return located.set(data=located.data.set(root=str(root)))
 
@@ -83,15 +84,16 @@ def portable(scenario: Scenario, folder: FilePath) -> tuple[Scenario, list[str]]
     root = None if scenario.data is None or scenario.data.root is None else FilePath(scenario.data.root)
     named = os.environ.get(ROOT_VARIABLE)
 
-    def change(place: Path, mark: PathMark, path: str) -> str | None:
+    def change(place: Path, mark: PathMark, value: str) -> str | None:
+        path, name = mark.split(value)
         if place == _ROOT and named and FilePath(named).absolute() == FilePath(path):
             return None
         inside = None if root is None or not mark.rooted else _below(path, root.resolve())
         inside = inside or _below(path, folder)
         if inside is None:
             at_root = f"{ROOT_VARIABLE}={path} or " if place == _ROOT else ""
-            needed.append(f"{at_root}--set {dotted(place)}={path}")
-        return inside or (None if place == _ROOT else path)
+            needed.append(f"{at_root}--set {dotted(place)}={value}")
+        return inside + name if inside else (None if place == _ROOT else value)
 
     return _with_paths(scenario, change), needed
 

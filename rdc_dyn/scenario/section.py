@@ -50,13 +50,24 @@ Activation = Literal["tanh", "softplus", "silu", "gelu", "sigmoid"]
 
 @dataclass(frozen=True)
 class PathMark:
-    """Marks a text as a path, relative to the scenario's folder, or to `data.root` where that is set."""
+    """Marks a text as a path, relative to the scenario's folder, or to `data.root` where that is set.
+
+    Attributes:
+        named: Whether a colon follows, and the name of something in the file.
+    """
 
     rooted: bool = False
+    named: bool = False
+
+    def split(self, value: str) -> tuple[str, str]:
+        """The path, and the colon and name behind it."""
+        path, colon, name = value.rpartition(":")
+        return (path, colon + name) if self.named and colon else (value, "")
 
 
 PathStr = Annotated[str, PathMark()]
 RootedPathStr = Annotated[str, PathMark(rooted=True)]
+NamedPathStr = Annotated[str, PathMark(named=True)]
 
 
 class Section(BaseModel):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rdc_dyn import scenario as scenarios
 from rdc_dyn.scenario import Document, Scenario
+from rdc_dyn.scenario.sources import modules_of_files
 from rdc_dyn.status import UserError
 from rdc_dyn.store.provenance import program
 from rdc_dyn.store.sweep_directory import Manifest, SweptRun, read_point
@@ -89,6 +90,7 @@ def sweep(
     threads: int | None = None,
     device: str | None = None,
     networks: Own | None = None,
+    trust: bool = False,
     fail_fast: bool = False,
     retry_failed: bool = False,
     add: bool = False,
@@ -109,6 +111,8 @@ def sweep(
         device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
         networks: Modules for the parts of the objective whose kind is module, as `run` takes them; they are sent to the
             workers, so that their classes must be importable there. A sweep goes on with the same ones only.
+        trust: Whether the code of files that the scenario names may run, here and in the workers, which must see these
+            files under the same paths.
         fail_fast: Start no further point after the first failure; points that are running still finish.
         retry_failed: Run failed points again.
         add: Add points that the sweep in the directory lacks; without it, they are refused.
@@ -119,8 +123,8 @@ def sweep(
 
     Raises:
         ScenarioError: If any point has mistakes; all are listed, and nothing is run.
-        UserError: If there is nothing to sweep, the modules do not fit a point, the directory belongs to another sweep
-            or program version, or another sweep is writing to it.
+        UserError: If there is nothing to sweep, the modules do not fit a point, code is to be run that is not trusted,
+            the directory belongs to another sweep or program version, or another sweep is writing to it.
         DataError: If files cannot be written.
     """
     made = plan(scenario, grid)
@@ -132,6 +136,7 @@ def sweep(
         threads=threads,
         device=device,
         networks=networks,
+        trust=trust,
         fail_fast=fail_fast,
         retry_failed=retry_failed,
         add=add,
@@ -152,6 +157,7 @@ def run_plan(
     add: bool,
     progress: SweepProgress,
     networks: Own | None = None,
+    trust: bool = False,
 ) -> SweepResult:
     """Run a validated sweep; see `sweep`."""
     if jobs < 1:
@@ -160,13 +166,7 @@ def run_plan(
         raise UserError("a sweep starts processes of its own: call it without torchrun")
     threads = threads or max(1, (os.cpu_count() or 1) // jobs)
     path, text = path.absolute(), scenarios.dump_tree(made.document.tree)
-    if networks:
-        from rdc_dyn.objective.own_modules import check_own, digest
-
-        for point in made.points:
-            section = scenarios.loads(point.text).objective
-            check_own(section.kind, section.networks, networks)
-        text += f"{NETWORKS}{digest(networks)}\n"
+    text += _modules(made, networks, trust=trust)
     with locked(path):
         manifest = join_manifest(path, text, made.keys, made.points, add=add)
         wanted = [read_point(manifest, point.name) for point in made.points]
@@ -181,6 +181,7 @@ def run_plan(
                 device,
                 program(),
                 networks,
+                trust,
             )
             for p in wanted
             if p.state in again
@@ -193,6 +194,23 @@ def run_plan(
         finally:
             progress.close()
         return SweepResult(path, tuple(read_point(manifest, point.name) for point in made.points), ran)
+
+
+def _modules(made: Plan, networks: Own | None, *, trust: bool) -> str:
+    """Make the modules of all points once, so that a mistake stops the sweep; what the manifest says of passed ones."""
+    if not networks and not any(modules_of_files(point.scenario) for point in made.points):
+        return ""
+    from rdc_dyn.objective.own_modules import check_own, digest
+    from rdc_dyn.running.own_files import own_networks
+
+    seen: set[str] = set()
+    for point in made.points:
+        section = point.scenario.objective
+        if str(section.networks) not in seen:
+            _, own = own_networks(point.scenario, networks, made.document, trust=trust)
+            check_own(section.kind, section.networks, own)
+            seen.add(str(section.networks))
+    return f"{NETWORKS}{digest(networks)}\n" if networks else ""
 
 
 def _run(

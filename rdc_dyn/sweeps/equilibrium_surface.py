@@ -27,6 +27,7 @@ def surface(
     max_time: float | None = None,
     progress: Progress | Literal["auto", False] | None = "auto",
     networks: Own | None = None,
+    trust: bool = False,
 ) -> xr.Dataset:
     """Compute the equilibrium surface over a grid of (λ, γ).
 
@@ -45,6 +46,7 @@ def surface(
         progress: Receives the progress of the run; "auto" shows a live display on a terminal, a bar in a notebook and
             lines elsewhere, False or None nothing.
         networks: Modules for the parts of the objective whose kind is module, as in `rdc_dyn.run`.
+        trust: Whether the code of files that the scenario names may run.
 
     Returns:
         The variables of a trajectory with the dimensions `lam` and `gamma` in place of `time`; see
@@ -60,20 +62,28 @@ def surface(
     from rdc_dyn.running.runner import run_scenario
 
     folder = Path(scenario).resolve().parent if isinstance(scenario, (str, os.PathLike)) else Path.cwd()
-    loaded = on_grid(scenarios.read(scenario), lam, gamma)
+    document = on_grid(scenarios.read(scenario), lam, gamma)
     return as_surface(
         run_scenario(
-            loaded, folder, output, device=device, max_time=max_time, progress=chosen(progress), networks=networks
+            scenarios.resolve(document),
+            folder,
+            output,
+            document=document,
+            device=device,
+            max_time=max_time,
+            progress=chosen(progress),
+            networks=networks,
+            trust=trust,
         )
     )
 
 
 def on_grid(
     document: scenarios.Document, lam: Sequence[float], gamma: Sequence[float], overrides: Sequence[str] = ()
-) -> Scenario:
-    """The scenario of a surface, with overrides of its other keys."""
+) -> scenarios.Document:
+    """The scenario of a surface, with overrides of its other keys; not validated yet."""
     axes = [[float(value) for value in axis] for axis in (lam, gamma)]
     grid = f"process={{kind: grid, lam: {axes[0]}, gamma: {axes[1]}}}"
     first = [f"start.{key}={axis[0]!r}" for key, axis in zip(("lam", "gamma"), axes) if axis]
     walked = [grid, "integrator={method: euler, step_size: 1}", "sweep=null", *first]
-    return scenarios.resolve(document, [*walked, *overrides])
+    return scenarios.apply_overrides(document, [*walked, *overrides])

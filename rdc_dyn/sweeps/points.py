@@ -10,6 +10,7 @@ from typing import Any
 
 from rdc_dyn import scenario as scenarios
 from rdc_dyn.scenario import Document, Mistake, Scenario, ScenarioError
+from rdc_dyn.scenario.sources import pinned
 from rdc_dyn.sweeps.grid import Grids, overrides
 
 _HEX_DIGITS = 12
@@ -22,11 +23,13 @@ class Point:
     Attributes:
         name: The first digits of the SHA-256 of `text`.
         values: Values of the swept keys in the resolved scenario; keys that it lacks are left out.
-        text: The resolved scenario as YAML, without relative paths.
+        scenario: Resolved, without relative paths, with the digests of the files that make its modules.
+        text: The same as YAML.
     """
 
     name: str
     values: Mapping[str, Any]
+    scenario: Scenario
     text: str
 
 
@@ -41,22 +44,23 @@ def resolve_points(document: Document, grids: Grids, folder: Path) -> list[Point
     for assignment in grids.assignments():
         try:
             # The last override makes the point a scenario of a single run.
-            resolved = scenarios.resolve(document, [*overrides(assignment), "sweep=null"], grids.origin)
+            edited = scenarios.apply_overrides(document, [*overrides(assignment), "sweep=null"], grids.origin)
+            resolved = pinned(scenarios.absolute(scenarios.resolve(edited), folder), edited)
         except ScenarioError as error:
             problems.update(dict.fromkeys(error.problems))
             continue
-        point = _point(resolved, grids.keys, folder)
+        point = _point(resolved, grids.keys)
         points.setdefault(point.name, point)
     if problems:
         raise ScenarioError(problems)
     return list(points.values())
 
 
-def _point(resolved: Scenario, keys: tuple[str, ...], folder: Path) -> Point:
-    text = scenarios.dump(scenarios.absolute(resolved, folder))
+def _point(resolved: Scenario, keys: tuple[str, ...]) -> Point:
+    text = scenarios.dump(resolved)
     tree = resolved.model_dump(mode="json", by_alias=True)
     values = {key: value for key in keys if (value := _value_at(tree, key)) is not _ABSENT}
-    return Point(hashlib.sha256(text.encode()).hexdigest()[:_HEX_DIGITS], values, text)
+    return Point(hashlib.sha256(text.encode()).hexdigest()[:_HEX_DIGITS], values, resolved, text)
 
 
 _ABSENT = object()

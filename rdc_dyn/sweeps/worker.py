@@ -38,6 +38,7 @@ class Task:
         device: Overrides the scenario's device.
         program: Version and commit of the sweep, which the worker must share.
         networks: Modules for parts of the objective.
+        trust: Whether the code of files that the scenario names may run.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Task:
     device: str | None
     program: str
     networks: Own | None = None
+    trust: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,12 @@ def _run(task: Task) -> Outcome:
         if trajectory is None:
             discard(task.path)  # what is left of an earlier attempt
             trajectory = run_scenario(
-                scenarios.loads(task.text), Path("/"), task.path, device=task.device, networks=task.networks
+                scenarios.loads(task.text),
+                Path("/"),
+                task.path,
+                device=task.device,
+                networks=task.networks,
+                trust=task.trust,
             )
     status, detail = Status[trajectory.attrs["status"]], trajectory.attrs["status_detail"]
     return Outcome(task.name, status.name, status.exit_code, status.value + (f" ({detail})" if detail else ""))
@@ -133,7 +140,7 @@ def _gone_on(task: Task) -> xr.Dataset | None:
     if ended in Status.__members__ and ended not in RESUMABLE:
         return None
     try:
-        return resume(task.path, device=task.device, networks=task.networks, progress=False)
+        return resume(task.path, device=task.device, networks=task.networks, trust=task.trust, progress=False)
     except NoCheckpointError:
         return None
 

@@ -72,9 +72,9 @@ def same_bits(one: xr.Dataset, other: xr.Dataset) -> bool:
     return attributes[0] == attributes[1]
 
 
-def start(run: Path, tree: dict[str, Any]) -> BaseProcess:
+def start(run: Path, tree: dict[str, Any], trust: bool = False) -> BaseProcess:
     """Begin a run, or go on with it, in a process of its own."""
-    return spawn(begin_or_resume, run, tree)
+    return spawn(begin_or_resume, run, tree, trust)
 
 
 def spawn(work: Callable[..., Any], *arguments: Any) -> BaseProcess:
@@ -84,15 +84,15 @@ def spawn(work: Callable[..., Any], *arguments: Any) -> BaseProcess:
     return process
 
 
-def begin_or_resume(run: Path, tree: dict[str, Any]) -> None:
+def begin_or_resume(run: Path, tree: dict[str, Any], trust: bool = False) -> None:
     import torch
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     if (run / "scenario.yaml").exists():
-        rdc_dyn.resume(run)
+        rdc_dyn.resume(run, trust=trust)
     else:
-        rdc_dyn.run(tree, run)
+        rdc_dyn.run(tree, run, trust=trust)
 
 
 #: What an operation on a file can meet: the process dies before it, or after a part of it; it fails once, or for ever.
@@ -128,9 +128,9 @@ def with_fault(fault: str, at: int, seed: int, work: Callable[..., Any], *argume
     os._exit(0 if taken > at else PASSED)
 
 
-def finish(run: Path, tree: dict[str, Any]) -> xr.Dataset:
+def finish(run: Path, tree: dict[str, Any], trust: bool = False) -> xr.Dataset:
     """Let a run go on to its end, undisturbed."""
-    process = start(run, tree)
+    process = start(run, tree, trust)
     process.join(120)
     assert process.exitcode == 0, f"resume ended with {process.exitcode}"
     return rdc_dyn.open_run(run)

@@ -15,6 +15,7 @@ from rdc_dyn.scenario.sections.readers import READERS, ReaderSection
 from rdc_dyn.scenario.written import Finding, Path, Tree, number, section, show
 
 if TYPE_CHECKING:
+    from rdc_dyn.data.datasets import Selection
     from rdc_dyn.data.samples import Data
     from rdc_dyn.objective.likelihood import Likelihood
     from rdc_dyn.scenario.context import Context
@@ -80,10 +81,15 @@ class DataSection(Section):
     )
 
     @property
-    def sets(self) -> tuple[ReaderSection, ...]:
-        """All that are named."""
-        held_out = (None, None) if self.validation is None else (self.validation.source, self.validation.target)
-        return tuple(each for each in (self.source, self.target, *held_out) if each is not None)
+    def sets(self) -> dict[str, ReaderSection]:
+        """All that are named, by their keys."""
+        found = {"data.source": self.source, "data.target": self.target}
+        if self.validation is not None:
+            found |= {
+                "data.validation.source": self.validation.source,
+                "data.validation.target": self.validation.target,
+            }
+        return {key: each for key, each in found.items() if each is not None}
 
     def root_folder(self, folder: FilePath) -> FilePath | None:
         """The folder of data sets: `root`, or what RDC_DYN_DATA names."""
@@ -94,32 +100,36 @@ class DataSection(Section):
 
     def build(self, context: Context, likelihood: Likelihood) -> Data:
         """The data that J averages over, on the device, with what is held out of them."""
-        from rdc_dyn.data.datasets import HeldOut, Selection, Transport, load_data
-        from rdc_dyn.data.readers import Source
+        from rdc_dyn.data.datasets import HeldOut, Transport, load_data
         from rdc_dyn.objective.likelihood import Bernoulli
 
-        folder = context.folder
-        place = Source(folder, self.root_folder(folder), self.download)
-
-        def selection(part: ReaderSection) -> Selection:
-            return Selection(lambda: part.read(place), None if part.classes == "all" else part.classes, part.limit)
-
-        def optional(part: ReaderSection | None) -> Selection | None:
-            return None if part is None else selection(part)
-
-        assert self.source is not None  # `check` asks for it
+        folder, sets = context.folder, self.selections(context.folder)
+        held_out = None
+        if self.validation is not None:
+            held_out = HeldOut(sets["data.validation.source"], sets.get("data.validation.target"))
         transport = Transport(None if self.coupling is None else folder / self.coupling, self.label_cost)
-        held_out = self.validation
         return load_data(
-            selection(self.source),
-            optional(self.target),
+            sets["data.source"],  # `check` asks for it
+            sets.get("data.target"),
             self.validation_fraction,
             context.scenario.seed,
             unit_interval=isinstance(likelihood, Bernoulli),
             like=context.like,
             transport=transport if self.path == "optimal_transport" else None,
-            held_out=None if held_out is None else HeldOut(selection(held_out.source), optional(held_out.target)),
+            held_out=held_out,
         )
+
+    def selections(self, folder: FilePath) -> dict[str, Selection]:
+        """What is taken from each set, by its key; relative paths start from a folder, and nothing is read yet."""
+        from rdc_dyn.data.datasets import Selection
+        from rdc_dyn.data.readers import Source
+
+        place = Source(folder, self.root_folder(folder), self.download)
+
+        def selection(part: ReaderSection) -> Selection:
+            return Selection(lambda: part.read(place), None if part.classes == "all" else part.classes, part.limit)
+
+        return {key: selection(part) for key, part in self.sets.items()}
 
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal, NoReturn, Self
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, Self
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from rdc_dyn.scenario.family import Family
-from rdc_dyn.scenario.section import Activation, Count, Positive, Section, Widths
-from rdc_dyn.scenario.written import Finding, Path, Tree, section
+from rdc_dyn.scenario.section import Activation, Count, NamedPathStr, Positive, Section, Widths
+from rdc_dyn.scenario.written import Finding, Path, Tree, section, show
 
 if TYPE_CHECKING:
     from rdc_dyn.objective.architectures import Architecture
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Groups of channels of a norm where nothing else is said and the width allows it.
 _GROUPS = 8
+#: FILE.py:NAME.
+_NAMED = re.compile(r"[^\n]+\.py:[^\W\d]\w*")
+Arguments = Annotated[Any, WithJsonSchema({"type": "object"})]
 
 
 class LikelihoodSection(Section):
@@ -42,7 +48,7 @@ class NetworkSection(Section):
     """A part of an objective that is a network.
 
     Attributes:
-        own: Whether it is a module that is passed in Python.
+        own: Whether it is a module of the user's, passed in Python or made by a file.
     """
 
     kind: str
@@ -168,15 +174,68 @@ class DeconvDecoderSection(DecoderSection):
 class ModuleSection(NetworkSection):
     """A module of anyone's own."""
 
+    path: NamedPathStr | None = Field(
+        default=None,
+        description="FILE.py:NAME, a file relative to the scenario and the class or function in it that returns the "
+        "module; its code runs only with --trust; null: the module is passed in Python",
+    )
+    arguments: Arguments = Field(
+        default={}, description="keyword arguments of that class or function: numbers, texts, true, false, null, lists"
+    )
+    source: str | None = Field(
+        default=None, description="SHA-256 of the file, written down by a run; another file is refused; null: any"
+    )
     own = True
 
+    @property
+    def file(self) -> FilePath:
+        """The file; only where there is a path."""
+        assert self.path is not None
+        return FilePath(self.path.rpartition(":")[0])
+
+    @property
+    def name(self) -> str:
+        """What returns the module; only where there is a path."""
+        assert self.path is not None
+        return self.path.rpartition(":")[2]
+
     def build(self, ends: Ends) -> NoReturn:
-        """Never: the module is passed."""
-        raise AssertionError("a module of one's own is passed, not built")
+        """Never: the module is passed, or made by its file."""
+        raise AssertionError("a module of one's own is passed or made by its file, not built")
+
+    @classmethod
+    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+        """The form of the path and of the arguments, which only a path has a use for."""
+        yield from super().check(tree, path)
+        own = section(tree, *path)
+        named = own.get("path")
+        if isinstance(named, str) and not _NAMED.fullmatch(named):
+            yield Finding((*path, "path"), f"expected FILE.py:NAME, such as my_models.py:Encoder, got {show(named)}")
+        for key in ("arguments", "source"):
+            if named is None and own.get(key):
+                yield Finding((*path, key), "only with path, which names a file; leave it out", at_key=True)
+        yield from _arguments(own.get("arguments", {}), (*path, "arguments"))
+
+
+def _arguments(given: Any, path: Path) -> Iterator[Finding]:
+    """What keyword arguments cannot be."""
+    if not isinstance(given, dict):
+        yield Finding(path, f"expected a section of keyword arguments, such as {{width: 3}}, got {show(given)}")
+        return
+    for name, value in given.items():
+        if not name.isidentifier() or keyword.iskeyword(name):
+            yield Finding((*path, name), "is not the name of an argument; expected a word of Python", at_key=True)
+        elif _has_section(value):
+            message = f"expected a number, a text, true, false, null or a list of these, got {show(value)}"
+            yield Finding((*path, name), message)
+
+
+def _has_section(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_has_section, value)))
 
 
 class ModuleEncoderSection(ModuleSection, EncoderSection):
-    """Your own torch.nn.Module, by rdc_dyn.run(networks=...): data (N, n) to (N, 2 latent_dim), mean and log-variance.
+    """Your own torch.nn.Module, in a file or passed in Python: data (N, n) to (N, 2 latent_dim), mean and log-variance.
 
     Its parameters are part of theta and begin with the values that they have.
     """
@@ -185,13 +244,13 @@ class ModuleEncoderSection(ModuleSection, EncoderSection):
 
 
 class ModuleDecoderSection(ModuleSection, DecoderSection):
-    """Your own torch.nn.Module, by rdc_dyn.run(networks=...): codes (M, latent_dim) to means or logits of x, (M, n)."""
+    """Your own torch.nn.Module, in a file or passed in Python: codes (M, latent_dim) to means or logits, (M, n)."""
 
     kind: Literal["module"]
 
 
 class ModuleClassifierSection(ModuleSection, ClassifierSection):
-    """Your own torch.nn.Module, by rdc_dyn.run(networks=...): codes (M, latent_dim) to logits of y, (M, classes)."""
+    """Your own torch.nn.Module, in a file or passed in Python: codes (M, latent_dim) to logits of y, (M, classes)."""
 
     kind: Literal["module"]
 

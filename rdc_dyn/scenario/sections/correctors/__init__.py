@@ -66,4 +66,9 @@ class CorrectorSection(Section):
         return True
 
 
+def too_large(batch: int, data: int) -> str:
+    """What is said of a minibatch that is larger than the data; empty where it is not."""
+    return f"must be <= {data}, the number of data, got {batch}" if batch > data else ""
+
+
 CORRECTORS = Family("correctors", CorrectorSection, "method")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from rdc_dyn.scenario.section import Count, NonNegative, Positive, UnitInterval
-from rdc_dyn.scenario.sections.correctors import CorrectorSection
+from rdc_dyn.scenario.sections.correctors import CorrectorSection, too_large
 from rdc_dyn.scenario.sections.processes import PROCESSES
 from rdc_dyn.scenario.sections.responses import RESPONSES
 from rdc_dyn.scenario.written import Finding, Path, Tree, section
@@ -45,8 +45,8 @@ class StochasticSection(CorrectorSection):
         objective = context.objective
         if not isinstance(objective, PerDatum):
             raise UserError(f"corrector.method: {self.method} needs the losses of each datum, and this J is no sum")
-        if self.batch > (data := max(objective.data.parts.values())):
-            raise UserError(f"corrector.batch: must be <= {data}, the number of data, got {self.batch}")
+        if wrong := too_large(self.batch, max(objective.data.parts.values())):
+            raise UserError(f"corrector.batch: {wrong}")
         return PrimalDual(
             self.batch,
             self.learning_rate,

@@ -47,6 +47,9 @@ class ObjectiveSection(Section):
     def build(self, context: Context) -> Objective:
         """J."""
 
+    def require_data(self, count: int) -> None:
+        """Raise a `DataError` where J cannot be an average over so many data."""
+
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
         """Data are given where J is a sum over data, and only there."""

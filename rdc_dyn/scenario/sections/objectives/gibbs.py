@@ -47,9 +47,13 @@ class FiniteLatentSection(ObjectiveSection):
 
         own = self.decoder.density()
         data = context.data(own)
-        if self.alphabet_size > len(data.source):
-            raise DataError(f"objective.alphabet_size: {self.alphabet_size} codes for {len(data.source)} data")
+        self.require_data(len(data.source))
         return FiniteLatent(data, self.alphabet_size, own, self.weight_prior_precision)
+
+    def require_data(self, count: int) -> None:
+        """Each code begins with a datum of its own."""
+        if self.alphabet_size > count:
+            raise DataError(f"objective.alphabet_size: {self.alphabet_size} codes for {count} data")
 
 
 class LinearGaussianSection(ObjectiveSection):

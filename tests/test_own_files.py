@@ -511,3 +511,18 @@ def test_a_module_is_given_once() -> None:
     torch.manual_seed(0)
     ds = rdc_dyn.run(passed, networks={"decoder": nn.Linear(2, 64)}, trust=True)
     assert ds.attrs["status"] == "COMPLETED"
+
+
+# --- the guide ----------------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_the_guide_runs() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "howto" / "networks.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n# my_models.py\n(.*?)```", text, re.DOTALL)
+    (objective,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    Path("my_models.py").write_text(code)
+    Path("s.yaml").write_text(_YAML[: _YAML.index("objective:")] + objective)
+    result = call("run", "s.yaml", "-o", "out", "-q", "--trust")
+    assert result.exit_code == 0, result.output
+    networks = rdc_dyn.load_networks("out", trust=True)
+    assert [p.shape[0] for p in networks["decoder"].parameters()] == [8, 8, 16, 16, 64, 64]

@@ -38,4 +38,5 @@ ds[["lam", "gamma", "rate", "distortion", "classification_loss", "accuracy"]].to
 
 # %% [markdown]
 # The modules that were passed stay as they are; `rdc_dyn.load_networks(run, networks)` returns trained ones from a run
-# directory.
+# directory. A scenario can also name a file that makes the modules, for the command line and for sweeps; there is
+# [a guide](../howto/networks.md).

@@ -132,7 +132,9 @@ def _module(part: ModuleSection, file: ModuleType) -> nn.Module:
     with _told(part, f"{part.path} fails"):
         module = maker(**deepcopy(part.arguments))
     if not isinstance(module, nn.Module):
-        raise Unfit("path", f"{part.path} returns a {type(module).__name__}; expected a torch.nn.Module")
+        raise Unfit(
+            "path", f"{part.path} returns an object of type {type(module).__name__}; expected a torch.nn.Module"
+        )
     return module
 
 
@@ -145,8 +147,11 @@ def _maker(part: ModuleSection, file: ModuleType) -> Callable[..., Any]:
         raise Unfit("path", f"{part.file} has no {part.name!r}{hint}")
     found: Any = there[part.name]
     if isinstance(found, nn.Module) or not callable(found):
-        kind = type(found).__name__
-        raise Unfit("path", f"{part.path} is a {kind}; expected a class or a function that returns a torch.nn.Module")
+        raise Unfit(
+            "path",
+            f"{part.path} has the type {type(found).__name__}; expected a class or a function that returns a "
+            "torch.nn.Module",
+        )
     maker: Callable[..., Any] = found
     return maker
 

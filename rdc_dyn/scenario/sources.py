@@ -59,8 +59,8 @@ def read_source(part: ModuleSection) -> bytes:
     if part.source not in (None, digest):
         raise Unfit(
             "source",
-            f"{part.file} has changed: its SHA-256 begins with {digest[:12]}, expected {str(part.source)[:12]}; put "
-            "that file back, or accept this one by source: null (of a run: resume --force)",
+            f"{part.file} has changed: its SHA-256 begins with {digest[:12]}, expected {str(part.source)[:12]}; "
+            "restore it, or accept it as it is now by source: null (for a run: resume --force)",
         )
     return content
 

@@ -18,7 +18,7 @@ import rdc_dyn
 folder, figure_file = (sys.argv[1:] + ["sweeps/transfer", "corrector.png"][len(sys.argv) - 1 :])[:2]
 comparison = rdc_dyn.compare(folder)
 completed = comparison.isel(run=np.flatnonzero(comparison.status == "COMPLETED"))
-method, corrector = completed["integrator.method"].values, completed["corrector.method"].values
+method, corrector = completed.integrator_method.values, completed.corrector_method.values
 METHODS = [name for name in ("euler", "midpoint", "heun2", "heun3", "rk4", "bosh3", "dopri5") if name in set(method)]
 
 # %% [markdown]

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 import rdc_dyn  # registers ds.rdc
 
 folder, figure_file = (sys.argv[1:] + ["sweeps/surface", "surface.png"][len(sys.argv) - 1 :])[:2]
-grid = rdc_dyn.open_sweep(folder).rename({"process.path.gamma": "row"}).transpose("row", "time", ...).load()
+grid = rdc_dyn.open_sweep(folder).rename(process_path_gamma="row").transpose("row", "time", ...).load()
 grid = grid.isel(row=np.argsort(grid.gamma.isel(time=0).values))
 lam, gamma = grid.lam.isel(row=0).values, grid.gamma.isel(time=0).values
 assert np.allclose(grid.lam, lam[None]) and np.allclose(grid.gamma, gamma[:, None]), "the runs must form a grid"

@@ -17,7 +17,7 @@ import rdc_dyn
 
 folder, figure_file = (sys.argv[1:] + ["sweeps/predictor", "predictor.png"][len(sys.argv) - 1 :])[:2]
 ds = rdc_dyn.open_sweep(folder).load()
-kinds, steps = ds["scenario.response"].values, ds["integrator.step_size"].values
+kinds, steps = ds.scenario_response.values, ds.integrator_step_size.values
 first, last = ds.isel(time=0), ds.isel(time=-1)
 
 # %% [markdown]
@@ -37,7 +37,7 @@ spent = {
 for kind in kinds:
     for step in steps[::-1]:
         nominal = length / step
-        own = {"scenario.response": kind, "integrator.step_size": step}
+        own = {"scenario_response": kind, "integrator_step_size": step}
         cells = [float(value.sel(own)) / nominal for value in spent.values()]
         run = rdc_dyn.open_run(f"{folder}/runs/{ds.run.sel(own).item()}")
         rejected = int((run.rdc.events.kind == "rejected").sum())
@@ -60,7 +60,7 @@ for name in comparison.run.values:
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
 for kind, colour, marker in zip(kinds, ("#0072B2", "#D55E00", "#009E73"), "osD"):
-    own = {"scenario.response": kind}
+    own = {"scenario_response": kind}
     per_step = spent["corrector_iterations"].sel(own).values * steps / length
     cost = (spent["gradient_evaluations"] + 0.8 * spent["hessian_vector_products"]).sel(own).values
     axes[0].semilogx(steps, per_step, marker=marker, color=colour, label=str(kind))

@@ -18,7 +18,7 @@ import rdc_dyn
 
 folder, figure_file = (sys.argv[1:] + ["sweeps/tolerances", "tolerances.png"][len(sys.argv) - 1 :])[:2]
 comparison = rdc_dyn.compare(folder)
-integrator, solver = comparison["integrator.rtol"].values, comparison["response.solver.rtol"].values
+integrator, solver = comparison.integrator_rtol.values, comparison.response_solver_rtol.values
 rows, columns = np.unique(integrator)[::-1], np.unique(solver)[::-1]
 
 

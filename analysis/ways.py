@@ -77,10 +77,11 @@ def read_sweep(path: str) -> Way:
     """The runs of a sweep over start.gamma from the smallest on, each on its own clock; "-" is none."""
     if path == NOTHING:
         return {}
-    grid, key = opened(rdc_dyn.open_sweep, path), "start.gamma"
+    grid, key = opened(rdc_dyn.open_sweep, path), "start_gamma"
     swept = [name for name in np.atleast_1d(grid.attrs["swept"]) if grid.sizes[name] > 1 or name == key]
     if swept != [key]:
-        fail(f"{path}: swept over {', '.join(np.atleast_1d(grid.attrs['swept']))}; expected {key} alone", 2)
+        told = ", ".join(grid[name].attrs["scenario_key"] for name in np.atleast_1d(grid.attrs["swept"]))
+        fail(f"{path}: swept over {told}; expected start.gamma alone", 2)
     runs = {}
     for gamma in grid[key].values:
         one = grid[["run", "status"]].sel({key: gamma}).squeeze(drop=True)

@@ -57,12 +57,12 @@ def sweeps(tmp_path_factory: pytest.TempPathFactory) -> Path:
             grid = {"start.gamma": list(GAMMAS)}
             rdc_dyn.sweep(_scenario(process, **way), grid, output=folder / name, executor=executor, threads=1)
     runs = rdc_dyn.open_sweep(folder / "recipe").run
-    killed = folder / "recipe" / "runs" / runs.sel({"start.gamma": 4.0}).item()
+    killed = folder / "recipe" / "runs" / runs.sel(start_gamma=4.0).item()
     (killed / "trajectory.nc").unlink()
     log = (killed / "log.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     records = [k for k, line in enumerate(log) if json.loads(line)["event"] == "record"]
     (killed / "log.jsonl").write_text("".join(log[: records[1] + 1]), encoding="utf-8")
-    shutil.rmtree(folder / "recipe" / "runs" / runs.sel({"start.gamma": 6.0}).item())
+    shutil.rmtree(folder / "recipe" / "runs" / runs.sel(start_gamma=6.0).item())
     return folder
 
 
@@ -130,7 +130,7 @@ def _agrees(cell: str, *expected: float) -> None:
 
 
 def _open(sweep: Path, gamma: float) -> xr.Dataset:
-    name = rdc_dyn.open_sweep(sweep).run.sel({"start.gamma": gamma}).item()
+    name = rdc_dyn.open_sweep(sweep).run.sel(start_gamma=gamma).item()
     return rdc_dyn.open_run(sweep / "runs" / name)
 
 

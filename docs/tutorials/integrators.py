@@ -36,3 +36,11 @@ comparison.rdc.plot_work_precision()
 # %% [markdown]
 # Without a corrector the error of Euler's method halves with the step and that of RK4 falls sixteenfold. With one, all
 # of them end at the corrector's tolerance, because this path is nearly straight in (λ, γ).
+
+# %% [markdown]
+# `rdc_dyn.open_sweep` has all trajectories as one dataset over the swept keys. A dimension is a valid Python name: the
+# key with underscores in place of dots.
+
+# %%
+ds = rdc_dyn.open_sweep(sweep)
+ds.gamma.sel(integrator_method="rk4", integrator_step_size=0.25, corrector="none").dropna("time").to_series()

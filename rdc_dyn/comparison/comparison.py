@@ -20,6 +20,7 @@ from rdc_dyn.comparison.runs import Run, read_runs
 from rdc_dyn.comparison.series import difference, problem_groups, resolution_key, series_names, swept_keys
 from rdc_dyn.status import DataError, UserError
 from rdc_dyn.store.provenance import program_version
+from rdc_dyn.store.swept_keys import LACKING, coordinate, coordinate_names
 
 _TEXT = {
     "error_multipliers": ("largest distance of (lam, gamma) from the reference along the path", "1"),
@@ -74,7 +75,8 @@ def compare(
             `closed_form` if the objective has a closed form, else `finest`.
 
     Returns:
-        The comparison, with dimensions `run`, `series_name` and `quantity`.
+        The comparison, with dimensions `run`, `series_name` and `quantity`. Each key that differs between runs is a
+        coordinate along `run`, with the name and the values that it has in `rdc_dyn.open_sweep`.
 
     Raises:
         UserError: If there is no such reference, or a run is named as the reference of several different problems.
@@ -158,7 +160,6 @@ def _dataset(rows: Sequence[Row], swept: Sequence[str], references: Sequence[Ref
         "resolution_kind": ("run", [row.kind for row in rows]),
         "reference": ("run", [row.reference for row in rows]),
         "problem": ("run", [row.problem for row in rows]),
-        **{key: ("run", _column([row.run.values.get(key) for row in rows])) for key in swept},
     }
     variables: dict[str, Any] = {name: ("run", [row.value(name) for row in rows]) for name in QUANTITIES}
     for name in ("equilibrium_residual", "gradient_equivalents", "wall_time"):
@@ -173,6 +174,9 @@ def _dataset(rows: Sequence[Row], swept: Sequence[str], references: Sequence[Ref
     variables["reference_error"] = (("run", "quantity"), [[*row.reference_error, math.nan, math.nan] for row in rows])
     orders, names = _orders(rows)
     coordinates["series_name"] = names
+    for key, name in coordinate_names(swept, {*coordinates, *variables, *orders}).items():
+        column = coordinate([row.run.values.get(key, LACKING) for row in rows])
+        coordinates[name] = ("run", column, {"long_name": key, "scenario_key": key})
     dataset = xr.Dataset(variables | orders, coordinates, _attributes(rows, references))
     for name, (text, units) in _TEXT.items():
         dataset[name].attrs = {"long_name": text, "units": units}
@@ -202,13 +206,6 @@ def _orders(rows: Sequence[Row]) -> tuple[dict[str, Any], list[str]]:
     variables |= {"order_high": (dims, table[2]), "order_points": (dims, table[3].astype(int))}
     variables |= {"method_order": ("series_name", expected), "order_kind": ("series_name", kinds)}
     return variables, names
-
-
-def _column(values: Sequence[Any]) -> list[Any]:
-    """Numbers with NaN where a run lacks the key, or else strings that are empty there."""
-    if all(v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in values):
-        return [math.nan if v is None else float(v) for v in values]
-    return ["" if v is None else str(v) for v in values]
 
 
 def _attributes(rows: Sequence[Row], references: Sequence[Reference]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,7 +15,8 @@ from rdc_dyn.record import CONTROLS, FUNCTIONALS
 from rdc_dyn.status import DataError, UserError
 from rdc_dyn.store.dataset import CONVENTIONS, TIME_ATTRS, dims, metadata
 from rdc_dyn.store.lazy_run import LazyRun
-from rdc_dyn.store.sweep_directory import Sweep, SweptRun, labels, read_sweep, text_of, value_list
+from rdc_dyn.store.sweep_directory import Sweep, SweptRun, read_sweep
+from rdc_dyn.store.swept_keys import LACKING, coordinate, coordinate_names
 
 #: Attributes of each run that become variables: words, and numbers with their long names.
 _WORDS = ("device", "dtype", "versions", "commit", "scenario_sha256", "data_digest")
@@ -28,11 +30,11 @@ class _Grid:
     """The dimensions that come from swept keys.
 
     Attributes:
-        coordinates: Values of each key, numbers if all are, else words; NaN or "" stands for runs without the key.
+        coordinates: A coordinate for each key, by name, with the key in its attributes.
         cells: The run at each index.
     """
 
-    coordinates: dict[str, np.ndarray]
+    coordinates: dict[str, xr.Variable]
     cells: dict[Cell, SweptRun]
 
     @property
@@ -56,15 +58,17 @@ def open_sweep(path: str | os.PathLike[str], clock: Sequence[float] | np.ndarray
 
     Returns:
         The trajectories, with the swept keys and `time` as dimensions; a variable of a run is read when it is computed.
-        The values of a key are numbers if all are, else words; runs without the key are at NaN or "". A key with the
-        name of a variable, such as `response`, becomes `scenario.response`. A run with another clock is interpolated by
-        `to_common_clock`. Values are NaN at times that a run did not reach, and where there is no run. `status`,
-        `status_message`, `run` and the provenance of each run are variables of the swept keys.
+        A dimension is a valid Python name, such as `integrator_method` for the key `integrator.method`, which is its
+        attribute `scenario_key`; a key with the name of a variable, such as `response`, becomes `scenario_response`.
+        The values of a key are numbers if all are, else words; runs without the key are at NaN or "". A run with
+        another clock is interpolated by `to_common_clock`. Values are NaN at times that a run did not reach, and where
+        there is no run. `status`, `status_message`, `run` and the provenance of each run are variables of the swept
+        keys.
 
     Raises:
         UserError: If dask is missing.
-        DataError: If `path` is no sweep directory, no run has recorded a point, two runs have the same values of the
-            swept keys, or the runs come from different versions of the program.
+        DataError: If `path` is no sweep directory, no run has recorded a point, two keys have the same name, two runs
+            have the same values of the swept keys, or the runs come from different versions of the program.
     """
     try:
         import dask.array  # noqa: F401  # reported here, once, rather than by the first variable
@@ -84,12 +88,11 @@ def open_sweep(path: str | os.PathLike[str], clock: Sequence[float] | np.ndarray
         "control": xr.Variable("control", list(CONTROLS)),
     }
     variables = {name: _variable(name, grid, times) for name in names}
-    swept = {key: xr.Variable(key, values, {"long_name": key}) for key, values in grid.coordinates.items()}
-    coordinates: dict[str, xr.Variable] = {**swept, "time": xr.Variable("time", times, TIME_ATTRS), **words}
+    coordinates = {**grid.coordinates, "time": xr.Variable("time", times, TIME_ATTRS), **words}
     coordinates |= {name: variables.pop(name) for name in CONTROLS}
     attributes = {"Conventions": CONVENTIONS, "title": str(first.attributes.get("title", "")), "source": sweep.program}
     return xr.Dataset(
-        {**variables, **{name: told for name, told in _provenance(grid).items() if name not in swept}},
+        {**variables, **{name: told for name, told in _provenance(grid).items() if name not in grid.coordinates}},
         coordinates,
         {**attributes, "scenario": sweep.scenario, "swept": list(grid.dims)},
     )
@@ -110,31 +113,31 @@ def _same_program(sweep: Sweep) -> None:
 
 
 def _grid(sweep: Sweep, taken: set[str]) -> _Grid:
-    """Find the cell of each run; a key with the name of a variable, `response`, becomes `scenario.response`."""
-    axes = {key: _axis(sweep.points, key) for key in sweep.keys}
+    """Find the cell of each run; names of variables are taken."""
+    try:
+        names = coordinate_names(sweep.keys, taken)
+    except UserError as error:
+        raise DataError(f"{sweep.path}: {error}") from None
+    axes = {key: _axis([point.values.get(key, LACKING) for point in sweep.points]) for key in sweep.keys}
     cells: dict[Cell, SweptRun] = {}
-    for point in sweep.points:
-        texts = {key: text_of(value) for key, value in point.values.items()}
-        cell = tuple(where[texts.get(key, "")] for key, (_, where) in axes.items())
+    for number, point in enumerate(sweep.points):
+        cell = tuple(int(places[number]) for _, places in axes.values())
         if cell in cells:
             message = f"runs {cells[cell].name} and {point.name} have the same values of the swept keys"
             raise DataError(f"{sweep.path}: {message}; their scenarios differ elsewhere, keep them in two directories")
         cells[cell] = point
-    return _Grid({f"scenario.{key}" if key in taken else key: values for key, (values, _) in axes.items()}, cells)
+    attributes = {key: {"long_name": key, "scenario_key": key} for key in axes}
+    return _Grid({names[k]: xr.Variable(names[k], axis, attributes[k]) for k, (axis, _) in axes.items()}, cells)
 
 
-def _axis(points: tuple[SweptRun, ...], key: str) -> tuple[np.ndarray, dict[str, int]]:
-    """Coordinate of a swept key, and index of each value by its JSON; an empty text stands for runs without the key."""
-    values = value_list(points, key)
-    lacking = any(key not in point.values for point in points)
-    if values and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
-        numbers = sorted({float(value) for value in values})
-        where = {text_of(value): numbers.index(float(value)) for value in values}
-        return np.array(numbers + [np.nan] * lacking), where | {"": len(numbers)}
-    named = labels(values)
-    words = list(dict.fromkeys(named.values()))
-    where = {text: words.index(label) for text, label in named.items()}
-    return np.array(words + [""] * lacking, dtype=str), where | {"": len(words)}
+def _axis(values: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values of a key, sorted if they are numbers, and the place of each run; runs without it are last."""
+    each = coordinate(values)
+    if each.dtype.kind in "if":
+        return np.unique(each, return_inverse=True)
+    words = sorted(dict.fromkeys(each.tolist()), key=lambda word: word == "")
+    place = {word: number for number, word in enumerate(words)}
+    return np.array(words, dtype=str), np.array([place[word] for word in each.tolist()])
 
 
 def _variable(name: str, grid: _Grid, times: np.ndarray) -> xr.Variable:

@@ -14,6 +14,7 @@ from rdc_dyn.status import RESUMABLE, DataError, Status
 from rdc_dyn.store import disk
 from rdc_dyn.store.commit import one_line
 from rdc_dyn.store.disk import below, reported
+from rdc_dyn.store.swept_keys import text_of
 
 if TYPE_CHECKING:
     from rdc_dyn.store.lazy_run import LazyRun
@@ -23,8 +24,6 @@ FORMAT = "rdc_dyn sweep 1"
 #: Sizes in bytes of the largest manifest, and of the largest record of a failure, that are read.
 _MOST, _MOST_FAILED = 1 << 30, 16 << 20
 _NAME = re.compile("[0-9a-f]{12}")
-#: Keys that name what a section is.
-_TAGS = ("method", "kind", "name")
 
 State = Literal["done", "failed", "missing"]
 
@@ -132,28 +131,3 @@ def read_failure(file: Path) -> Any:
 def value_list(points: tuple[SweptRun, ...], key: str) -> list[Any]:
     """Distinct values of a swept key in the order of the points, of which some may lack the key."""
     return list({text_of(p.values[key]): p.values[key] for p in points if key in p.values}.values())
-
-
-def labels(values: list[Any]) -> dict[str, str]:
-    """Short labels for the distinct values of a swept key, by their JSON: of sections, what tells them apart."""
-    texts = [text_of(value) for value in values]
-    sections = [value for value in values if isinstance(value, dict)]
-    for tag in _TAGS:
-        tags = [str(value[tag]) for value in sections if tag in value]
-        if len(set(tags)) == len(values):
-            return dict(zip(texts, tags))
-    return {text: _label(value, sections) for text, value in zip(texts, values)}
-
-
-def _label(value: Any, sections: list[dict[str, Any]]) -> str:
-    if not isinstance(value, dict):
-        return value if isinstance(value, str) else text_of(value)
-    differing = {k: v for k, v in value.items() if any(text_of(v) != text_of(s.get(k, v)) for s in sections)}
-    tags = [str(value[tag]) for tag in _TAGS if tag in value]
-    rest = [f"{k}: {text_of(v)}" for k, v in differing.items() if k not in _TAGS]
-    return ", ".join([*tags[:1], *rest]) or text_of(value)
-
-
-def text_of(value: Any) -> str:
-    """The JSON of a value, by which values are told apart."""
-    return json.dumps(value, sort_keys=True)

@@ -16,6 +16,7 @@ from rdc_dyn.scenario.sources import modules_of_files
 from rdc_dyn.status import UserError
 from rdc_dyn.store.provenance import program
 from rdc_dyn.store.sweep_directory import Manifest, SweptRun, read_point
+from rdc_dyn.store.swept_keys import coordinate_names
 from rdc_dyn.sweeps.directory import NETWORKS, clear, discard_unfinished, join_manifest, locked, write_failure
 from rdc_dyn.sweeps.drive import drive
 from rdc_dyn.sweeps.grid import Grid, Grids, choose_grids
@@ -77,6 +78,7 @@ def plan(
     folder = Path(scenario).resolve().parent if isinstance(scenario, (str, os.PathLike)) else Path.cwd()
     document = scenarios.apply_overrides(scenarios.read(scenario), overrides)
     grids = choose_grids(document, grid)
+    coordinate_names(grids.keys)  # keys that an opened sweep could not tell apart are refused before anything runs
     return Plan(document, grids.keys, tuple(resolve_points(document, grids, folder)))
 
 
@@ -123,8 +125,9 @@ def sweep(
 
     Raises:
         ScenarioError: If any point has mistakes; all are listed, and nothing is run.
-        UserError: If there is nothing to sweep, the modules do not fit a point, code is to be run that is not trusted,
-            the directory belongs to another sweep or program version, or another sweep is writing to it.
+        UserError: If there is nothing to sweep, two keys would be the same dimension, the modules do not fit a point,
+            code is to be run that is not trusted, the directory belongs to another sweep or program version, or another
+            sweep is writing to it.
         DataError: If files cannot be written.
     """
     made = plan(scenario, grid)

@@ -104,7 +104,7 @@ def test_failed_runs_are_listed_and_left_out(tmp_path: Path) -> None:
     assert order(found, "euler")[3] == 4
     assert str(found.status.sel(run="stopped").item()) == "FOLD"
     assert float(found.error_losses.sel(run="stopped")) == pytest.approx(0.5)
-    assert float(found["integrator.step_size"].sel(run="abc")) == 0.4
+    assert float(found.integrator_step_size.sel(run="abc")) == 0.4
     text = show(found)
     assert "3 of 8 runs did not complete" in text
     assert "no such data" in text
@@ -119,6 +119,8 @@ def test_different_problems_have_references_of_their_own(tmp_path: Path) -> None
     found = compare(tmp_path)
     assert set(found.reference.values) == {"s0-0.0625", "s1-0.0625"}
     assert set(found.series.values) == {"euler, seed=0", "euler, seed=1"}
+    assert found.seed.dtype.kind == "i" and found.integrator_step_size.dtype.kind == "f"
+    assert found.integrator_step_size.attrs["scenario_key"] == "integrator.step_size"
     assert "at most, problem 2 of 2" in show(found)
     with pytest.raises(UserError, match=r"2 different problems.*seed \(0 in s0-0.0625, 1 in s1-0.0625\)"):
         compare(tmp_path, "s0-0.0625")
@@ -233,7 +235,7 @@ def test_the_reference_is_the_closed_form_and_far_better_than_the_runs(compariso
 
 
 def test_the_corrector_holds_what_is_held_to_its_floor(comparison: xr.Dataset) -> None:
-    corrected = comparison.where(comparison["corrector.method"] == "newton_krylov", drop=True)
+    corrected = comparison.where(comparison.corrector_method == "newton_krylov", drop=True)
     assert corrected.sizes["run"] == 9
     assert (corrected.error_held < 1e-9).all()
     assert corrected.at_floor.sel(quantity="error_held").astype(bool).all()

@@ -15,7 +15,8 @@ def smooth(steps: int = 10) -> xr.Dataset:
     """F = a ln(1 + λ) + b ln(1 + γ) + m ln(1 + λ + γ) along a curve."""
     path = _path(steps)
     found = 1e-9 + 1e-10 * np.arange(steps + 1.0)
-    return path.assign(equilibrium_residual=("time", found), constraint_residual=("time", -found))
+    residuals = {"equilibrium_residual": found, "constraint_residual": -found}
+    return path.assign({name: ("time", values, path[name].attrs) for name, values in residuals.items()})
 
 
 def jumping(points: int = 9, at: int = 4) -> xr.Dataset:
@@ -45,10 +46,10 @@ def curve(parameter: Sequence[float] | np.ndarray, points: np.ndarray) -> xr.Dat
 
 def grid(sizes: tuple[int, int] = (5, 6)) -> xr.Dataset:
     """Equilibria over (λ, γ), as a sweep over both gives."""
-    lam, gamma = xr.DataArray(np.linspace(1, 2, sizes[0]), dims="start.lam"), xr.DataArray(
-        np.linspace(1, 3, sizes[1]), dims="start.gamma")  # fmt: skip
+    lam, gamma = xr.DataArray(np.linspace(1, 2, sizes[0]), dims="start_lam"), xr.DataArray(
+        np.linspace(1, 3, sizes[1]), dims="start_gamma")  # fmt: skip
     f = 0.7 * np.log(1 + lam) + 0.4 * np.log(1 + gamma) + 0.9 * np.log(1 + lam + gamma)
     d, c = 0.7 / (1 + lam) + 0.9 / (1 + lam + gamma), 0.4 / (1 + gamma) + 0.9 / (1 + lam + gamma)
     r = f - lam * d - gamma * c
     values = {"lam": lam, "gamma": gamma, "rate": r, "distortion": d, "classification_loss": c, "free_energy": f}
-    return xr.Dataset(values).expand_dims(time=[0.0, 0.1]).transpose("start.lam", "start.gamma", "time")
+    return xr.Dataset(values).expand_dims(time=[0.0, 0.1]).transpose("start_lam", "start_gamma", "time")

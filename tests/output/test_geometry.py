@@ -105,16 +105,16 @@ def test_drift_of_anything() -> None:
 
 def test_along_other_dimensions_and_lazily() -> None:
     runs = [smooth(8), smooth(8).assign(rate=smooth(8).rate ** 2)]
-    many = xr.concat(runs, dim="integrator.method")
+    many = xr.concat(runs, dim="integrator_method")
     functions = (
         identities.drift, identities.maxwell_residual, identities.hessian_eigenvalues, identities.first_law_residual,
         identities.free_energy_closure, identities.equilibrium_mask, identities.arclength, identities.curvature,
     )  # fmt: skip
-    for data in (many, many.transpose("time", ...), many.chunk({"integrator.method": 1})):
+    for data in (many, many.transpose("time", ...), many.chunk(integrator_method=1)):
         for function in functions:
             together = function(data)
             assert together.chunks is not None or data.chunks is None or not data.chunks, function.__name__
             for k, run in enumerate(runs):
                 alone = function(run)
-                one = together.isel({"integrator.method": k}).transpose(*alone.dims)
+                one = together.isel(integrator_method=k).transpose(*alone.dims)
                 np.testing.assert_allclose(one.values, alone.values, rtol=1e-12, err_msg=function.__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import keyword
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from rdc_dyn.store.lazy_run import open_lazily
 from rdc_dyn.store.netcdf import write_netcdf
 from rdc_dyn.store.run_writer import RunWriter
 from rdc_dyn.store.sweep_directory import read_sweep
+from rdc_dyn.store.swept_keys import coordinate_names, labels
+from rdc_dyn.sweeps import plan
 from tests.tiny import ATTRIBUTES, linear_gaussian, record
 
 _SOURCE = {"source": "rdc_dyn 0.1", "commit": "abc", "versions": "torch 2", "device": "cpu", "dtype": "float64"}
@@ -63,10 +66,12 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_swept_keys_are_dimensions_and_variables_are_lazy(grid: Path) -> None:
     ds = open_sweep(grid)
-    assert ds.rate.dims == ("integrator.method", "seed", "time")
-    assert list(ds["integrator.method"].values) == ["rk4", "euler"]  # words in their order
-    assert list(ds.seed.values) == [1.0, 2.0]  # numbers sorted
-    assert ds.response.dims == ("integrator.method", "seed", "functional", "control", "time")
+    assert ds.rate.dims == ("integrator_method", "seed", "time")
+    assert list(ds.integrator_method.values) == ["rk4", "euler"]  # words in their order
+    assert list(ds.seed.values) == [1, 2] and ds.seed.dtype == np.int64  # numbers sorted
+    assert ds.attrs["swept"] == ["integrator_method", "seed"]
+    assert ds.integrator_method.attrs == {"long_name": "integrator.method", "scenario_key": "integrator.method"}
+    assert ds.response.dims == ("integrator_method", "seed", "functional", "control", "time")
     assert all(ds[name].chunks is not None for name in ("rate", "lam", "response", "wall_time"))
     assert ds.rate.chunks == ((1, 1), (1, 1), (4,))
     assert ds.rate.attrs == {"long_name": "rate R on the training set", "units": "nat"}
@@ -75,27 +80,27 @@ def test_swept_keys_are_dimensions_and_variables_are_lazy(grid: Path) -> None:
 
 def test_values_are_those_of_the_runs_and_nan_where_there_are_none(grid: Path) -> None:
     ds = open_sweep(grid).load()
-    np.testing.assert_array_equal(ds.rate.sel({"integrator.method": "rk4", "seed": 2}), 1 + np.square(_SAME))
-    stopped = ds.rate.sel({"integrator.method": "rk4", "seed": 1}).values
+    np.testing.assert_array_equal(ds.rate.sel(integrator_method="rk4", seed=2), 1 + np.square(_SAME))
+    stopped = ds.rate.sel(integrator_method="rk4", seed=1).values
     np.testing.assert_array_equal(stopped[:2], 1 + np.square(_SAME[:2]))
     assert np.isnan(stopped[2:]).all()
-    assert ds.rate.sel({"integrator.method": "euler", "seed": 1}).isnull().all()
-    whole = ds.isel({"integrator.method": 0, "seed": 1})
+    assert ds.rate.sel(integrator_method="euler", seed=1).isnull().all()
+    whole = ds.isel(integrator_method=0, seed=1)
     np.testing.assert_array_equal(whole.response, _run(_SAME).response)
 
 
 def test_provenance_is_kept_for_each_run(grid: Path) -> None:
     ds = open_sweep(grid)
-    stopped = ds.sel({"integrator.method": "rk4", "seed": 1})
+    stopped = ds.sel(integrator_method="rk4", seed=1)
     assert (str(stopped.status.values), str(stopped.status_message.values)) == ("FOLD", "a fold (at 0.15)")
     assert str(stopped.run.values) == "000000000001"
-    missing = ds.sel({"integrator.method": "euler", "seed": 1})
+    missing = ds.sel(integrator_method="euler", seed=1)
     assert str(missing.status.values) == "MISSING"
     assert np.isnan(missing.threads)
     assert str(stopped.commit.values) == "abc"
     assert {"device", "dtype", "threads", "versions", "scenario_sha256", "data_digest"} <= set(ds.data_vars)
     assert float(stopped.run_wall_time) == _run(_SAME[:2]).wall_time.values[-1]
-    assert [int(n) for n in ds.points.isel({"integrator.method": 0})] == [2, 4]
+    assert [int(n) for n in ds.points.isel(integrator_method=0)] == [2, 4]
 
 
 def test_a_union_of_grids_leaves_a_key_out(tmp_path: Path) -> None:
@@ -105,8 +110,9 @@ def test_a_union_of_grids_leaves_a_key_out(tmp_path: Path) -> None:
     ]
     keys = ["integrator.method", "integrator.step_size", "integrator.rtol"]
     ds = open_sweep(_sweep(tmp_path / "s", keys, [(v, _run(_SAME)) for v in values]))
-    assert ds.sizes["integrator.method"] == ds.sizes["integrator.step_size"] == ds.sizes["integrator.rtol"] == 2
-    np.testing.assert_array_equal(ds["integrator.step_size"], [0.1, np.nan])
+    assert {key.replace(".", "_"): 2 for key in keys}.items() <= ds.sizes.items()
+    np.testing.assert_array_equal(ds.integrator_step_size, [0.1, np.nan])
+    assert int(ds.rate.sel(integrator_step_size=0.1).isel(time=0).notnull().sum()) == 1
     assert int(ds.rate.isel(time=0).notnull().sum()) == 2
     assert list(ds.status.values.ravel()).count("") == 6
 
@@ -122,6 +128,9 @@ def test_a_union_of_grids_leaves_a_key_out(tmp_path: Path) -> None:
         ([[0.0, 1.0], [0.0, 2.0]], ["[0.0, 1.0]", "[0.0, 2.0]"]),
         ([None, 3], ["null", "3"]),
         ([True, False], ["true", "false"]),
+        (["3", 3], ['"3"', "3"]),
+        ([{"method": "cg", "rtol": 1}, {"method": "cg"}], ['{"method": "cg", "rtol": 1}', '{"method": "cg"}']),
+        ([1, 2**64], ["1", "18446744073709551616"]),
     ],
 )
 def test_values_that_are_no_numbers_have_labels(values: list[Any], labels: list[str], tmp_path: Path) -> None:
@@ -132,8 +141,46 @@ def test_values_that_are_no_numbers_have_labels(values: list[Any], labels: list[
 def test_a_swept_section_that_is_named_as_a_variable(tmp_path: Path) -> None:
     values = [{"response": {"kind": kind}} for kind in ("secant", "linear_response")]
     ds = open_sweep(_sweep(tmp_path / "s", ["response"], [(v, _run(_SAME)) for v in values]))
-    assert list(ds["scenario.response"].values) == ["secant", "linear_response"]
-    assert ds.response.dims == ("scenario.response", "functional", "control", "time")
+    assert list(ds.scenario_response.values) == ["secant", "linear_response"]
+    assert ds.scenario_response.attrs["scenario_key"] == "response"
+    assert ds.response.dims == ("scenario_response", "functional", "control", "time")
+
+
+@pytest.mark.parametrize(
+    "key", ["integrator.method", "seed", "response", "objective.encoder.hidden.0", "", "0", "class"]
+)
+def test_a_dimension_is_a_valid_python_name(key: str) -> None:
+    name = coordinate_names([key], {"response"})[key]
+    assert name.isidentifier() and not keyword.iskeyword(name) and name != "response"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [([2, 1], "i"), ([2**53 + 1, 2**53], "i"), ([0.1, 2], "f"), ([1, None], "U"), ([1, True], "U"), ([1, "a"], "U")],
+)
+def test_numbers_are_numeric_coordinates_and_all_else_are_words(values: list[Any], kind: str, tmp_path: Path) -> None:
+    ds = open_sweep(_sweep(tmp_path / "s", ["a.b"], [({"a.b": v}, _run(_SAME)) for v in values]))
+    assert ds.a_b.dtype.kind == kind and ds.a_b.to_index().is_unique
+    for number, label in enumerate(values if kind != "U" else labels(values).values()):
+        assert ds.run.sel(a_b=label).item() == f"{number:012x}"
+
+
+def test_an_opened_sweep_is_written_and_read_back(grid: Path, tmp_path: Path) -> None:
+    ds = open_sweep(grid).load()
+    write_netcdf(ds, tmp_path / "sweep.nc")
+    with xr.open_dataset(tmp_path / "sweep.nc") as read:
+        assert read.seed.dtype == np.int64 and read.sel(integrator_method="rk4", seed=2).rate.equals(
+            ds.sel(integrator_method="rk4", seed=2).rate)  # fmt: skip
+
+
+def test_two_keys_of_one_name_are_refused(tmp_path: Path) -> None:
+    keys = ["start.lam", "start_lam"]
+    words = "the keys start.lam and start_lam would both be the dimension start_lam"
+    with pytest.raises(UserError, match=words) as caught:
+        plan(linear_gaussian(), {key: [1.0] for key in keys})
+    assert caught.value.exit_code == 2
+    with pytest.raises(DataError, match=f"s: {words}"):
+        open_sweep(_sweep(tmp_path / "s", keys, [(dict.fromkeys(keys, 1.0), _run(_SAME))]))
 
 
 def test_other_clocks_are_interpolated_onto_the_union(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_a_copy_that_cannot_be_written_opens(made: Path, scratch: Path, monkeypa
 
     monkeypatch.setattr("rdc_dyn.store.disk.before", refuse)
     before = _surroundings(made)
-    assert rdc_dyn.open_sweep(made / "sweep").load().sizes["start.gamma"] == 2
+    assert rdc_dyn.open_sweep(made / "sweep").load().sizes["start_gamma"] == 2
     for command in (("info", "ended"), ("verify", "ended"), ("verify", "stopped"), ("compare", "sweep")):
         _in_order(command[0], str(made / command[1]))
     assert _surroundings(made) == before

@@ -13,7 +13,8 @@ from rdc_dyn.read.plots import plot_losses, plot_residuals, plot_surface3d, plot
 from rdc_dyn.read.report.page import Section, Table, page
 from rdc_dyn.read.report.run import gradient_equivalents, in_words, provenance, residuals
 from rdc_dyn.status import DataError
-from rdc_dyn.store.sweep_directory import Sweep, labels, text_of, value_list
+from rdc_dyn.store.sweep_directory import Sweep, value_list
+from rdc_dyn.store.swept_keys import labels, text_of
 
 #: The lines of more runs than this cannot be told apart.
 MOST_DRAWN = 12

@@ -25,7 +25,7 @@ ds = rdc_dyn.run(scenario)
 ds[["lam", "rate", "distortion", "free_energy", "gradient_evaluations"]].to_dataframe().iloc[::4]
 
 # %%
-ds.rdc.plot_path()
+ds.rdc.plot_path(units="bits")  # what is stored is in nats
 
 # %% [markdown]
 # The cost is in the last column: most of it is the start. The weight prior adds its penalty Ω to the rate, so that the

@@ -80,6 +80,8 @@ def _summary(trajectory: xr.Dataset) -> Iterable[str]:
     """First and last values, and the largest residuals of the identities."""
     import numpy as np
 
+    from rdc_dyn.read.density import note
+
     if trajectory.sizes["time"] == 0:
         yield "no points"
         return
@@ -88,6 +90,8 @@ def _summary(trajectory: xr.Dataset) -> Iterable[str]:
         values = trajectory[name].values if name in trajectory else np.array([math.nan])
         if not all(math.isnan(value) for value in values):
             yield f"{name:28}{values[0]:14.6g}{values[-1]:14.6g}"
+    if below := note(trajectory):
+        yield below
     yield f"\n{'points':28}{trajectory.sizes['time']:>14}"
     for name in ("gradient_evaluations", "hessian_vector_products", "vector_field_evaluations"):
         yield f"{name:28}{trajectory[name].values[-1]:14.0f}"

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--output", required=True, type=PLACE, help="Figure; .png, .pdf, .svg, or .html for one that can be turned."
 )
-def plot(directory: Path, output: Path) -> None:
+@click.option("--units", default="nats", show_default=True, metavar="nats|bits", help="Units of R, D, C, F and J.")
+def plot(directory: Path, output: Path, units: str) -> None:
     """Draw path, multipliers, losses and residuals of a run or of the runs of a sweep.
 
     Of a surface it draws F, R, D and C over the grid. A page needs plotly: pip install 'rdc-dyn[view]'.
@@ -31,17 +32,20 @@ def plot(directory: Path, output: Path) -> None:
 
     from rdc_dyn.read.plots import plot_surface, plot_trajectory, save_figure
     from rdc_dyn.read.surface import grid_of
+    from rdc_dyn.read.units import chosen
 
+    asked = chosen(units)
     runs = _of_sweep(directory) if (directory / "sweep.json").is_file() else _of_run(directory)
     grid = grid_of(runs) if isinstance(runs, xr.Dataset) else None
     if output.suffix == ".html":
         from rdc_dyn.read.plots.interactive import interactive_page, surface_page, trajectory_page
         from rdc_dyn.store.commit import commit
 
-        figure = trajectory_page(runs) if grid is None else surface_page(grid)
+        figure = trajectory_page(runs, units=asked) if grid is None else surface_page(grid, units=asked)
         commit(output, interactive_page(figure).encode())
     else:
-        save_figure(plot_trajectory(runs) if grid is None else plot_surface(grid), output)
+        figure = plot_trajectory(runs, units=asked) if grid is None else plot_surface(grid, units=asked)
+        save_figure(figure, output)
     tell(f"wrote {output}")
 
 

@@ -27,6 +27,7 @@ _TEXT = {
     "error_losses": ("largest distance of (R, D, C) from the reference along the path", "nat"),
     "error_held": ("largest deviation of what the process holds", "nat"),
     "error_closure": ("largest free-energy closure", "nat"),
+    "reference_error": ("known error of the reference itself: of (lam, gamma) and, in nat, of (R, D, C)", "mixed"),
     "equilibrium_residual": ("largest |grad J| along the path", "nat"),
     "gradient_equivalents": ("gradient evaluations + 0.8 Hessian-vector products of the path", "1"),
     "wall_time": ("wall time of the path", "s"),
@@ -76,10 +77,11 @@ def compare(
 
     Returns:
         The comparison, with dimensions `run`, `series_name` and `quantity`. Each key that differs between runs is a
-        coordinate along `run`, with the name and the values that it has in `rdc_dyn.open_sweep`.
+        coordinate along `run`, named and typed as `rdc_dyn.open_sweep` does it.
 
     Raises:
-        UserError: If there is no such reference, or a run is named as the reference of several different problems.
+        UserError: If there is no such reference, a run is named as the reference of several different problems, or two
+            keys would be the same coordinate.
         DataError: If there is nothing to compare or no finest run, two runs share a name, or a trajectory is malformed.
     """
     runs = read_runs([path] if isinstance(path, str | os.PathLike) else path)

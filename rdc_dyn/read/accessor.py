@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from rdc_dyn.read import identities
+from rdc_dyn.read.units import Units, in_units
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 class RdcAccessor:
     """Identities, events and plots of a trajectory as methods of `ds.rdc`.
 
-    Each method calls the function of `rdc_dyn.read` that it names; see there for arguments, results and errors.
+    Each method calls the function of `rdc_dyn.read` that it names; see there for arguments, results and errors. What it
+    returns is in nats, also where the dataset is in bits; figures take `units="bits"`.
 
     Args:
         dataset: Trajectory; `plot_free_energy_surface` takes a grid of equilibria, `plot_work_precision` a comparison.
@@ -28,57 +30,78 @@ class RdcAccessor:
     def __init__(self, dataset: xr.Dataset) -> None:
         self._dataset = dataset
 
+    def in_units(self, units: Units) -> xr.Dataset:
+        """The dataset with every variable that carries nats or bits in one of the two, by the attribute `units`.
+
+        One bit is ln 2 nats. Losses, J and F, what derives from them by λ, γ, t and θ, such as the response matrix and
+        ‖∇J‖, and their errors are converted; multipliers, accuracies, distances in θ and counters stay as they are.
+
+        Args:
+            units: nats, in which trajectories are stored, or bits.
+
+        Returns:
+            The dataset with these variables and their attribute `units` changed.
+
+        Raises:
+            UserError: If the units are unknown.
+        """
+        return in_units(self._dataset, units)
+
+    @property
+    def _nats(self) -> xr.Dataset:
+        return in_units(self._dataset, "nats")
+
     def drift(self, functional: str | Mapping[str, float] = "classification_loss") -> xr.DataArray:
         """h(s) − h(0) of a functional, given by name or by weights; see `identities.drift`."""
-        return identities.drift(self._dataset, functional)
+        return identities.drift(self._nats, functional)
 
     def maxwell_residual(self) -> xr.DataArray:
         """Distance of D_γ from C_λ relative to its largest possible value; see `identities.maxwell_residual`."""
-        return identities.maxwell_residual(self._dataset)
+        return identities.maxwell_residual(self._nats)
 
     def hessian_eigenvalues(self) -> xr.DataArray:
         """Eigenvalues of the Hessian of F in (λ, γ), nat; see `identities.hessian_eigenvalues`."""
-        return identities.hessian_eigenvalues(self._dataset)
+        return identities.hessian_eigenvalues(self._nats)
 
     def first_law_residual(self) -> xr.DataArray:
         """ΔR + ΔΩ + ∫ (λ dD + γ dC − ∂_tF dt) over each step, nat; see `identities.first_law_residual`."""
-        return identities.first_law_residual(self._dataset)
+        return identities.first_law_residual(self._nats)
 
     def free_energy_closure(self) -> xr.DataArray:
         """F(s) − F(0) − ∫ (D dλ + C dγ + ∂_tF dt), nat; see `identities.free_energy_closure`."""
-        return identities.free_energy_closure(self._dataset)
+        return identities.free_energy_closure(self._nats)
 
     def geodesic_straightness(self) -> float:
         """Largest distance of (R, D) from the chord, over its length; see `identities.geodesic_straightness`."""
-        return identities.geodesic_straightness(self._dataset)
+        return identities.geodesic_straightness(self._nats)
 
     def arclength(self) -> xr.DataArray:
         """∫ ‖d(R, D, C)‖ up to each point, nat; see `identities.arclength`."""
-        return identities.arclength(self._dataset)
+        return identities.arclength(self._nats)
 
     def curvature(self) -> xr.DataArray:
         """Curvature of the path in (R, D, C), 1/nat; see `identities.curvature`."""
-        return identities.curvature(self._dataset)
+        return identities.curvature(self._nats)
 
     def equilibrium_mask(self, tolerance: float | None = None) -> xr.DataArray:
         """Whether ‖∇J‖ ≤ tolerance at each point; see `identities.equilibrium_mask`."""
-        return identities.equilibrium_mask(self._dataset, tolerance)
+        return identities.equilibrium_mask(self._nats, tolerance)
 
     def to_common_clock(self, clock: xr.Dataset | xr.DataArray | Sequence[float] | np.ndarray) -> xr.Dataset:
         """The trajectory interpolated to another clock; see `identities.to_common_clock`."""
-        return identities.to_common_clock(self._dataset, clock)
+        return identities.to_common_clock(self._nats, clock)
 
     def surface(self) -> xr.Dataset:
         """A run over a grid, with the dimensions `lam` and `gamma` in place of `time`; see `surface.surface`."""
         from rdc_dyn.read.surface import surface
 
-        return surface(self._dataset)
+        return surface(self._nats)
 
     def concavity_gap(self) -> xr.DataArray:
         """Nats by which other nodes' parameters beat those of each node of a surface; see `surface.concavity_gap`."""
         from rdc_dyn.read.surface import concavity_gap
 
-        return concavity_gap(self._dataset)
+        return concavity_gap(self._nats)
 
     @property
     def events(self) -> xr.Dataset:
@@ -92,13 +115,13 @@ class RdcAccessor:
 
         Args:
             backend: "plotly" makes a figure that can be turned, in which each point tells its numbers.
-            options: `look` and, for matplotlib, `axes`.
+            options: `units` (nats or bits), `look` and, for matplotlib, `axes`.
 
         Returns:
             A figure of matplotlib or plotly, which a notebook shows as it is.
 
         Raises:
-            UserError: If the backend is unknown, or plotly is not installed.
+            UserError: If the backend or the units are unknown, or plotly is not installed.
         """
         if backend == "plotly":
             from rdc_dyn.read.plots.interactive import trajectory_page

@@ -105,6 +105,10 @@ def _wrong_variables(found: Mapping[str, Any]) -> str:
     for name in ("time", *_KNOWN):
         if name in found and (found[name].dimensions != dims(name) or found[name].dtype.kind != "f"):
             return f"{name} is {found[name].dtype}{found[name].dimensions}"
+        units = metadata(name)["units"]
+        told = found[name].getncattr("units") if name in found and "units" in found[name].ncattrs() else units
+        if told != units:
+            return f"{name} is in {str(told)[:20]} and not in {units}"
     return ""
 
 

@@ -192,6 +192,10 @@ def test_a_figure_without_clipped_labels(tmp_path: Path) -> None:
     legend = figure.legends[0]
     assert "did not complete" in legend.get_title().get_text()
     assert "order 1." in legend.get_texts()[0].get_text() or "order 2." in legend.get_texts()[0].get_text()
+    bits = plot_work_precision(compare(tmp_path, "exact"), units="bits").axes[0]
+    assert bits.get_ylabel() == "error of $(R, D, C)$ (bit)"
+    one, other = (np.asarray(axes.lines[0].get_ydata(), dtype=float) for axes in (figure.axes[0], bits))
+    np.testing.assert_allclose(other, one / np.log(2))
 
 
 # --- real runs ----------------------------------------------------------------------------------------------------

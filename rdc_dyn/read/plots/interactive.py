@@ -14,8 +14,9 @@ import xarray as xr
 from rdc_dyn.read.identities.branches import jumped
 from rdc_dyn.read.plots.residuals import residuals_of
 from rdc_dyn.read.plots.runs import Drawn, Runs, as_drawn, positive
-from rdc_dyn.read.plots.style import BLUE, GREEN, ORANGE, RED, Style
+from rdc_dyn.read.plots.style import BLUE, GREEN, ORANGE, RED, Style, label, with_unit
 from rdc_dyn.read.plots.surface import logarithmic
+from rdc_dyn.read.units import Units, in_units
 from rdc_dyn.record import FUNCTIONALS
 from rdc_dyn.status import UserError
 
@@ -26,14 +27,14 @@ _LABELS = {
     "time": "process clock s",
     "lam": "multiplier λ",
     "gamma": "multiplier γ",
-    "rate": "rate R (nat)",
-    "distortion": "distortion D (nat)",
-    "classification_loss": "classification loss C (nat)",
-    "free_energy": "free energy F (nat)",
-    "equilibrium_residual": "|∇J| (nat)",
-    "constraint_residual": "|h − h₀| (nat)",
+    "rate": "rate R",
+    "distortion": "distortion D",
+    "classification_loss": "classification loss C",
+    "free_energy": "free energy F",
+    "equilibrium_residual": "|∇J|",
+    "constraint_residual": "|h − h₀|",
     "maxwell_residual": "D_γ − C_λ, relative",
-    "free_energy_closure": "closure of F (nat)",
+    "free_energy_closure": "closure of F",
 }
 _DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
 _SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross"}
@@ -61,27 +62,28 @@ page.on("plotly_sliderchange", event => show(n => Math.round(event.slider.active
 """
 
 
-def trajectory_page(runs: Runs, *, look: Mapping[str, Style] | None = None) -> Figure:
+def trajectory_page(runs: Runs, *, look: Mapping[str, Style] | None = None, units: Units = "nats") -> Figure:
     """Plot (R, D), (R, D, C), (λ, γ), losses and residuals of one run or several as a plotly figure.
 
     Args:
         runs: A trajectory, or several by name.
         look: Style of each run, as `styles` gives; None chooses.
+        units: nats or bits.
 
     Returns:
         The figure; `interactive_page` makes a page of it in which a mark follows the mouse through all panels.
 
     Raises:
-        UserError: If plotly is not installed.
+        UserError: If plotly is not installed, or the units are unknown.
         DataError: If no run has a point.
     """
     go, make_subplots = _plotly()
-    drawn = as_drawn(runs, look)
+    drawn = as_drawn(runs, look, units)
     specs = [[{"type": "xy"}, {"type": "scene"}, {"type": "xy"}], [{"type": "xy", "colspan": 2}, None, {"type": "xy"}]]
     figure = make_subplots(rows=2, cols=3, specs=specs, horizontal_spacing=0.07, vertical_spacing=0.12)
     marks: list[tuple[int, int]] = []
     for one in drawn:
-        for row, column, values, style, name in _panels(one, alone=len(drawn) == 1):
+        for row, column, values, style, name in _panels(one, units, alone=len(drawn) == 1):
             kind = go.Scatter3d if len(values) == 3 else go.Scatter
             where = {"row": row, "col": column}
             look_of = {"color": style.color, "width": 2, "dash": _DASHES[style.linestyle]}
@@ -110,19 +112,22 @@ def trajectory_page(runs: Runs, *, look: Mapping[str, Style] | None = None) -> F
     return figure
 
 
-def surface_page(grid: xr.Dataset) -> Figure:
+def surface_page(grid: xr.Dataset, *, units: Units = "nats") -> Figure:
     """Plot a surface as a plotly figure: F over (λ, γ) coloured by C, and (R, D, C) coloured by F.
 
     Args:
         grid: A surface, as `rdc_dyn.surface` returns it.
+        units: nats or bits.
 
     Returns:
         The figure.
 
     Raises:
-        UserError: If plotly is not installed, or the grid has not two values of each multiplier.
+        UserError: If plotly is not installed, the grid has not two values of each multiplier, or the units are
+            unknown.
     """
     go, make_subplots = _plotly()
+    grid = in_units(grid, units)
     if set(grid.free_energy.dims) != {"lam", "gamma"} or min(grid.free_energy.shape) < 2:
         raise UserError("plot_surface: expected a surface with at least two values of lam and of gamma")
     figure = make_subplots(rows=1, cols=2, specs=[[{"type": "scene"}, {"type": "scene"}]])
@@ -133,7 +138,11 @@ def surface_page(grid: xr.Dataset) -> Figure:
         values = {
             axis: grid[name].broadcast_like(like).transpose("gamma", "lam").values for axis, name in zip("xyz", axes)
         }
-        bar = {"title": {"text": _LABELS[color], "side": "right"}, "len": 0.6, "x": 0.45 if column == 1 else 1.0}
+        bar = {
+            "title": {"text": _label(color, grid[color]), "side": "right"},
+            "len": 0.6,
+            "x": 0.45 if column == 1 else 1.0,
+        }
         figure.add_trace(
             go.Surface(
                 **{axis: value.tolist() for axis, value in values.items()}, colorscale="Viridis", colorbar=bar,
@@ -142,7 +151,7 @@ def surface_page(grid: xr.Dataset) -> Figure:
             ),
             row=1, col=column,
         )  # fmt: skip
-        scene = {f"{axis}axis_title_text": _LABELS[name] for axis, name in zip("xyz", axes)}
+        scene = {f"{axis}axis_title_text": _label(name, grid[name]) for axis, name in zip("xyz", axes)}
         types = {f"{axis}axis_type": "log" for axis, name in zip("xyz", axes) if name in _even_in_log(grid)}
         figure.update_scenes(**scene, **types, aspectmode="cube", camera_eye=_EYE, row=1, col=column)
     figure.update_layout(title_text=str(grid.attrs.get("title", "surface")), height=640, margin={"t": 60, "b": 10})
@@ -171,7 +180,7 @@ def _plotly() -> tuple[Any, Any]:
     return go, make_subplots
 
 
-def _panels(one: Drawn, *, alone: bool) -> Iterator[tuple[int, int, Sequence[np.ndarray], Style, str]]:
+def _panels(one: Drawn, units: Units, *, alone: bool) -> Iterator[tuple[int, int, Sequence[np.ndarray], Style, str]]:
     """Row, column, values, style and name of each line of a run."""
     run, time = one.trajectory, one.trajectory.time.values
     yield 1, 1, [run.rate.values, run.distortion.values], one.style, one.name
@@ -184,26 +193,28 @@ def _panels(one: Drawn, *, alone: bool) -> Iterator[tuple[int, int, Sequence[np.
     looks = [Style(BLUE, "o", "-"), Style(RED, "s", "--"), Style(GREEN, "^", "-.")]
     for name, style in zip(FUNCTIONALS, looks):
         values = run[name].values
-        yield 2, 1, [time, values - values[0]], style, f"change of {_LABELS[name]}"
-    for (name, values), style in zip(residuals_of(run).items(), [*looks, Style(ORANGE, "D", ":")]):
-        if np.isfinite(values).any():
-            yield 2, 3, [time, positive(values)], style, _LABELS[name]
+        yield 2, 1, [time, values - values[0]], style, with_unit(f"change of {_LABELS[name]}", run[name].attrs)
+    for (name, found), style in zip(residuals_of(run, units).items(), [*looks, Style(ORANGE, "D", ":")]):
+        if np.isfinite(found.values).any():
+            yield 2, 3, [time, positive(found.values)], style, _label(name, found)
 
 
 def _dress(figure: Any, drawn: Sequence[Drawn]) -> None:
     alone = len(drawn) == 1
-    lower = "change since the start (nat)" if alone else _LABELS["classification_loss"]
-    residual = "residual" if alone else _LABELS["equilibrium_residual"]
+    names = ("time", "lam", "gamma", *FUNCTIONALS, "equilibrium_residual")
+    labels = {name: _label(name, *(one.trajectory[name] for one in drawn)) for name in names}
+    change = with_unit("change since the start", drawn[0].trajectory.rate.attrs)
     for row, column, x, y in (
-        (1, 1, "rate", "distortion"),
-        (1, 3, "lam", "gamma"),
-        (2, 1, "time", lower),
-        (2, 3, "time", residual),
+        (1, 1, "rate", labels["distortion"]),
+        (1, 3, "lam", labels["gamma"]),
+        (2, 1, "time", change if alone else labels["classification_loss"]),
+        (2, 3, "time", "residual" if alone else labels["equilibrium_residual"]),
     ):
-        figure.update_xaxes(title_text=_LABELS[x], row=row, col=column)
-        figure.update_yaxes(title_text=_LABELS.get(y, y), row=row, col=column)
+        figure.update_xaxes(title_text=labels[x], row=row, col=column)
+        figure.update_yaxes(title_text=y, row=row, col=column)
     figure.update_yaxes(type="log", exponentformat="power", row=2, col=3)
-    scene = {f"{axis}axis_title_text": symbol for axis, symbol in zip("xyz", "RDC")}
+    symbols = {name: with_unit(symbol, drawn[0].trajectory[name].attrs) for name, symbol in zip(FUNCTIONALS, "RDC")}
+    scene = {f"{axis}axis_title_text": text for axis, text in zip("xyz", symbols.values())}
     figure.update_scenes(**scene, **_widened(drawn), aspectmode="cube", camera_eye=_EYE)
     steps = [{"method": "skip", "label": f"{k}"} for k in range(_STEPS + 1)]
     slider = {"steps": steps, "currentvalue": {"prefix": "along the path: ", "suffix": " %"}, "pad": {"t": 50}}
@@ -250,8 +261,18 @@ def _text(point: xr.Dataset) -> str:
     """The numbers of a point, for the label under the mouse."""
     names = ("time", "lam", "gamma", *FUNCTIONALS, "free_energy", "accuracy", "equilibrium_residual")
     symbols = ("s", "λ", "γ", "R", "D", "C", "F", "accuracy", "|∇J|")
-    told = [(symbol, float(point[name])) for name, symbol in zip(names, symbols) if name in point.variables]
-    return "<br>".join(f"{symbol} = {value:.6g}" for symbol, value in told if math.isfinite(value))
+    told = [(symbol, point[name]) for name, symbol in zip(names, symbols) if name in point.variables]
+    return "<br>".join(f"{symbol} = {_number(value)}" for symbol, value in told if math.isfinite(value))
+
+
+def _number(value: xr.DataArray) -> str:
+    """A number with its unit."""
+    units = value.attrs.get("units", "1")
+    return f"{float(value):.6g}" + ("" if units == "1" else f" {units}")
+
+
+def _label(name: str, *shown: xr.DataArray) -> str:
+    return label(name, *shown, texts=_LABELS).replace("\n", "<br>")
 
 
 def _flat(values: np.ndarray) -> np.ndarray:

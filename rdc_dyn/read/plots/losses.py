@@ -8,8 +8,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rdc_dyn.read.plots.runs import Runs, add_legend, as_drawn, canvas, draw_branches, legend_entries
+from rdc_dyn.read.plots.runs import (
+    Runs,
+    add_legend,
+    as_drawn,
+    axis_label,
+    canvas,
+    draw_branches,
+    legend_entries,
+)  # fmt: skip
 from rdc_dyn.read.plots.style import LABELS, Style, figure_of
+from rdc_dyn.read.units import Units
 from rdc_dyn.record import FUNCTIONALS
 
 #: The least span of an axis, relative to the values that it shows.
@@ -17,15 +26,19 @@ _LEAST_SPAN = 1e-4
 
 
 def plot_losses(
-    runs: Runs, *, axes: Axes | Sequence[Axes] | None = None, look: Mapping[str, Style] | None = None
+    runs: Runs,
+    *,
+    axes: Axes | Sequence[Axes] | None = None,
+    look: Mapping[str, Style] | None = None,
+    units: Units = "nats",
 ) -> Figure:
     """Plot R(s), D(s) and C(s), each in its own panel."""
-    drawn = as_drawn(runs, look)
+    drawn = as_drawn(runs, look, units)
     figure, three = canvas(axes, (1, 3), (11.0 if len(drawn) == 1 else 13.0, 3.6))
     for panel, name in zip(three, FUNCTIONALS):
         for one in drawn:
             draw_branches(panel, one.trajectory, one.trajectory.time.values, one.trajectory[name].values, one.style)
-        panel.set(xlabel=LABELS["time"], ylabel=LABELS[name])
+        panel.set(xlabel=LABELS["time"], ylabel=axis_label(name, drawn))
         widen(panel)
     add_legend(three[0] if figure is None else figure, legend_entries(drawn))
     return figure_of(three[0])

@@ -18,13 +18,21 @@ from rdc_dyn.read.plots.runs import (
     mark_start,
 )  # fmt: skip
 from rdc_dyn.read.plots.style import LABELS, Style, figure_of
+from rdc_dyn.read.units import Units
 
 
 def plot_multipliers(
-    runs: Runs, *, axes: Axes | Sequence[Axes] | None = None, look: Mapping[str, Style] | None = None
+    runs: Runs,
+    *,
+    axes: Axes | Sequence[Axes] | None = None,
+    look: Mapping[str, Style] | None = None,
+    units: Units = "nats",
 ) -> Figure:
-    """Plot (λ, γ) along the process, with a ring at the start and an arrow in its direction."""
-    drawn = as_drawn(runs, look)
+    """Plot (λ, γ) along the process, with a ring at the start and an arrow in its direction.
+
+    They are ratios of losses, the same in nats and bits.
+    """
+    drawn = as_drawn(runs, look, units)
     figure, (panel,) = canvas(axes, (1, 1), (5.6, 4.4) if len(drawn) == 1 else (7.4, 4.6))
     for one in drawn:
         x, y = one.trajectory.lam.values, one.trajectory.gamma.values

@@ -12,6 +12,7 @@ from rdc_dyn.read.plots.runs import (
     Runs,
     add_legend,
     as_drawn,
+    axis_label,
     canvas,
     draw_branches,
     legend_entries,
@@ -19,16 +20,21 @@ from rdc_dyn.read.plots.runs import (
     mark_start,
 )  # fmt: skip
 from rdc_dyn.read.plots.style import LABELS, Style, figure_of
+from rdc_dyn.read.units import Units
 
 
 def plot_path(
-    runs: Runs, *, axes: Axes | Sequence[Axes] | None = None, look: Mapping[str, Style] | None = None
+    runs: Runs,
+    *,
+    axes: Axes | Sequence[Axes] | None = None,
+    look: Mapping[str, Style] | None = None,
+    units: Units = "nats",
 ) -> Figure:
     """Plot (R, D) along the process, with a ring at the start and an arrow in its direction.
 
     At constant C, data and weight penalty, dR = −λ dD. A single run is coloured by λ; several have a colour each.
     """
-    drawn = as_drawn(runs, look)
+    drawn = as_drawn(runs, look, units)
     figure, (panel,) = canvas(axes, (1, 1), (6.2, 4.4) if len(drawn) == 1 else (7.4, 4.6))
     for one in drawn:
         x, y = one.trajectory.rate.values, one.trajectory.distortion.values
@@ -37,7 +43,7 @@ def plot_path(
         mark_start(panel, x[0], y[0])
     if len(drawn) == 1:
         _colour(panel, drawn[0])
-    panel.set(xlabel=LABELS["rate"], ylabel=LABELS["distortion"])
+    panel.set(xlabel=axis_label("rate", drawn), ylabel=axis_label("distortion", drawn))
     entries = legend_entries(drawn, start=True)
     add_legend(figure if figure is not None and len(drawn) > 1 else panel, entries)
     return figure_of(panel)

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rdc_dyn.read.identities.branches import branch_slices, jumped
-from rdc_dyn.read.plots.style import BLACK, Style, new_figure, styles
+from rdc_dyn.read.plots.style import BLACK, Style, label, new_figure, styles
+from rdc_dyn.read.units import Units, in_units
 from rdc_dyn.status import DataError, UserError
 
 #: One trajectory, or several by name.
@@ -34,20 +35,25 @@ class Drawn:
     style: Style
 
 
-def as_drawn(runs: Runs, look: Mapping[str, Style] | None = None) -> list[Drawn]:
+def as_drawn(runs: Runs, look: Mapping[str, Style] | None = None, units: Units = "nats") -> list[Drawn]:
     """Pair the runs that have points with their styles, by default those of `styles`, in the order given.
 
-    DataError is raised if no run has a point, and UserError if `look` lacks a run.
+    DataError is raised if no run has a point, and UserError if `look` lacks a run or the units are unknown.
     """
     named = {str(runs.attrs.get("title", "run")): runs} if isinstance(runs, xr.Dataset) else dict(runs)
     look = styles(list(named)) if look is None else look
     missing = [name for name in named if name not in look]
     if missing:
         raise UserError(f"look: no style for {missing[0]!r}; expected one for each run, as styles(names) gives")
-    drawn = [Drawn(name, run, look[name]) for name, run in named.items() if run.sizes.get("time", 0)]
+    drawn = [Drawn(name, in_units(run, units), look[name]) for name, run in named.items() if run.sizes.get("time", 0)]
     if not drawn:
         raise DataError("plot: the trajectory has no points" if len(named) == 1 else "plot: no run has a point")
     return drawn
+
+
+def axis_label(name: str, drawn: Sequence[Drawn]) -> str:
+    """The label of a variable, with the unit that the runs have it in."""
+    return label(name, *(one.trajectory[name] for one in drawn if name in one.trajectory.variables))
 
 
 def canvas(

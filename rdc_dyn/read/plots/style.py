@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from rdc_dyn.read.density import is_negative
 from rdc_dyn.store.commit import commit
 
 # The palette of Okabe and Ito; yellow, which is faint on white, comes last.
@@ -25,50 +27,50 @@ COLORS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINESTYLES = ("-", "--", "-.", ":")
 
-#: The label, with symbol and unit, of every plotted variable.
+#: The label, with symbol, of every plotted variable.
 LABELS: dict[str, str] = {
     "time": r"process clock $s$",
     "lam": r"multiplier $\lambda$",
     "gamma": r"multiplier $\gamma$",
     "data_position": r"position of the data $t$",
-    "rate": r"rate $R$ (nat)",
-    "distortion": r"distortion $D$ (nat)",
-    "classification_loss": r"classification loss $C$ (nat)",
-    "free_energy": r"free energy $F$ (nat)",
-    "weight_penalty": r"weight penalty $\Omega$ (nat)",
+    "rate": r"rate $R$",
+    "distortion": r"distortion $D$",
+    "classification_loss": r"classification loss $C$",
+    "free_energy": r"free energy $F$",
+    "weight_penalty": r"weight penalty $\Omega$",
     "accuracy": "classification accuracy",
-    "validation_rate": r"validation rate $R$ (nat)",
-    "validation_distortion": r"validation distortion $D$ (nat)",
-    "validation_classification_loss": r"validation classification loss $C$ (nat)",
-    "validation_free_energy": r"validation free energy $J$ (nat)",
+    "validation_rate": r"validation rate $R$",
+    "validation_distortion": r"validation distortion $D$",
+    "validation_classification_loss": r"validation classification loss $C$",
+    "validation_free_energy": r"validation free energy $J$",
     "validation_accuracy": "validation accuracy",
-    "validation_target_classification_loss": r"validation classification loss $C$ of the target (nat)",
+    "validation_target_classification_loss": r"validation classification loss $C$ of the target",
     "validation_target_accuracy": "validation accuracy of the target",
-    "fresh_distortion": r"distortion $D$ on fresh noise (nat)",
-    "fresh_classification_loss": r"classification loss $C$ on fresh noise (nat)",
+    "fresh_distortion": r"distortion $D$ on fresh noise",
+    "fresh_classification_loss": r"classification loss $C$ on fresh noise",
     "code_accuracy": "accuracy of one sampled code",
     "validation_code_accuracy": "validation accuracy of one sampled code",
-    "dissipation": r"dissipation $\int D\,d\lambda + C\,d\gamma + \partial_t F\,dt - (F - F_0)$ (nat)",
-    "ageing": r"$J$ lost in the last epoch of a point (nat)",
-    "equilibrium_residual": r"$\|\nabla_\theta J\|$ (nat)",
-    "constraint_residual": r"$|h - h_0|$, $h$ held (nat)",
+    "dissipation": r"dissipation $\int D\,d\lambda + C\,d\gamma + \partial_t F\,dt - (F - F_0)$",
+    "ageing": r"$J$ lost in the last epoch of a point",
+    "equilibrium_residual": r"$\|\nabla_\theta J\|$",
+    "constraint_residual": r"$|h - h_0|$, $h$ held",
     "krylov_residual": r"linear solves, $\|b - Au\| / \|b\|$",
-    "free_energy_closure": r"$|F - F_0 - \int D\,d\lambda + C\,d\gamma|$ (nat)",
-    "first_law_residual": r"$|\Delta R + \Delta\Omega + \int \lambda\,dD + \gamma\,dC|$ (nat)",
+    "free_energy_closure": r"$|F - F_0 - \int D\,d\lambda + C\,d\gamma|$",
+    "first_law_residual": r"$|\Delta R + \Delta\Omega + \int \lambda\,dD + \gamma\,dC|$",
     "maxwell_residual": r"$|D_\gamma - C_\lambda| / \sqrt{D_\lambda C_\gamma}$",
-    "arclength": r"arclength in $(R, D, C)$ (nat)",
-    "curvature": r"curvature in $(R, D, C)$ (1/nat)",
-    "smallest_eigenvalue": r"smallest eigenvalue of $\nabla^2_\theta J$ (nat)",
+    "arclength": r"arclength in $(R, D, C)$",
+    "curvature": r"curvature in $(R, D, C)$",
+    "smallest_eigenvalue": r"smallest eigenvalue of $\nabla^2_\theta J$",
     "step_size": "step size",
     "error_multipliers": r"error of $(\lambda, \gamma)$",
-    "error_losses": r"error of $(R, D, C)$ (nat)",
-    "error_held": r"drift of what is held (nat)",
-    "error_closure": r"free-energy closure (nat)",
+    "error_losses": r"error of $(R, D, C)$",
+    "error_held": r"drift of what is held",
+    "error_closure": r"free-energy closure",
     "gradient_equivalents": "cost (gradient-equivalents)",
     "gradient_evaluations": r"evaluations of $\nabla J$",
     "hessian_vector_products": "Hessian-vector products",
     "vector_field_evaluations": "evaluations of the vector field",
-    "wall_time": "wall time (s)",
+    "wall_time": "wall time",
 }
 
 
@@ -146,12 +148,18 @@ def figure_of(axes: Axes) -> Figure:
     return figure
 
 
-def label(name: str, attributes: Mapping[str, object] | None = None) -> str:
-    """The axis label of a variable, with its unit, from `LABELS` or else from the variable's attributes."""
-    if name in LABELS or attributes is None:
-        return LABELS.get(name, name)
-    units = attributes.get("units", "1")
-    return str(attributes.get("long_name", name)) + ("" if units == "1" else f" ({units})")
+def with_unit(text: str, attributes: Mapping[str, object]) -> str:
+    """A text with the unit in the attributes of a variable, such as (nat)."""
+    units = str(attributes.get("units", "1"))
+    return text if units == "1" else f"{text} ({f'1/{units[:-2]}' if units.endswith('-1') else units})"
+
+
+def label(name: str, *shown: xr.DataArray, texts: Mapping[str, str] = LABELS) -> str:
+    """The axis label of a variable, from `texts` or else its long name, with its unit, and what a negative D is."""
+    attributes = shown[0].attrs if shown else {}
+    text = with_unit(texts.get(name, str(attributes.get("long_name", name))), attributes)
+    negative = any(is_negative(name, values) for values in shown)
+    return f"{text}\nminus a log density, may be negative" if negative else text
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:

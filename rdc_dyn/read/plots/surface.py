@@ -11,26 +11,32 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from rdc_dyn.read.plots.runs import canvas
-from rdc_dyn.read.plots.style import LABELS, figure_of
+from rdc_dyn.read.plots.style import LABELS, figure_of, label
+from rdc_dyn.read.units import Units, in_units
 from rdc_dyn.status import UserError
 
 #: Contour lines in a panel, about.
 _LINES = 12
 
 
-def plot_surface(grid: xr.Dataset, *, axes: Axes | Sequence[Axes] | np.ndarray | None = None) -> Figure:
+def plot_surface(
+    grid: xr.Dataset, *, axes: Axes | Sequence[Axes] | np.ndarray | None = None, units: Units = "nats"
+) -> Figure:
     """Plot F, R, D and C as contours over (λ, γ), the nodes as dots; rings mark nodes above concavity by 0.1 %.
 
     Args:
         grid: A surface, as `rdc_dyn.surface` returns it.
         axes: Four axes to draw into; None makes a figure.
+        units: nats or bits, of all four.
 
     Returns:
         The figure.
 
     Raises:
-        UserError: If the grid has not two values of each multiplier, or the axes are not four.
+        UserError: If the grid has not two values of each multiplier, the axes are not four, or the units are
+            unknown.
     """
+    grid = in_units(grid, units)
     if set(grid.free_energy.dims) != {"lam", "gamma"} or min(grid.free_energy.shape) < 2:
         raise UserError("plot_surface: expected a surface with at least two values of lam and of gamma")
     figure, panels = canvas(axes, (2, 2), (10.0, 8.0))
@@ -51,7 +57,7 @@ def plot_surface(grid: xr.Dataset, *, axes: Axes | Sequence[Axes] | np.ndarray |
         panel.grid(False)
         panel.set_xlabel(LABELS["lam"])
         panel.set_ylabel(LABELS["gamma"])
-        figure_of(panel).colorbar(filled, ax=panel, label=LABELS[name])
+        figure_of(panel).colorbar(filled, ax=panel, label=label(name, grid[name]))
     return figure_of(panels[0]) if figure is None else figure
 
 

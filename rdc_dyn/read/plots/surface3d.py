@@ -12,13 +12,16 @@ from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D
 
 from rdc_dyn.read.identities.branches import branch_slices, jumped
-from rdc_dyn.read.plots.runs import Drawn, Runs, add_legend, as_drawn, legend_entries
-from rdc_dyn.read.plots.style import BLACK, LABELS, ShownFigure, Style, figure_of, plain_ticks
+from rdc_dyn.read.plots.runs import Drawn, Runs, add_legend, as_drawn, axis_label, legend_entries
+from rdc_dyn.read.plots.style import BLACK, ShownFigure, Style, figure_of, label, plain_ticks
+from rdc_dyn.read.units import Units, in_units
 from rdc_dyn.record import FUNCTIONALS
 from rdc_dyn.status import UserError
 
 
-def plot_surface3d(runs: Runs, *, axes: Axes3D | None = None, look: Mapping[str, Style] | None = None) -> Figure:
+def plot_surface3d(
+    runs: Runs, *, axes: Axes3D | None = None, look: Mapping[str, Style] | None = None, units: Units = "nats"
+) -> Figure:
     """Plot the path of each run in (R, D, C), or the surface itself where a sweep is a grid of equilibria.
 
     A dataset whose losses have two dimensions, such as two swept keys at one time, or one swept key along `time`, is
@@ -27,23 +30,26 @@ def plot_surface3d(runs: Runs, *, axes: Axes3D | None = None, look: Mapping[str,
     panel = _axes3d() if axes is None else axes
     figure = figure_of(panel)
     if isinstance(runs, xr.Dataset) and runs.rate.ndim > 1:
-        x, y, z, f = _grid(runs, (*FUNCTIONALS, "free_energy"))
-        _draw_surface(panel, x, y, z, f, LABELS["free_energy"])
+        grid = in_units(runs, units)
+        x, y, z, f = _grid(grid, (*FUNCTIONALS, "free_energy"))
+        _draw_surface(panel, x, y, z, f, label("free_energy", grid.free_energy))
+        _label(panel, [label(name, grid[name]) for name in FUNCTIONALS])
     else:
-        drawn = as_drawn(runs, look)
+        drawn = as_drawn(runs, look, units)
         for one in drawn:
             _draw_path(panel, one)
         add_legend(figure if axes is None and len(drawn) > 1 else panel, legend_entries(drawn, start=True))
-    _label(panel, FUNCTIONALS)
+        _label(panel, [axis_label(name, drawn) for name in FUNCTIONALS])
     return figure
 
 
-def plot_free_energy_surface(grid: xr.Dataset, *, axes: Axes3D | None = None) -> Figure:
+def plot_free_energy_surface(grid: xr.Dataset, *, axes: Axes3D | None = None, units: Units = "nats") -> Figure:
     """Plot F(λ, γ), concave with gradient (D, C), over a grid of equilibria; the colour is C."""
     panel = _axes3d() if axes is None else axes
+    grid = in_units(grid, units)
     x, y, z, c = _grid(grid, ("lam", "gamma", "free_energy", "classification_loss"))
-    _draw_surface(panel, x, y, z, c, LABELS["classification_loss"])
-    _label(panel, ("lam", "gamma", "free_energy"))
+    _draw_surface(panel, x, y, z, c, label("classification_loss", grid.classification_loss))
+    _label(panel, [label(name, grid[name]) for name in ("lam", "gamma", "free_energy")])
     return figure_of(panel)
 
 
@@ -54,10 +60,10 @@ def _axes3d() -> Axes3D:
     return figure.add_axes((0.02, 0.06, 0.72, 0.9), projection="3d", computed_zorder=False)
 
 
-def _label(panel: Axes3D, names: Sequence[str]) -> None:
-    panel.set_xlabel(LABELS[names[0]], labelpad=8)
-    panel.set_ylabel(LABELS[names[1]], labelpad=8)
-    panel.set_zlabel(LABELS[names[2]], labelpad=14)
+def _label(panel: Axes3D, labels: Sequence[str]) -> None:
+    for axis, text, pad in zip((panel.xaxis, panel.yaxis, panel.zaxis), labels, (8, 8, 14)):
+        axis.set_label_text(text)
+        axis.labelpad = pad + 8 * text.count("\n")
     panel.tick_params(labelsize=8)
     for axis in (panel.xaxis, panel.yaxis, panel.zaxis):
         axis.set_major_locator(MaxNLocator(5))  # more would run into each other in perspective
@@ -97,7 +103,7 @@ def _grid(grid: xr.Dataset, names: Sequence[str]) -> list[np.ndarray]:
     return [np.asarray(grid[name].broadcast_like(like).transpose(*dims).values, dtype=float) for name in names]
 
 
-def _draw_surface(panel: Axes3D, x: np.ndarray, y: np.ndarray, z: np.ndarray, c: np.ndarray, label: str) -> None:
+def _draw_surface(panel: Axes3D, x: np.ndarray, y: np.ndarray, z: np.ndarray, c: np.ndarray, text: str) -> None:
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -106,5 +112,5 @@ def _draw_surface(panel: Axes3D, x: np.ndarray, y: np.ndarray, z: np.ndarray, c:
     colors = colormaps["viridis"](norm(c))
     panel.plot_surface(x, y, z, facecolors=colors, rstride=1, cstride=1, edgecolor="0.3", linewidth=0.3, shade=False)
     figure = figure_of(panel)
-    bar = figure.colorbar(ScalarMappable(norm, "viridis"), cax=figure.add_axes((0.84, 0.24, 0.022, 0.5)), label=label)
+    bar = figure.colorbar(ScalarMappable(norm, "viridis"), cax=figure.add_axes((0.84, 0.24, 0.022, 0.5)), label=text)
     bar.ax.tick_params(labelsize=8)

@@ -17,13 +17,15 @@ from rdc_dyn.read.plots.runs import (
     Runs,
     add_legend,
     as_drawn,
+    axis_label,
     canvas,
     draw_branches,
     legend_entries,
     log_axis,
     positive,
 )  # fmt: skip
-from rdc_dyn.read.plots.style import BLUE, GREEN, LABELS, ORANGE, RED, Style, figure_of
+from rdc_dyn.read.plots.style import BLUE, GREEN, LABELS, ORANGE, RED, Style, figure_of, with_unit
+from rdc_dyn.read.units import Units
 
 _CHANGES = {
     "rate": ("R", Style(BLUE, "o", "-")),
@@ -31,32 +33,36 @@ _CHANGES = {
     "classification_loss": ("C", Style(GREEN, "^", "-.")),
 }
 _RESIDUALS = {
-    "equilibrium_residual": (r"$\|\nabla_\theta J\|$ (nat)", Style(BLUE, "o", "-")),
-    "constraint_residual": (r"$|h - h_0|$, $h$ held (nat)", Style(RED, "s", "--")),
+    "equilibrium_residual": (r"$\|\nabla_\theta J\|$", Style(BLUE, "o", "-")),
+    "constraint_residual": (r"$|h - h_0|$, $h$ held", Style(RED, "s", "--")),
     "maxwell_residual": (r"$D_\gamma - C_\lambda$, relative", Style(GREEN, "^", "-.")),
-    "free_energy_closure": (r"closure of $F$ (nat)", Style(ORANGE, "D", ":")),
+    "free_energy_closure": (r"closure of $F$", Style(ORANGE, "D", ":")),
 }
 
 
 def plot_trajectory(
-    runs: Runs, *, axes: Axes | Sequence[Axes] | None = None, look: Mapping[str, Style] | None = None
+    runs: Runs,
+    *,
+    axes: Axes | Sequence[Axes] | None = None,
+    look: Mapping[str, Style] | None = None,
+    units: Units = "nats",
 ) -> Figure:
     """Plot the path in (R, D), the path in (λ, γ), the losses and the residuals, in four panels.
 
     The lower two show the changes of the losses since the start and all residuals of one run, or C and ‖∇J‖ of several.
     """
-    drawn = as_drawn(runs, look)
+    drawn = as_drawn(runs, look, units)
     figure, four = canvas(axes, (2, 2), (10.4, 7.8) if len(drawn) == 1 else (12.4, 7.8))
     if figure is not None:
         figure.suptitle(_title(drawn), fontsize=12)
     path, multipliers, losses, residuals = four
     styles = {one.name: one.style for one in drawn}
     shown = {one.name: one.trajectory for one in drawn}
-    plot_path(shown, axes=path, look=styles)
-    plot_multipliers(shown, axes=multipliers, look=styles)
+    plot_path(shown, axes=path, look=styles, units=units)
+    plot_multipliers(shown, axes=multipliers, look=styles, units=units)
     if len(drawn) == 1:
         _changes(losses, drawn[0])
-        _all_residuals(residuals, drawn[0])
+        _all_residuals(residuals, drawn[0], units)
     else:
         _one_each(losses, drawn, "classification_loss")
         _one_each(residuals, drawn, "equilibrium_residual")
@@ -92,15 +98,16 @@ def _changes(panel: Axes, one: Drawn) -> None:
         text = f"${symbol} - {symbol}_0$, ${symbol}_0 = ${values[0]:.4g}"
         draw_branches(panel, one.trajectory, one.trajectory.time.values, values - values[0], style, text)
     panel.axhline(0, color="0.7", linewidth=0.8, zorder=0)
-    panel.set(xlabel=LABELS["time"], ylabel="change since the start (nat)")
+    panel.set(xlabel=LABELS["time"], ylabel=with_unit("change since the start", one.trajectory.rate.attrs))
     _above(panel)
 
 
-def _all_residuals(panel: Axes, one: Drawn) -> None:
-    for name, values in residuals_of(one.trajectory).items():
-        if np.isfinite(values).any():
+def _all_residuals(panel: Axes, one: Drawn, units: Units) -> None:
+    for name, found in residuals_of(one.trajectory, units).items():
+        if np.isfinite(found.values).any():
             text, style = _RESIDUALS[name]
-            draw_branches(panel, one.trajectory, one.trajectory.time.values, positive(values), style, text)
+            shown, times = positive(found.values), one.trajectory.time.values
+            draw_branches(panel, one.trajectory, times, shown, style, with_unit(text, found.attrs))
     panel.set(xlabel=LABELS["time"], ylabel="residual")
     if panel.lines:
         log_axis(panel)
@@ -114,7 +121,7 @@ def _one_each(panel: Axes, drawn: Sequence[Drawn], name: str) -> None:
         shown = positive(values) if name.endswith("residual") else values
         if np.isfinite(shown).any():
             draw_branches(panel, one.trajectory, one.trajectory.time.values, shown, one.style)
-    panel.set(xlabel=LABELS["time"], ylabel=LABELS[name])
+    panel.set(xlabel=LABELS["time"], ylabel=axis_label(name, drawn))
     if name.endswith("residual") and panel.lines:
         log_axis(panel)
     else:

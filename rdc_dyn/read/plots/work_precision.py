@@ -11,14 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterMathtext, LogLocator, NullFormatter
 
 from rdc_dyn.read.plots.style import Style, label, new_figure, styles
+from rdc_dyn.read.units import Units, in_units
 
 
-def plot_work_precision(comparison: xr.Dataset, quantity: str = "error_losses") -> Figure:
+def plot_work_precision(comparison: xr.Dataset, quantity: str = "error_losses", *, units: Units = "nats") -> Figure:
     """Plot an error of `rdc_dyn.compare` against gradient-equivalents, wall time, and step size or tolerance.
 
     Points at their floor are hollow; runs that did not complete are left out and counted. The legend gives the observed
     order of each series from the points off the floor, which is the power of rtol where the tolerance is varied.
     """
+    comparison = in_units(comparison, units)
     kinds = [
         k
         for k in ("step_size", "rtol")
@@ -40,9 +42,9 @@ def plot_work_precision(comparison: xr.Dataset, quantity: str = "error_losses") 
             _line(axis, comparison.isel(run=mine), "resolution", quantity, looks[name])
     for axis, what in zip(axes[0], ["gradient_equivalents", "wall_time", *kinds]):
         words = {"step_size": "step size (process clock)", "rtol": "relative tolerance of the integrator"}
-        axis.set(xscale="log", yscale="log", xlabel=words.get(what) or label(what))
+        axis.set(xscale="log", yscale="log", xlabel=words.get(what) or label(what, comparison[what]))
         _ticks(axis)
-    axes[0, 0].set_ylabel(label(quantity, comparison[quantity].attrs))
+    axes[0, 0].set_ylabel(label(quantity, comparison[quantity]))
     _legend(figure, comparison, quantity, [n for n in names if drawn[n]], looks, columns)
     return figure
 

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from rdc_dyn.read.density import note
 from rdc_dyn.read.events import events
 from rdc_dyn.read.identities import first_law_residual, free_energy_closure, geodesic_straightness, maxwell_residual
 from rdc_dyn.read.plots import plot_dissipation, plot_losses, plot_residuals, plot_surface3d, plot_trajectory
@@ -35,7 +36,7 @@ def run_report(trajectory: xr.Dataset) -> str:
     status, detail = str(attributes.get("status", "")), str(attributes.get("status_detail", ""))
     lead = f"{in_words(status)}: {attributes.get('status_message', '')}" + (f" ({detail})" if detail else "")
     sections = (
-        Section("Summary", f"{trajectory.sizes['time']} recorded points.", [_summary(trajectory)]),
+        Section("Summary", f"{trajectory.sizes['time']} recorded points. {note(trajectory)}", [_summary(trajectory)]),
         Section("Residuals", tables=[_residuals(trajectory)]),
         Section("Cost", tables=[_cost(trajectory)]),
         Section("Figures", figures=_figures(trajectory)),

@@ -13,7 +13,8 @@ from rdc_dyn.status import DataError, UserError
 @click.command()
 @click.argument("directory", metavar="DIR", type=PLACE)
 @click.option("-o", "--output", required=True, type=PLACE, help="Page to write; .html.")
-def report(directory: Path, output: Path) -> None:
+@click.option("--interactive", is_flag=True, help="With a figure that one can turn (4.5 MB; needs plotly).")
+def report(directory: Path, output: Path, interactive: bool) -> None:
     """Write one self-contained page on a run or a sweep: figures, tables, events, provenance."""
     if output.suffix not in (".html", ".htm"):
         raise UserError(f"{output}: expected the name of a page that ends in .html")
@@ -22,22 +23,23 @@ def report(directory: Path, output: Path) -> None:
     load_matplotlib()
     from rdc_dyn.read.report import write_page
 
-    write_page(_of_sweep(directory) if (directory / "sweep.json").is_file() else _of_run(directory), output)
+    of = _of_sweep if (directory / "sweep.json").is_file() else _of_run
+    write_page(of(directory, interactive), output)
     tell(f"wrote {output}")
 
 
-def _of_run(directory: Path) -> str:
+def _of_run(directory: Path, interactive: bool) -> str:
     from rdc_dyn.read.report import run_report
     from rdc_dyn.store.run_directory import open_run
 
     trajectory = open_run(directory)
     try:
-        return run_report(trajectory)
+        return run_report(trajectory, interactive=interactive)
     except DataError as error:
         raise DataError(f"{directory}: {error}") from None
 
 
-def _of_sweep(directory: Path) -> str:
+def _of_sweep(directory: Path, interactive: bool) -> str:
     from rdc_dyn.comparison import compare
     from rdc_dyn.read.report import sweep_report
     from rdc_dyn.store.sweep_directory import read_sweep
@@ -47,4 +49,4 @@ def _of_sweep(directory: Path) -> str:
         comparison, why = compare(directory), ""
     except UserError as error:  # too few runs, or no reference: the page says so
         comparison, why = None, str(error)
-    return sweep_report(sweep, comparison, why)
+    return sweep_report(sweep, comparison, why, interactive=interactive)

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 import rdc_dyn
 from rdc_dyn.cli import main
 from rdc_dyn.read.plots.interactive import interactive_page, surface_page, trajectory_page
+from rdc_dyn.read.report import run_report
 from tests.tiny import linear_gaussian
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -31,6 +32,13 @@ def run() -> xr.Dataset:
     return rdc_dyn.run(linear_gaussian())
 
 
+def _dom(file: Path) -> str:
+    """A page as it stands after its scripts have run in a browser."""
+    assert BROWSER is not None
+    words = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom"]
+    return subprocess.run([*words, file.as_uri()], capture_output=True, text=True, timeout=120).stdout
+
+
 def test_a_page_needs_nothing_from_elsewhere(run: xr.Dataset) -> None:
     page = interactive_page(trajectory_page({"one": run, "other": run}))
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=\"http", page)
@@ -45,11 +53,8 @@ def test_the_slider_moves_every_mark(run: xr.Dataset, tmp_path: Path) -> None:
     page = interactive_page(trajectory_page({"one": run, "short": run.isel(time=slice(0, 3))}))
     file = tmp_path / "page.html"
     file.write_text(page.replace("</body>", _PROBE), encoding="utf-8")
-    assert BROWSER is not None
-    words = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom"]
-    done = subprocess.run([*words, file.as_uri()], capture_output=True, text=True, timeout=120)
-    title = re.search(r"<title>(.*?)</title>", done.stdout)
-    assert title is not None, done.stderr[-2000:]
+    title = re.search(r"<title>(.*?)</title>", _dom(file))
+    assert title is not None
     places = json.loads(title[1])
     assert len(places) == 2 * 5 and all(mark == end for mark, end in places)
 
@@ -65,6 +70,16 @@ def test_plots_of_runs_sweeps_and_surfaces(tmp_path: Path) -> None:
             assert done.exit_code == 0, done.output
             assert (tmp_path / (name + suffix)).stat().st_size > 10_000
     assert "1.2" in (tmp_path / "sweep.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on this machine")
+def test_a_report_may_hold_the_same(run: xr.Dataset, tmp_path: Path) -> None:
+    page = run_report(run.assign_attrs(title="</title><script>alert(1)</script>"), interactive=True)
+    assert "<script>alert(1)" not in page and page.count("<html") == 1
+    (tmp_path / "page.html").write_text(page.replace("</body>", _PROBE), encoding="utf-8")
+    title = re.search(r"<title>(.*?)</title>", _dom(tmp_path / "page.html"))
+    assert title is not None
+    assert all(mark == end for mark, end in json.loads(title[1]))
 
 
 def test_a_title_of_a_stranger_is_no_markup(run: xr.Dataset) -> None:

@@ -160,10 +160,19 @@ def surface_page(grid: xr.Dataset, *, units: Units = "nats") -> Figure:
 
 def interactive_page(figure: Figure) -> str:
     """One HTML page without any reference to elsewhere, in which marks follow the mouse and the slider."""
+    title = html.escape(figure.layout.title.text)
+    return _html(figure, whole=True).replace("<head>", f"<head><title>{title}</title>", 1)
+
+
+def interactive_part(figure: Figure) -> str:
+    """The same as a part of another page, which must hold no second one."""
+    return _html(figure, whole=False)
+
+
+def _html(figure: Figure, *, whole: bool) -> str:
     marks = (figure.layout.meta or {}).get("marks")
     script = None if marks is None else _SCRIPT % (json.dumps(marks), _STEPS)
-    page = figure.to_html(include_plotlyjs=True, full_html=True, post_script=script)
-    return str(page).replace("<head>", f"<head><title>{html.escape(figure.layout.title.text)}</title>", 1)
+    return str(figure.to_html(include_plotlyjs=True, full_html=whole, post_script=script))
 
 
 def _even_in_log(grid: xr.Dataset) -> tuple[str, ...]:

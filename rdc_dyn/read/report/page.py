@@ -28,13 +28,18 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page, with a heading of one word that no other has, and figures with their captions."""
+    """A part of a page, with a heading of one word that no other has, and figures with their captions.
+
+    Attributes:
+        markup: HTML of our own making, which is not escaped.
+    """
 
     title: str
     text: str = ""
     tables: Sequence[Table] = ()
     figures: Sequence[tuple[Figure, str]] = ()
     verbatim: str = ""
+    markup: str = ""
 
 
 def page(title: str, lead: str, sections: Sequence[Section], *, bad: bool) -> str:

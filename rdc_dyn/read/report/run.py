@@ -10,6 +10,8 @@ from rdc_dyn.read.density import note
 from rdc_dyn.read.events import events
 from rdc_dyn.read.identities import first_law_residual, free_energy_closure, geodesic_straightness, maxwell_residual
 from rdc_dyn.read.plots import plot_dissipation, plot_losses, plot_residuals, plot_surface3d, plot_trajectory
+from rdc_dyn.read.plots.interactive import interactive_part, trajectory_page
+from rdc_dyn.read.plots.runs import Runs
 from rdc_dyn.read.report.page import Section, Table, page
 from rdc_dyn.record import GRADIENTS_PER_PRODUCT
 from rdc_dyn.status import DataError
@@ -28,8 +30,11 @@ _ELSEWHERE = {"scenario", "events", "title", "Conventions", "references", "statu
 MOST_EVENTS = 200
 
 
-def run_report(trajectory: xr.Dataset) -> str:
-    """An HTML page on a run, from its summary to its scenario; DataError if the trajectory has no points."""
+def run_report(trajectory: xr.Dataset, *, interactive: bool = False) -> str:
+    """An HTML page on a run, from its summary to its scenario; DataError if the trajectory has no points.
+
+    With `interactive` it has a figure that one can turn, and scripts for that; else it has none.
+    """
     attributes = trajectory.attrs
     if not trajectory.sizes["time"]:
         raise DataError(f"the trajectory has no points ({attributes.get('status_message', 'no status')})")
@@ -39,6 +44,7 @@ def run_report(trajectory: xr.Dataset) -> str:
         Section("Summary", f"{trajectory.sizes['time']} recorded points. {note(trajectory)}", [_summary(trajectory)]),
         Section("Residuals", tables=[_residuals(trajectory)]),
         Section("Cost", tables=[_cost(trajectory)]),
+        *explored(trajectory, interactive),
         Section("Figures", figures=_figures(trajectory)),
         _events(trajectory),
         Section("Provenance", tables=[Table(("attribute", "value"), list(provenance(trajectory).items()))]),
@@ -73,6 +79,14 @@ def _cost(trajectory: xr.Dataset) -> Table:
     rows = [(str(trajectory[name].attrs.get("long_name", name)), float(trajectory[name][-1])) for name in _COST]
     what = f"gradient-equivalents: gradients + {GRADIENTS_PER_PRODUCT} Hessian-vector products"
     return Table(("what", "total"), [*rows, (what, gradient_equivalents(trajectory))])
+
+
+def explored(runs: Runs, interactive: bool) -> tuple[Section, ...]:
+    """A section with a figure that one can turn, if there is to be one."""
+    if not interactive:
+        return ()
+    text = "A mark follows the mouse, and the slider, through all panels; drag the path in (R, D, C) to turn it."
+    return (Section("Explore", text, markup=interactive_part(trajectory_page(runs))),)
 
 
 def _figures(trajectory: xr.Dataset) -> list[tuple[Figure, str]]:

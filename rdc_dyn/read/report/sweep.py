@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from rdc_dyn.read.plots import plot_losses, plot_residuals, plot_surface3d, plot_trajectory, styles
 from rdc_dyn.read.report.page import Section, Table, page
-from rdc_dyn.read.report.run import gradient_equivalents, in_words, provenance, residuals
+from rdc_dyn.read.report.run import explored, gradient_equivalents, in_words, provenance, residuals
 from rdc_dyn.status import DataError
 from rdc_dyn.store.sweep_directory import Sweep, value_list
 from rdc_dyn.store.swept_keys import labels, text_of
@@ -20,10 +20,13 @@ from rdc_dyn.store.swept_keys import labels, text_of
 MOST_DRAWN = 12
 
 
-def sweep_report(sweep: Sweep, comparison: xr.Dataset | None = None, no_comparison: str = "") -> str:
+def sweep_report(
+    sweep: Sweep, comparison: xr.Dataset | None = None, no_comparison: str = "", *, interactive: bool = False
+) -> str:
     """An HTML page on a sweep: runs, failures, figures, comparison and provenance; DataError if no run has a point.
 
-    `comparison` is that of `rdc_dyn.compare`; where it is None, the page gives `no_comparison` as the reason.
+    `comparison` is that of `rdc_dyn.compare`; where it is None, the page gives `no_comparison` as the reason. With
+    `interactive` it has a figure that one can turn, and scripts for that.
     """
     runs = {p.name: p.trajectory.dataset() for p in sweep.points if p.trajectory is not None}
     whole = _with_points(sweep, runs)
@@ -37,6 +40,7 @@ def sweep_report(sweep: Sweep, comparison: xr.Dataset | None = None, no_comparis
         Section("Runs", tables=[_runs(sweep, named, runs)]),
         _failures(sweep, named),
         _comparison(comparison, no_comparison),
+        *explored(_chosen(named, whole), interactive),
         Section("Figures", figures=_figures(named, whole)),
         Section("Provenance", tables=[_provenance(sweep, whole)]),
         Section("Scenario", verbatim=sweep.scenario),

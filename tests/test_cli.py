@@ -263,6 +263,7 @@ def bad_arrays() -> dict[str, dict[str, np.ndarray]]:
         "x has type object; expected numbers": {"x": np.array([None, {}], dtype=object), "y": y},
         "expected numbers": {"x": x.astype(str), "y": y},
         "a bernoulli likelihood needs values in [0, 1]": {"x": below, "y": y},
+        "[0, 1]: divide by 255": {"x": 0 * x + 255, "y": y},
     }
 
 

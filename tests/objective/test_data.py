@@ -12,6 +12,7 @@ import torch
 
 from rdc_dyn.data import samples as data_module
 from rdc_dyn.data.datasets import HeldOut, Selection, load_data, select
+from rdc_dyn.data.sample_checks import check_sample
 from rdc_dyn.data.samples import Data, Sample
 from rdc_dyn.status import DataError
 from tests.named_data import named
@@ -215,3 +216,16 @@ def test_mixture_is_the_average_of_source_and_target() -> None:
     middle = objective.free_energy(theta, lam, gamma, FLOAT + 0.3)
     torch.testing.assert_close(middle, 0.7 * ends[0] + 0.3 * ends[1])
     assert not torch.allclose(ends[0], ends[1])
+
+
+@pytest.mark.parametrize(("low", "high", "hint"), [(0.0, 255.0, True), (0.0, 256.0, False), (-1.0, 255.0, False)])
+def test_grey_levels_are_to_be_divided_where_a_likelihood_needs_the_unit_interval(
+    low: float, high: float, hint: bool
+) -> None:
+    x, y = torch.full((4, 3), 0.5), torch.zeros(4, dtype=torch.int64)
+    x[1, 2], x[2, 0] = high, low
+    check_sample("data.source", x, y, 1, unit_interval=False)
+    words = f"datum 1, component 2 is {high}; a bernoulli likelihood needs values in \\[0, 1\\]"
+    with pytest.raises(DataError, match=f"^data.source: {words}{': divide by 255' if hint else ''}$"):
+        check_sample("data.source", x, y, 1, unit_interval=True)
+    check_sample("data.source", x.clamp(0, 1), y, 1, unit_interval=True)

@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from rdc_dyn.read.cite import cite
     from rdc_dyn.read.open_sweep import open_sweep
     from rdc_dyn.running.load_networks import load_networks
-    from rdc_dyn.running.recorder import RunWarning
     from rdc_dyn.running.resumption import resume
     from rdc_dyn.running.runner import run
     from rdc_dyn.scenario import Scenario, ScenarioError
     from rdc_dyn.sections import ReaderSection as Reader
-    from rdc_dyn.status import DataError, Status, UserError
+    from rdc_dyn.status import DataError, RunWarning, Status, UserError
     from rdc_dyn.store.run_directory import open_run
     from rdc_dyn.sweeps import surface, sweep
 
@@ -37,7 +36,7 @@ _PUBLIC = {
     "Objective": "rdc_dyn.objective.base",
     "Process": "rdc_dyn.dynamics.processes.base",
     "Reader": "rdc_dyn.sections:ReaderSection",
-    "RunWarning": "rdc_dyn.running.recorder",
+    "RunWarning": "rdc_dyn.status",
     "Scenario": "rdc_dyn.scenario",
     "ScenarioError": "rdc_dyn.scenario",
     "Status": "rdc_dyn.status",

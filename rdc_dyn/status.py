@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from enum import Enum
 
@@ -15,6 +16,21 @@ _CONTROL = re.compile(
 def plain(text: str) -> str:
     """Text that may come from strangers' files without what would command the terminal that shows it."""
     return _CONTROL.sub("", text)
+
+
+def escaped(text: str) -> str:
+    """Text that may come from strangers' files, as a part of a page of HTML."""
+    return html.escape(plain(text))
+
+
+def in_words(status: str) -> str:
+    """The name of a status as it stands in a sentence."""
+    return status.lower().replace("_", " ")
+
+
+def sentence(status: str, message: str, detail: str | None) -> str:
+    """How a run ended, in one line; `status` is the name of a `Status` and `message` its value."""
+    return f"{in_words(status)}: {message}" + (f" ({detail})" if detail else "")
 
 
 class Status(Enum):
@@ -93,6 +109,12 @@ class Status(Enum):
         return {Status.COMPLETED: 0, Status.TIME_LIMIT: 5, Status.INTERRUPTED: 130}.get(self, 3)
 
 
+def _in_a_notebook(status: Status) -> str:
+    return f"<code>{escaped(status.name)}</code>: {escaped(status.value)}"
+
+
+Status._repr_html_ = _in_a_notebook  # type: ignore[attr-defined]  # the body of an Enum may not hold such a name
+
 #: Statuses from which a run can be resumed: they say nothing about its scenario.
 RESUMABLE = frozenset({Status.TIME_LIMIT.name, Status.INTERRUPTED.name, Status.DIVERGED.name})
 
@@ -110,6 +132,10 @@ class Diverged(Exception):  # noqa: N818  # a state of the run, like a signal
     """The processes of a run no longer compute the same numbers."""
 
 
+class RunWarning(UserWarning):
+    """A run ended early, its result should not be trusted as it stands, or what watches it has failed."""
+
+
 class UserError(Exception):
     """A mistake of the user or in the data, reported in one line without a traceback.
 
@@ -121,6 +147,10 @@ class UserError(Exception):
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback."""
+        return [plain(f"{type(self).__name__}: {self}")]
 
 
 class DataError(UserError):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdc_dyn.cli.shared import PLACE, sentence, tell
+from rdc_dyn.cli.shared import PLACE, tell
+from rdc_dyn.status import sentence
 
 if TYPE_CHECKING:
     import xarray as xr

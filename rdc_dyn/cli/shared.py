@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from rdc_dyn.status import DataError, Status, UserError, plain
+from rdc_dyn.status import DataError, RunWarning, Status, UserError, plain, sentence
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -132,7 +132,6 @@ def load_matplotlib() -> None:
 
 def listen() -> None:
     """Let SIGINT and SIGTERM end a run with a checkpoint, and a second SIGINT end it at once."""
-    from rdc_dyn.running.recorder import RunWarning
     from rdc_dyn.running.runner import Interrupted
     from rdc_dyn.running.signals import end_at_second_interrupt
 
@@ -170,8 +169,3 @@ def seconds(context: click.Context, parameter: click.Parameter, value: str | Non
     if match is None or float(match[1]) == 0:
         raise click.BadParameter(f"{value!r} is no duration; expected for example 90s, 50m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
-
-
-def sentence(status: str, message: str, detail: str | None) -> str:
-    """How a run ended, in one line; `status` is the name of a `Status` and `message` its value."""
-    return f"{status.lower().replace('_', ' ')}: {message}" + (f" ({detail})" if detail else "")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, TRUST, sentence, tell
-from rdc_dyn.status import UserError
+from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, TRUST, tell
+from rdc_dyn.status import UserError, sentence
 
 if TYPE_CHECKING:
     from rdc_dyn.sweeps import Plan, SweepResult

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from rdc_dyn.read import identities
+from rdc_dyn.read.shown import Shown, trajectory
 from rdc_dyn.read.units import Units, in_units
 from rdc_dyn.status import UserError
 
@@ -29,6 +30,17 @@ class RdcAccessor:
 
     def __init__(self, dataset: xr.Dataset) -> None:
         self._dataset = dataset
+
+    def __repr__(self) -> str:
+        """How the run ended, its first and last values, its work, and the methods."""
+        return self._shown.text()
+
+    def _repr_html_(self) -> str:
+        return self._shown.html()
+
+    @property
+    def _shown(self) -> Shown:
+        return trajectory(self._dataset, [name for name in vars(type(self)) if not name.startswith("_")])
 
     def in_units(self, units: Units) -> xr.Dataset:
         """The dataset with every variable that carries nats or bits in one of the two, by the attribute `units`.

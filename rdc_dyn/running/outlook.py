@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from rdc_dyn.record import Event
 from rdc_dyn.running.progress import Progress
-from rdc_dyn.running.recorder import RunWarning
+from rdc_dyn.status import RunWarning
 
 #: A descent is superlinear at its end, so that its pace before foretells up to ten times the steps that it takes
 #: (digits VAEs of 623 and 2,110 parameters, 75 to 308 steps): only what is further off than this is told.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from rdc_dyn.record import Event, Record
+from rdc_dyn.running.watcher import Callback, Watcher, function_of
 from rdc_dyn.status import plain
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 _COLUMNS = {"time": 9, "lam": 10, "gamma": 10, "R": 11, "D": 12, "C": 11, "|grad J|": 9, "ETA": 8}
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Receives reports on the progress of a run."""
 
@@ -51,6 +54,24 @@ class Silent:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+class Calls(Silent):
+    """Calls a function of the user's at each recorded point, with its index in the trajectory and its numbers."""
+
+    def __init__(self, function: Callback) -> None:
+        self._watcher, self._index = Watcher(function), 0
+
+    def record(self, record: Record, fraction: float) -> None:
+        """Call the function."""
+        index, self._index = self._index, self._index + 1
+        numbers = {"time": record.time, "fraction": fraction, **record.values}
+        self._watcher(index, {name: float(value) for name, value in numbers.items() if not math.isnan(value)})
+
+    def event(self, event: Event) -> None:
+        """Go on counting where the run does."""
+        if event.kind == "resumed":
+            self._index = event.values["points"]
 
 
 class _Eta:
@@ -189,13 +210,15 @@ def choose_progress(quiet: bool) -> Progress:
     return Live() if sys.stdout.isatty() else Plain()
 
 
-def chosen(progress: Progress | Literal["auto", False] | None) -> Progress:
-    """The progress that an argument of `rdc_dyn.run` asks for."""
-    if progress == "auto":
+def chosen(progress: Progress | Callback | Literal["auto", False] | None) -> Progress:
+    """The progress that an argument of `rdc_dyn.run` asks for; UserError if it is nothing of the kind."""
+    if isinstance(progress, str) and progress == "auto":
         return choose_progress(False)
     if progress is None or progress is False:
         return Silent()
-    return progress
+    if isinstance(progress, Progress) and not isinstance(progress, type):
+        return progress
+    return Calls(function_of(progress, "equilibrating, record, event and close"))
 
 
 def _in_notebook() -> bool:

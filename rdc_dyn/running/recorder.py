@@ -14,14 +14,10 @@ from rdc_dyn.running.progress import Progress
 from rdc_dyn.running.signals import Signals
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.simulate import Frozen, Point, Problem, aimed, collapsed, freeze, noise_gap, saddle, to_record
-from rdc_dyn.status import RESUMABLE
+from rdc_dyn.status import RESUMABLE, RunWarning
 from rdc_dyn.store.checkpoint import Checkpoint
 from rdc_dyn.store.in_memory import Store
 from rdc_dyn.store.log import Mark
-
-
-class RunWarning(UserWarning):
-    """A run ended early, or its result should not be trusted as it stands."""
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,11 @@ from rdc_dyn.record import Event
 from rdc_dyn.running.build import Built, build
 from rdc_dyn.running.own_files import own_networks
 from rdc_dyn.running.passed import passed
-from rdc_dyn.running.progress import Progress, chosen
+from rdc_dyn.running.progress import Progress, Silent, chosen
 from rdc_dyn.running.recorder import Recorder
 from rdc_dyn.running.runner import carry, describe_run, guarded
 from rdc_dyn.running.signals import Signals
+from rdc_dyn.running.watcher import Callback
 from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.simulate import Frozen, Point, thaw
 from rdc_dyn.status import RESUMABLE, DataError, NumericalFailure, Status, UserError
@@ -69,7 +70,7 @@ def resume(
     device: str | None = None,
     max_time: float | None = None,
     force: bool = False,
-    progress: Progress | Literal["auto", False] | None = "auto",
+    progress: Progress | Callback | Literal["auto", False] | None = "auto",
     networks: Own | None = None,
     trust: bool = False,
     process: Process | None = None,
@@ -87,7 +88,9 @@ def resume(
         force: Resume even if the scenario, the program or the data differ from those of the checkpoint, or the run has
             ended; the trajectory's attribute `history` then says what changed.
         progress: Receives the progress of the run; "auto" shows a live display on a terminal, a bar in a notebook and
-            lines elsewhere, False or None nothing.
+            lines elsewhere, False or None nothing. A function is called at each recorded point with its index in the
+            trajectory and a dictionary of its numbers, with the names of the dataset, `time` and the `fraction` of the
+            span that is done. An exception of this function becomes a `RunWarning`, and the run goes on.
         networks: The modules that `run` was given, if the scenario has parts of kind module.
         trust: Whether the code of files that the scenario names may run; files that have changed are refused.
         process: The object that `run` was given in place of this section; one with another source is refused.
@@ -100,11 +103,11 @@ def resume(
         The trajectory, as from `run`; that of a complete run is returned as it is.
 
     Raises:
-        UserError: If another process is writing to the directory, or if `force` is not set and either something changed
-            or the run has stopped for a numerical reason.
+        UserError: If another process is writing to the directory, `progress` is nothing of the kind, or `force` is not
+            set and either something changed or the run has stopped for a numerical reason.
         DataError: If there is no run, or none of its checkpoints can be used.
     """
-    path, began = Path(run), time.monotonic()
+    path, began, shown = Path(run), time.monotonic(), chosen(progress)
     given = passed(process=process, objective=objective, response=response, corrector=corrector, integrator=integrator)
     document, scenario = _scenario(path)
     # Digests are written last: without them the run died before it was finished.
@@ -127,12 +130,12 @@ def resume(
     built = make(scenario)
     signals = Signals(deaf=not built.leads)
     if not built.leads:
-        max_time = progress = None
+        max_time, shown = None, Silent()
 
     def program() -> xr.Dataset:
         lock = Lock.take(path, "another run") if built.leads else None
         try:
-            recorder = Recorder(scenario, built, built.problem, InMemory(), chosen(progress), signals, rebuild=make)
+            recorder = Recorder(scenario, built, built.problem, InMemory(), shown, signals, rebuild=make)
             attributes, point = _restored(recorder, path, lock, force=force)
             if lock is not None and rewritten is not None:
                 with signals.held():
@@ -189,7 +192,7 @@ def _restored(
     if lock is not None:
         with signals.held():
             recorder.store = RunWriter.reopen(path, lock, (found.path, found.checkpoint.log, count))
-    recorder.progress.event(Event("resumed", point.time, text.partition(" ")[2], {}))
+    recorder.progress.event(Event("resumed", point.time, text.partition(" ")[2], {"points": count}))
     return attributes | {"history": f"{before['history']}\n{text}"}, point
 
 

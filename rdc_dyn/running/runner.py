@@ -25,11 +25,12 @@ from rdc_dyn.running.outlook import Outlook
 from rdc_dyn.running.own_files import own_networks
 from rdc_dyn.running.passed import overrides, passed
 from rdc_dyn.running.progress import Progress, Silent, chosen
-from rdc_dyn.running.recorder import Recorder, RunWarning
+from rdc_dyn.running.recorder import Recorder
 from rdc_dyn.running.signals import Signals
+from rdc_dyn.running.watcher import Callback
 from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.simulate import Point, simulate, thaw
-from rdc_dyn.status import Diverged, NumericalFailure, Status, UserError
+from rdc_dyn.status import Diverged, NumericalFailure, RunWarning, Status, UserError
 from rdc_dyn.store.in_memory import InMemory, Store
 from rdc_dyn.store.provenance import provenance
 from rdc_dyn.store.run_writer import RunWriter
@@ -50,7 +51,7 @@ def run(
     *,
     device: str | None = None,
     max_time: float | None = None,
-    progress: Progress | Literal["auto", False] | None = "auto",
+    progress: Progress | Callback | Literal["auto", False] | None = "auto",
     networks: Own | None = None,
     trust: bool = False,
     process: Process | None = None,
@@ -67,7 +68,9 @@ def run(
         device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
         max_time: Seconds after which the run stops, at the next point.
         progress: Receives the progress of the run; "auto" shows a live display on a terminal, a bar in a notebook and
-            lines elsewhere, False or None nothing.
+            lines elsewhere, False or None nothing. A function is called at each recorded point with its index in the
+            trajectory and a dictionary of its numbers, with the names of the dataset, `time` and the `fraction` of the
+            span that is done. An exception of this function becomes a `RunWarning`, and the run goes on.
         networks: A `torch.nn.Module` for each part of the objective whose kind is module, such as
             `{"encoder": module}`. Its parameters are copied into θ and are not modified; `load_networks` returns the
             trained modules.
@@ -89,10 +92,11 @@ def run(
     Raises:
         ScenarioError: If the scenario has errors; all are listed.
         UserError: If the run directory is not empty, the device does not exist, the modules do not fit the scenario,
-            code is to be run that is not trusted, an object does not fit its section, or a geodesic aims at a point
-            whose classification loss is not that of its start.
+            an object does not fit its section, code is to be run that is not trusted, `progress` is nothing of the
+            kind, or a geodesic aims at a point whose classification loss is not that of its start.
         DataError: If data cannot be used or files cannot be written.
     """
+    shown = chosen(progress)
     given = passed(process=process, objective=objective, response=response, corrector=corrector, integrator=integrator)
     folder = Path(scenario).resolve().parent if isinstance(scenario, (str, os.PathLike)) else Path.cwd()
     document = scenarios.read(scenario)
@@ -104,7 +108,7 @@ def run(
         document=document,
         device=device,
         max_time=max_time,
-        progress=chosen(progress),
+        progress=shown,
         networks=networks,
         trust=trust,
         given=given,

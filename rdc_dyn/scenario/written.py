@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rdc_dyn.status import UserError
+from rdc_dyn.status import UserError, escaped, plain
 
 #: Keys and values, and where a value lies among them: keys of sections and indices of lists.
 Tree = dict[str, Any]
@@ -51,6 +51,26 @@ class ScenarioError(UserError):
     def __init__(self, problems: Iterable[Mistake]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems), exit_code=2)
+
+    def __repr__(self) -> str:
+        """How many mistakes there are, and one in each line."""
+        return plain("\n  ".join([self._count, *map(str, self.problems)]))
+
+    @property
+    def _count(self) -> str:
+        return f"ScenarioError: {len(self.problems)} mistake" + "s" * (len(self.problems) != 1)
+
+    def _repr_html_(self) -> str:
+        items = (
+            f"<li><code>{escaped(each.where)}</code> "
+            + (f"<b>{escaped(each.key)}</b>: " if each.key not in ("", each.where) else "")
+            + f"{escaped(each.message)}</li>"
+            for each in self.problems
+        )
+        return f"<p>{self._count}</p><ul>{''.join(items)}</ul>"
+
+    def _render_traceback_(self) -> list[str]:
+        return repr(self).splitlines()
 
     def __reduce__(self) -> tuple[type[ScenarioError], tuple[tuple[Mistake, ...]]]:
         # By default, an error that a worker process sends back would be rebuilt from the joined text.

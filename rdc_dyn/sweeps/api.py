@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rdc_dyn import scenario as scenarios
+from rdc_dyn.read.shown import Shown
 from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.scenario.sources import modules_of_files
-from rdc_dyn.status import UserError
+from rdc_dyn.status import UserError, plain
 from rdc_dyn.store.provenance import program
 from rdc_dyn.store.sweep_directory import Manifest, SweptRun, read_point
 from rdc_dyn.store.swept_keys import coordinate_names
@@ -22,11 +23,15 @@ from rdc_dyn.sweeps.drive import drive
 from rdc_dyn.sweeps.grid import Grid, Grids, choose_grids
 from rdc_dyn.sweeps.local import LocalWorkers
 from rdc_dyn.sweeps.points import Point, resolve_points
-from rdc_dyn.sweeps.progress import Count, SweepProgress
+from rdc_dyn.sweeps.progress import SweepProgress, chosen, describe
 from rdc_dyn.sweeps.worker import Task
 
 if TYPE_CHECKING:
     from rdc_dyn.objective.own_modules import Own
+    from rdc_dyn.running.watcher import Callback
+
+#: Points in the table that a notebook shows; the rest are counted.
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,20 @@ class SweepResult:
 
     def __repr__(self) -> str:
         """How many points there are of each kind, and where."""
+        return plain(f"<SweepResult: {self._counts}>")
+
+    def _repr_html_(self) -> str:
+        """The counts, and a table of the points with those first that did not run to their end."""
+        points = sorted(self.points, key=lambda point: point.state == "done")
+        rows = [(each.name, describe(each.values), each.state, each.message) for each in points[:_SHOWN]]
+        rest = [f"and {len(points) - _SHOWN} more"] * (len(points) > _SHOWN)
+        return Shown("SweepResult", [self._counts], ("point", "values", "state", "message"), rows, rest).html()
+
+    @property
+    def _counts(self) -> str:
         states = Counter(point.state for point in self.points)
         told = ", ".join(f"{count} {state}" for state, count in states.most_common())
-        return f"<SweepResult: {told} of {len(self.points)} points in {self.path}>"
+        return f"{told} of {len(self.points)} points in {self.path}"
 
     @property
     def failed(self) -> tuple[SweptRun, ...]:
@@ -96,7 +112,7 @@ def sweep(
     fail_fast: bool = False,
     retry_failed: bool = False,
     add: bool = False,
-    progress: SweepProgress | None = None,
+    progress: SweepProgress | Callback | Literal["auto", False] | None = None,
 ) -> SweepResult:
     """Run a scenario at every point of a grid, except for points that the directory already holds.
 
@@ -118,7 +134,9 @@ def sweep(
         fail_fast: Start no further point after the first failure; points that are running still finish.
         retry_failed: Run failed points again.
         add: Add points that the sweep in the directory lacks; without it, they are refused.
-        progress: Receives the progress of the sweep; None shows nothing.
+        progress: Receives the progress of the sweep; "auto" shows a live table on a terminal and lines elsewhere, False
+            or None nothing. A function is called at each point that ends, with its number from 0 and a dictionary of
+            the numbers `done`, `failed` and `fraction`; its exceptions become a `RunWarning`.
 
     Returns:
         The points as they are now, and the names of those that this call ran.
@@ -126,10 +144,11 @@ def sweep(
     Raises:
         ScenarioError: If any point has mistakes; all are listed, and nothing is run.
         UserError: If there is nothing to sweep, two keys would be the same dimension, the modules do not fit a point,
-            code is to be run that is not trusted, the directory belongs to another sweep or program version, or another
-            sweep is writing to it.
+            code is to be run that is not trusted, `progress` is nothing of the kind, the directory belongs to another
+            sweep or program version, or another sweep is writing to it.
         DataError: If files cannot be written.
     """
+    shown = chosen(progress)
     made = plan(scenario, grid)
     return run_plan(
         made,
@@ -143,7 +162,7 @@ def sweep(
         fail_fast=fail_fast,
         retry_failed=retry_failed,
         add=add,
-        progress=progress or Count(),
+        progress=shown,
     )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rdc_dyn.objective.own_modules import Own
     from rdc_dyn.running.progress import Progress
+    from rdc_dyn.running.watcher import Callback
 
 
 def surface(
@@ -25,7 +26,7 @@ def surface(
     *,
     device: str | None = None,
     max_time: float | None = None,
-    progress: Progress | Literal["auto", False] | None = "auto",
+    progress: Progress | Callback | Literal["auto", False] | None = "auto",
     networks: Own | None = None,
     trust: bool = False,
 ) -> xr.Dataset:
@@ -43,8 +44,7 @@ def surface(
         output: Run directory to write; None keeps everything in memory.
         device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
         max_time: Seconds after which the run stops, at the next point.
-        progress: Receives the progress of the run; "auto" shows a live display on a terminal, a bar in a notebook and
-            lines elsewhere, False or None nothing.
+        progress: Receives the progress of the run, as in `rdc_dyn.run`.
         networks: Modules for the parts of the objective whose kind is module, as in `rdc_dyn.run`.
         trust: Whether the code of files that the scenario names may run.
 
@@ -62,6 +62,7 @@ def surface(
     from rdc_dyn.running.runner import run_scenario
 
     folder = Path(scenario).resolve().parent if isinstance(scenario, (str, os.PathLike)) else Path.cwd()
+    shown = chosen(progress)
     document = on_grid(scenarios.read(scenario), lam, gamma)
     return as_surface(
         run_scenario(
@@ -71,7 +72,7 @@ def surface(
             document=document,
             device=device,
             max_time=max_time,
-            progress=chosen(progress),
+            progress=shown,
             networks=networks,
             trust=trust,
         )

@@ -6,8 +6,9 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from rdc_dyn.running.watcher import Callback, Watcher, function_of
 from rdc_dyn.status import plain
 from rdc_dyn.sweeps.worker import Outcome
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _ROWS = 12
 
 
+@runtime_checkable
 class SweepProgress(Protocol):
     """Receives the progress of a sweep."""
 
@@ -82,6 +84,21 @@ class Count:
             minutes, seconds = divmod(round((time.monotonic() - self._began) * left / ended), 60)
             eta = f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
         return f"{self.already + self.done}/{self.already + len(self.values)} done, {self.failed} failed, ETA {eta}"
+
+
+class Calls(Count):
+    """Calls a function of the user's at each point that ends, with its number from 0 and the counts so far."""
+
+    def __init__(self, function: Callback) -> None:
+        super().__init__()
+        self._watcher = Watcher(function)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Count the point and call the function."""
+        super().outcome(outcome)
+        ended = self.done + self.failed
+        counts = {"done": float(self.done), "failed": float(self.failed), "fraction": ended / len(self.values)}
+        self._watcher(ended - 1, counts)
 
 
 class Plain(Count):
@@ -156,3 +173,14 @@ def choose_progress(quiet: bool) -> SweepProgress:
     if quiet:
         return Count()
     return Live() if sys.stdout.isatty() else Plain()
+
+
+def chosen(progress: SweepProgress | Callback | Literal["auto", False] | None) -> SweepProgress:
+    """The progress that an argument of `rdc_dyn.sweep` asks for; UserError if it is nothing of the kind."""
+    if isinstance(progress, str) and progress == "auto":
+        return choose_progress(False)
+    if progress is None or progress is False:
+        return Count()
+    if isinstance(progress, SweepProgress) and not isinstance(progress, type):
+        return progress
+    return Calls(function_of(progress, "begin, running, outcome and close"))

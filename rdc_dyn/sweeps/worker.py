@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rdc_dyn import scenario as scenarios
-from rdc_dyn.status import RESUMABLE, DataError, Status, UserError
+from rdc_dyn.status import RESUMABLE, DataError, RunWarning, Status, UserError
 from rdc_dyn.store.provenance import program
 from rdc_dyn.store.run_directory import DIGESTS, SCENARIO, checkpoints, open_run, read_text
 from rdc_dyn.sweeps.directory import discard
@@ -97,7 +97,6 @@ def run_point(task: Task) -> Outcome:
 def _run(task: Task) -> Outcome:
     import torch
 
-    from rdc_dyn.running.recorder import RunWarning
     from rdc_dyn.running.runner import run_scenario
 
     torch.set_num_threads(task.threads)

@@ -15,9 +15,8 @@ from click.testing import CliRunner
 from rdc_dyn.cli import main
 from rdc_dyn.comparison import cheapest, compare, show
 from rdc_dyn.read.plots.work_precision import plot_work_precision
-from rdc_dyn.running.recorder import RunWarning
 from rdc_dyn.running.runner import run
-from rdc_dyn.status import DataError, UserError
+from rdc_dyn.status import DataError, RunWarning, UserError
 from tests.comparison.made import STEPS, write_run, write_series
 from tests.output.figures import clipped
 from tests.tiny import linear_gaussian

@@ -10,7 +10,7 @@ import pytest
 from rdc_dyn.record import Event
 from rdc_dyn.running.outlook import Outlook
 from rdc_dyn.running.progress import Silent
-from rdc_dyn.running.recorder import RunWarning
+from rdc_dyn.status import RunWarning
 
 
 class _Kept(Silent):

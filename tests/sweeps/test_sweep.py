@@ -82,7 +82,9 @@ def test_failed_points_do_not_stop_the_rest(mixed: tuple[Path, SweepResult]) -> 
     assert [point.state for point in result.points] == ["done", "done", "failed", "failed"]
     assert len(result.ran) == 4
     assert result.exit_code == 6
+    assert repr(result) == f"<SweepResult: 2 done, 2 failed of 4 points in {path}>"
     stopped, lost = result.failed
+    assert "nowhere" in result._repr_html_()
     assert stopped.status == "NOT_AT_EQUILIBRIUM"
     assert open_run(path / "runs" / stopped.name).attrs["status"] == "NOT_AT_EQUILIBRIUM"
     assert lost.status == "FAILED"

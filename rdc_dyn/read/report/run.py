@@ -14,7 +14,7 @@ from rdc_dyn.read.plots.interactive import interactive_part, trajectory_page
 from rdc_dyn.read.plots.runs import Runs
 from rdc_dyn.read.report.page import Section, Table, page
 from rdc_dyn.record import GRADIENTS_PER_PRODUCT
-from rdc_dyn.status import DataError
+from rdc_dyn.status import DataError, sentence
 from rdc_dyn.store.run_directory import EVENTS
 
 _SUMMARY = ("time", "lam", "gamma", "data_position", "rate", "distortion", "classification_loss", "weight_penalty",
@@ -39,7 +39,7 @@ def run_report(trajectory: xr.Dataset, *, interactive: bool = False) -> str:
     if not trajectory.sizes["time"]:
         raise DataError(f"the trajectory has no points ({attributes.get('status_message', 'no status')})")
     status, detail = str(attributes.get("status", "")), str(attributes.get("status_detail", ""))
-    lead = f"{in_words(status)}: {attributes.get('status_message', '')}" + (f" ({detail})" if detail else "")
+    lead = sentence(status, str(attributes.get("status_message", "")), detail)
     sections = (
         Section("Summary", f"{trajectory.sizes['time']} recorded points. {note(trajectory)}", [_summary(trajectory)]),
         Section("Residuals", tables=[_residuals(trajectory)]),
@@ -134,8 +134,3 @@ def residuals(trajectory: xr.Dataset) -> dict[str, tuple[xr.DataArray, str]]:
 def provenance(trajectory: xr.Dataset) -> dict[str, str]:
     """The attributes that say where a trajectory comes from."""
     return {str(name): str(value) for name, value in trajectory.attrs.items() if name not in _ELSEWHERE}
-
-
-def in_words(status: str) -> str:
-    """The name of a status as it stands in a sentence."""
-    return status.lower().replace("_", " ")

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from rdc_dyn.read.plots import plot_losses, plot_residuals, plot_surface3d, plot_trajectory, styles
 from rdc_dyn.read.report.page import Section, Table, page
-from rdc_dyn.read.report.run import explored, gradient_equivalents, in_words, provenance, residuals
-from rdc_dyn.status import DataError
+from rdc_dyn.read.report.run import explored, gradient_equivalents, provenance, residuals
+from rdc_dyn.status import DataError, in_words
 from rdc_dyn.store.sweep_directory import Sweep, value_list
 from rdc_dyn.store.swept_keys import labels, text_of
 

@@ -1,0 +1,89 @@
+"""What `ds.rdc` and other objects show of themselves: the same words as text and as HTML."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rdc_dyn.record import VARIABLES
+from rdc_dyn.status import RESUMABLE, escaped, plain, sentence
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_VALUES = ("time", "lam", "gamma", "rate", "distortion", "classification_loss")
+_WORK = (
+    "vector_field_evaluations",
+    "gradient_evaluations",
+    "hessian_vector_products",
+    "krylov_iterations",
+    "corrector_iterations",
+    "wall_time",
+)
+_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A title, sentences, a table whose first column names its rows, and sentences below it."""
+
+    title: str
+    lead: Sequence[str] = ()
+    headers: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    rest: Sequence[str] = ()
+
+    def text(self) -> str:
+        """For a terminal."""
+        widths = [max(map(len, column)) for column in zip(self.headers, *self.rows)]
+        table = [
+            "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])
+            for row in (self.headers, *self.rows)
+            if row
+        ]
+        rest = [line for text in self.rest for line in textwrap.wrap(text, _WIDTH)]
+        return plain("\n".join([f"<{self.title}>", *self.lead, *table, *rest]))
+
+    def html(self) -> str:
+        """For a notebook; all words are escaped."""
+        lead, rest = ("".join(f"<div>{escaped(text)}</div>" for text in part) for part in (self.lead, self.rest))
+        heads = "".join(f"<th>{escaped(cell)}</th>" for cell in self.headers)
+        rows = "".join(f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
+        table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>" if self.rows else ""
+        return f"<div><b>{escaped(self.title)}</b></div>{lead}{table}{rest}"
+
+
+def trajectory(dataset: xr.Dataset, methods: Sequence[str]) -> Shown:
+    """How a run ended, where it began and ended, its work, and what to do with it."""
+    attributes = {name: str(value) for name, value in dataset.attrs.items()}
+    title = f"rdc: {attributes.get('title', 'a dataset without a title')}"
+    rest = ["methods: " + ", ".join(methods)]
+    sizes = {str(name): size for name, size in dataset.sizes.items() if name not in ("functional", "control")}
+    if list(sizes) != ["time"]:
+        dimensions = ", ".join(f"{name}: {size}" for name, size in sizes.items())
+        return Shown(title, [dimensions or "no dimensions"], rest=rest)
+    status = attributes.get("status", "no status")
+    lead = [sentence(status, attributes.get("status_message", ""), attributes.get("status_detail"))]
+    if status in RESUMABLE:
+        rest = ["rdc_dyn.resume goes on from the last checkpoint of its run directory", *rest]
+    if not sizes["time"]:
+        return Shown(title, [*lead, "no points"], rest=rest)
+    ends = {name: dataset[name].isel(time=[0, -1]).values for name in (*_VALUES, *_WORK) if _numeric(dataset, name)}
+    span = f", time {' to '.join(map(_number, ends['time']))}" if "time" in ends else ""
+    lead.append(f"{sizes['time']} points{span}")
+    rows = [(name, *map(_number, pair), _unit(name)) for name, pair in ends.items() if name != "time"]
+    return Shown(title, lead, ("", "first", "last", "unit"), rows, rest)
+
+
+def _numeric(dataset: xr.Dataset, name: str) -> bool:
+    return name in dataset.variables and dataset[name].dims == ("time",) and dataset[name].dtype.kind in "iuf"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+
+
+def _unit(name: str) -> str:
+    return VARIABLES[name].units.replace("1", "")

@@ -1,0 +1,53 @@
+"""A function of the user's that watches a run or a sweep."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from rdc_dyn.scenario.written import shorten
+from rdc_dyn.status import RunWarning, UserError, plain
+
+#: Gets a step and numbers by name; what it returns is ignored.
+Callback = Callable[[int, dict[str, float]], object]
+
+
+class Watcher:
+    """Calls a function of the user's; what it raises becomes a warning, since watching must not cost a run."""
+
+    def __init__(self, function: Callback) -> None:
+        self._function = function
+        self._warned: dict[Any, Any] = {}
+
+    def __call__(self, step: int, values: dict[str, float]) -> None:
+        """Call the function."""
+        try:
+            self._function(step, values)
+        except Exception as error:
+            name = getattr(self._function, "__name__", type(self._function).__name__)
+            text = plain(f"progress: {name} raised {type(error).__name__}: {error}; the run goes on")
+            place = traceback.extract_tb(error.__traceback__)[:2][-1]  # of the function, not of what it calls
+            warnings.warn_explicit(text, RunWarning, place.filename, place.lineno or 1, registry=self._warned)
+
+
+def function_of(progress: object, methods: str) -> Callback:
+    """The function that was passed as `progress`; UserError if it cannot be called with a step and numbers."""
+    if callable(progress) and not isinstance(progress, type) and _takes_two(progress):
+        return progress
+    raise UserError(
+        f'progress: {shorten(repr(progress))}; expected "auto", False, a function of (step, values), or an object with '
+        f"the methods {methods}"
+    )
+
+
+def _takes_two(function: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(function).bind(0, {})
+    except TypeError:
+        return False
+    except ValueError:  # some functions written in C do not tell what they take
+        return True
+    return True

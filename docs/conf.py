@@ -9,13 +9,18 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "rdc_dyn"
 author = "rdc_dyn developers"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "generated"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "generated", "notebooks"]
 exclude_patterns = ["_build", "_ext", "conf.py"]
+templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
 html_title = "rdc_dyn"
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
-html_theme_options = {"show_prev_next": False, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
+html_theme_options = {
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc", "notebook"],
+}
 html_sidebars = {"index": []}
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -88,3 +89,8 @@ def test_the_documentation_builds(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr.decode()
     figures = list((tmp_path / "html" / "_images").glob("*.png"))
     assert len(figures) >= 10
+    for script in (ROOT / "docs" / "tutorials").glob("*.py"):
+        page, notebook = (tmp_path / "html" / "tutorials" / f"{script.stem}.{ending}" for ending in ("html", "ipynb"))
+        assert f'href="{notebook.name}"' in page.read_text("utf-8")
+        cells = json.loads(notebook.read_text("utf-8"))["cells"]
+        assert "import rdc_dyn" in "".join(line for cell in cells for line in cell["source"])

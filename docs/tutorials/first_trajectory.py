@@ -8,11 +8,12 @@
 import rdc_dyn
 
 ds = rdc_dyn.run("linear_gaussian_iso_classification")
-ds.attrs["status_message"]
+ds.rdc
 
 # %% [markdown]
-# The trajectory is one `xarray.Dataset` with the process clock as its dimension. Rate, distortion and classification
-# loss are in nats per datum; `response` is the matrix M = d(R, D, C)/d(λ, γ, t).
+# `ds.rdc` tells how the run went and what can be done with it. `ds` itself is one `xarray.Dataset` with the process
+# clock as its dimension. Rate, distortion and classification loss are in nats per datum; `response` is the matrix
+# M = d(R, D, C)/d(λ, γ, t).
 
 # %%
 ds[["lam", "gamma", "rate", "distortion", "classification_loss", "free_energy"]].to_dataframe().iloc[::4]

@@ -37,12 +37,7 @@ class Shown:
 
     def text(self) -> str:
         """For a terminal."""
-        widths = [max(map(len, column)) for column in zip(self.headers, *self.rows)]
-        table = [
-            "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])
-            for row in (self.headers, *self.rows)
-            if row
-        ]
+        table = _aligned([self.headers, *self.rows]) if self.rows else []
         rest = [line for text in self.rest for line in textwrap.wrap(text, _WIDTH)]
         return plain("\n".join([f"<{self.title}>", *self.lead, *table, *rest]))
 
@@ -53,6 +48,13 @@ class Shown:
         rows = "".join(f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
         table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>" if self.rows else ""
         return f"<div><b>{escaped(self.title)}</b></div>{lead}{table}{rest}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line for each row, with its name on the left and its other cells on the right of their columns."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    cells = ([name.ljust(widths[0]), *map(str.rjust, others, widths[1:])] for name, *others in rows)
+    return ["  ".join(each).rstrip() for each in cells]
 
 
 def trajectory(dataset: xr.Dataset, methods: Sequence[str]) -> Shown:

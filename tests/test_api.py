@@ -286,6 +286,7 @@ def test_frozen_noise_that_is_learnt_by_heart_is_said(tmp_path: Path) -> None:
     assert "samples" in warned[0]["text"]
 
 
+@pytest.mark.filterwarnings("ignore:the model has collapsed")
 @pytest.mark.parametrize("on_fold", [None, "follow"])
 def test_a_saddle_is_said_where_the_path_is_to_stay_on_minima(on_fold: str | None, tmp_path: Path) -> None:
     """As λ and γ rise a second code would be used; MINRES does not notice that A is indefinite where it is not."""
@@ -300,7 +301,7 @@ def test_a_saddle_is_said_where_the_path_is_to_stay_on_minima(on_fold: str | Non
     assert run.attrs["status"] == "COMPLETED"
     unstable = run.time.values[run.smallest_eigenvalue.values < 0]
     assert 0 < len(unstable) < run.sizes["time"]
-    warned = [event for event in read_log(tmp_path / "run").events if event["event"] == "warning"]
+    warned = [event for event in read_log(tmp_path / "run").events if "no minimum" in event["text"]]
     assert [event["time"] for event in warned] == ([unstable[0]] if on_fold is None else [])
 
 

@@ -39,7 +39,7 @@ def check_sample(
     at = _first((x < 0) | (x > 1)) if unit_interval else None
     if at is not None:
         i, j = at
-        grey = 1.0 < float(x.max()) <= 255.0 and float(x.min()) >= 0.0
+        grey = float(x.max()) <= 255.0 and float(x.min()) >= 0.0 and torch.equal(x, x.round())
         hint = ": divide by 255" if grey else ""
         raise DataError(
             f"{datum(i)}, component {j} is {float(x[i, j])}; a bernoulli likelihood needs values in [0, 1]{hint}"

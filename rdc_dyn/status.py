@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from enum import Enum
+from enum import Enum, IntEnum
 
 #: Escape sequences of terminals, and characters that move the cursor or turn the direction of writing.
 _CONTROL = re.compile(
@@ -31,6 +31,26 @@ def in_words(status: str) -> str:
 def sentence(status: str, message: str, detail: str | None) -> str:
     """How a run ended, in one line; `status` is the name of a `Status` and `message` its value."""
     return f"{in_words(status)}: {message}" + (f" ({detail})" if detail else "")
+
+
+class ExitCode(IntEnum):
+    """How a command ends, as scripts see it."""
+
+    COMPLETE = 0, "complete"
+    USAGE = 2, "a mistake in the command or the scenario"
+    NUMERICAL = 3, "a numerical stop; the trajectory is kept and its status says why"
+    DATA = 4, "data or files that cannot be used"
+    LIMIT = 5, "stopped by a limit; `rdc-dyn resume` goes on"
+    SWEEP = 6, "a sweep with runs that failed or are missing"
+    SIGINT = 130, "stopped by SIGINT (Ctrl-C), after a checkpoint"
+    SIGTERM = 143, "stopped by SIGTERM, after a checkpoint"
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> ExitCode:
+        """A number with its meaning."""
+        member = int.__new__(cls, code)
+        member._value_, member.meaning = code, meaning
+        return member
 
 
 class Status(Enum):
@@ -104,9 +124,14 @@ class Status(Enum):
     BOUND_REACHED = "a multiplier would become negative; the process ends at the boundary of the surface"
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """Exit code of the command line for a run that ends with this status."""
-        return {Status.COMPLETED: 0, Status.TIME_LIMIT: 5, Status.INTERRUPTED: 130}.get(self, 3)
+        ends = {
+            Status.COMPLETED: ExitCode.COMPLETE,
+            Status.TIME_LIMIT: ExitCode.LIMIT,
+            Status.INTERRUPTED: ExitCode.SIGINT,
+        }
+        return ends.get(self, ExitCode.NUMERICAL)
 
 
 def _in_a_notebook(status: Status) -> str:
@@ -144,7 +169,7 @@ class UserError(Exception):
         exit_code: 2 for usage and scenarios, 4 for data and I/O.
     """
 
-    def __init__(self, message: str, exit_code: int = 2) -> None:
+    def __init__(self, message: str, exit_code: int = ExitCode.USAGE) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 
@@ -161,4 +186,4 @@ class DataError(UserError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, exit_code=4)
+        super().__init__(message, ExitCode.DATA)

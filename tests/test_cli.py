@@ -11,15 +11,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 from click.testing import CliRunner, Result
+from ruamel.yaml import YAML
 
 import rdc_dyn
 from rdc_dyn.cli import main
-from rdc_dyn.scenario import dump, from_mapping, json_schema, loads, templates
+from rdc_dyn.scenario import dump, from_mapping, json_schema, loads, template, templates
 from tests.tiny import images, linear_gaussian
 
 ROOT = Path(rdc_dyn.__file__).parents[1]
@@ -55,7 +57,8 @@ def spawn(*arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["validate", "FILE"], ["schema"], ["list"], ["init"], ["doctor", "--help"]]
+    "arguments",
+    [["--help"], ["validate", "FILE"], ["schema"], ["list"], ["init"], ["list", "--help"], ["run", "--help"]],
 )
 def test_light_commands_import_no_heavy_library(arguments: list[str], tmp_path: Path) -> None:
     file = write(tmp_path, images())
@@ -103,6 +106,40 @@ def test_init_of_an_unknown_template() -> None:
 
 def test_schema_is_the_scenario_s_json_schema() -> None:
     assert json.loads(invoke("schema").output) == json_schema()
+
+
+def test_schema_writes_a_file_whole(tmp_path: Path) -> None:
+    file = tmp_path / "schema.json"
+    file.write_text("old")
+    assert invoke("schema", "-o", file).exit_code == 0
+    assert json.loads(file.read_text()) == json_schema()
+    lost = invoke("schema", "-o", tmp_path / "nowhere" / "schema.json")
+    assert lost.exit_code == 4 and "nowhere" in one_line(lost)
+    assert [each.name for each in tmp_path.iterdir()] == ["schema.json"]
+
+
+@pytest.mark.parametrize("draft", [jsonschema.Draft202012Validator, jsonschema.Draft7Validator])
+def test_editors_find_no_mistake_in_what_is_shipped(draft: Any) -> None:
+    """The draft that the schema names, and the one that yaml-language-server reads."""
+    draft.check_schema(json_schema())
+    checked = draft(json_schema())
+    for text in [*map(template, templates()), *(file.read_text("utf-8") for file in ROOT.glob("scenarios/**/*.yaml"))]:
+        tree = YAML(typ="safe", pure=True).load(text)
+        assert not list(checked.iter_errors(tree)), tree["name"]
+        assert list(checked.iter_errors(tree | {"sede": 0}))
+        assert list(checked.iter_errors(tree | {"integrator": {"method": "rk5"}}))
+
+
+def test_init_names_the_schema_where_there_is_one(tmp_path: Path) -> None:
+    bare, named = tmp_path / "bare.yaml", tmp_path / "named.yaml"
+    assert invoke("init", "vae", "-o", bare).exit_code == 0
+    assert bare.read_text() == template("vae")
+    assert invoke("schema", "-o", tmp_path / "rdc_dyn.schema.json").exit_code == 0
+    assert invoke("init", "vae", "-o", named).exit_code == 0
+    line, _, rest = named.read_text().partition("\n")
+    assert rest == template("vae") and invoke("validate", named).exit_code == 0
+    target = line.removeprefix("# yaml-language-server: $schema=")
+    assert json.loads((tmp_path / target).read_text()) == json_schema()
 
 
 def test_list() -> None:

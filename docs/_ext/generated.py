@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 from rdc_dyn.cli import main
 from rdc_dyn.record import VARIABLES
 from rdc_dyn.scenario import catalogue, json_schema
-from rdc_dyn.status import Status
+from rdc_dyn.status import ExitCode, Status
 
 
 def _row(*cells: str) -> str:
@@ -87,7 +87,8 @@ def choices_page() -> str:
 
 def commands_page() -> str:
     """The help of every command."""
-    lines = ["# Commands", "", "`python -m rdc_dyn` is the same program.", ""]
+    lines = ["# Commands", "", "`python -m rdc_dyn` is the same program.", "", *_table("exit code", "meaning")]
+    lines += [*(_row(str(int(code)), code.meaning) for code in ExitCode), ""]
     for name, command in sorted(main.commands.items()):
         context = click.Context(command, info_name=f"rdc-dyn {name}", max_content_width=100)
         lines += [f"## {name}", "", "```text", command.get_help(context), "```", ""]

@@ -6,14 +6,25 @@ from pathlib import Path
 
 import click
 
+from rdc_dyn.cli import completion
+from rdc_dyn.cli.help import READS, Documented
 from rdc_dyn.cli.shared import PLACE, load_matplotlib, tell
 from rdc_dyn.status import DataError, UserError
 
 _FIGURES = (".png", ".pdf", ".svg")
 
 
-@click.command()
-@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=PLACE)
+@click.command(
+    cls=Documented,
+    examples=(
+        "rdc-dyn compare sweeps/my -o work_precision.png",
+        "rdc-dyn compare runs/a runs/b --reference finest --csv errors.csv",
+    ),
+    exits=READS,
+)
+@click.argument(
+    "directories", metavar="DIR...", nargs=-1, required=True, type=PLACE, shell_complete=completion.run_or_sweep
+)
 @click.option("--reference", metavar="NAME", help="closed_form, finest, or a run (its name or a beginning of it).")
 @click.option("--csv", "csv_file", type=PLACE, help="Write a row per run.")
 @click.option("--netcdf", type=PLACE, help="Write the comparison as a dataset.")

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import click
 
+from rdc_dyn.cli.help import READS, Documented
 from rdc_dyn.cli.shared import OVERRIDE, SCENARIO, TRUST
-from rdc_dyn.status import UserError
+from rdc_dyn.status import ExitCode, UserError
 
 
-@click.command()
+@click.command(
+    cls=Documented,
+    examples=("rdc-dyn doctor", "rdc-dyn doctor my.yaml --device cuda"),
+    exits=READS | {ExitCode.NUMERICAL: "a check of the derivatives failed"},
+)
 @click.argument("scenario", required=False, type=SCENARIO)
 @OVERRIDE
 @click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
@@ -39,4 +44,4 @@ def doctor(scenario: Path | None, overrides: tuple[str, ...], device: str | None
         sys.exit(0 if show_scan(scan(loaded, scenario.resolve().parent, device, networks), rho) else 3)
     report = diagnose(loaded, scenario.resolve().parent, device, networks)
     show(report.checks, report.measures)
-    sys.exit(0 if report.healthy else 3)
+    sys.exit(ExitCode.COMPLETE if report.healthy else ExitCode.NUMERICAL)

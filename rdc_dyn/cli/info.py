@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rdc_dyn.cli import completion
+from rdc_dyn.cli.help import READS, Documented
 from rdc_dyn.cli.shared import PLACE, tell
 from rdc_dyn.status import sentence
 
@@ -17,8 +19,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-@click.command()
-@click.argument("run_directory", metavar="RUN", type=PLACE)
+@click.command(
+    cls=Documented, examples=("rdc-dyn info runs/my", "rdc-dyn info runs/my --scenario > again.yaml"), exits=READS
+)
+@click.argument("run_directory", metavar="RUN", type=PLACE, shell_complete=completion.run)
 @click.option(
     "--scenario", "scenario_only", is_flag=True, help="Print the YAML that made it, for a file in this folder."
 )

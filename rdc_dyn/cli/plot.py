@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rdc_dyn.cli import completion
+from rdc_dyn.cli.help import READS, Documented
 from rdc_dyn.cli.shared import PLACE, load_matplotlib, tell
 from rdc_dyn.status import DataError, UserError
 
@@ -14,8 +16,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-@click.command()
-@click.argument("directory", metavar="RUN|SWEEP", type=PLACE)
+@click.command(
+    cls=Documented, examples=("rdc-dyn plot runs/my -o my.png", "rdc-dyn plot runs/my -o my.html"), exits=READS
+)
+@click.argument("directory", metavar="RUN|SWEEP", type=PLACE, shell_complete=completion.run_or_sweep)
 @click.option(
     "-o", "--output", required=True, type=PLACE, help="Figure; .png, .pdf, .svg, or .html for one that can be turned."
 )

@@ -3,27 +3,62 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from rdc_dyn.cli import compare, doctor, info, plot, report, resume, run, surface, sweep, verify
+from rdc_dyn.cli import compare, completion, doctor, info, plot, report, resume, run, shells, surface, sweep, verify
+from rdc_dyn.cli.help import LIGHT, READS, ends
 from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, Program, tell
-from rdc_dyn.status import UserError
+from rdc_dyn.status import ExitCode, UserError
 from rdc_dyn.store.provenance import program_version
 
+#: A file of this name beside a new scenario is what its modeline points editors to.
+SCHEMA = "rdc_dyn.schema.json"
+shells.register()
 
-@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+
+def _kinds() -> Iterable[str]:
+    from rdc_dyn.scenario import catalogue
+
+    return catalogue()
+
+
+def _templates() -> Iterable[str]:
+    from rdc_dyn.scenario import templates
+
+    return templates()
+
+
+@click.group(
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=(
+        "rdc-dyn init vae -o my.yaml",
+        "rdc-dyn run my.yaml -o runs/my",
+        "rdc-dyn plot runs/my -o my.png",
+    ),
+    exits=ends(*ExitCode),
+)
 @click.version_option(program_version(), prog_name="rdc-dyn")
 def main() -> None:
     """Dynamics on the rate-distortion-classification surface of a model."""
 
 
-@main.command()
-@click.argument("name", default="digits")
+@main.command(
+    examples=("rdc-dyn init vae -o my.yaml", "rdc-dyn init digits_prescribed -o my.yaml"),
+    words={"Templates": _templates},
+    exits=LIGHT,
+)
+@click.argument("name", default="digits", shell_complete=completion.start)
 @click.option("-o", "--output", type=PLACE, help="File to write, which must not exist; else the scenario is printed.")
 def init(name: str, output: Path | None) -> None:
-    """Print a commented scenario to start from (NAME: see `rdc-dyn list templates` and `rdc-dyn list examples`)."""
+    """Print the template or shipped example NAME, a commented scenario to start from; `rdc-dyn list` names them all.
+
+    With `-o`, where `rdc-dyn schema -o rdc_dyn.schema.json` has put the schema into the same folder, the first line
+    tells editors of it.
+    """
     from rdc_dyn.scenario import example, template
 
     found = example(name)
@@ -31,6 +66,8 @@ def init(name: str, output: Path | None) -> None:
     if output is None:
         tell(text, nl=False)
         return
+    if (output.parent / SCHEMA).is_file():
+        text = f"# yaml-language-server: $schema={SCHEMA}\n{text}"
     try:
         with output.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -39,7 +76,9 @@ def init(name: str, output: Path | None) -> None:
     tell(f"wrote {output}")
 
 
-@main.command()
+@main.command(
+    examples=("rdc-dyn validate my.yaml", "rdc-dyn validate digits_prescribed --set integrator.method=rk4"), exits=LIGHT
+)
 @click.argument("scenario", type=SCENARIO)
 @OVERRIDE
 @click.option("--data", is_flag=True, help="Read the data too: list all that is wrong with them, or say what they are.")
@@ -60,18 +99,27 @@ def validate(scenario: Path, overrides: tuple[str, ...], data: bool) -> None:
     tell("; ".join(said))
 
 
-@main.command()
-def schema() -> None:
+@main.command(examples=(f"rdc-dyn schema -o {SCHEMA}",), exits=READS)
+@click.option("-o", "--output", type=PLACE, help=f"File to write, such as {SCHEMA}; else the schema is printed.")
+def schema(output: Path | None) -> None:
     """Print the JSON schema of scenarios, for editors."""
     from rdc_dyn.scenario import json_schema
+    from rdc_dyn.store.commit import commit
 
-    tell(json.dumps(json_schema(), indent=2))
+    text = json.dumps(json_schema(), indent=2)
+    if output is None:
+        tell(text)
+        return
+    commit(output, f"{text}\n".encode())
+    tell(f"wrote {output}")
 
 
-@main.command("list")
-@click.argument("kind", required=False)
+@main.command(
+    "list", examples=("rdc-dyn list", "rdc-dyn list integrators"), words={"Values of KIND": _kinds}, exits=LIGHT
+)
+@click.argument("kind", required=False, shell_complete=completion.kind)
 def list_(kind: str | None) -> None:
-    """List what can be chosen; KIND narrows it to objectives, integrators, ..."""
+    """List what can be chosen; KIND narrows it to one of the words below."""
     from rdc_dyn.scenario import catalogue
 
     everything = catalogue()

@@ -6,12 +6,18 @@ from pathlib import Path
 
 import click
 
+from rdc_dyn.cli import completion
+from rdc_dyn.cli.help import READS, Documented
 from rdc_dyn.cli.shared import PLACE, load_matplotlib, tell
 from rdc_dyn.status import DataError, UserError
 
 
-@click.command()
-@click.argument("directory", metavar="DIR", type=PLACE)
+@click.command(
+    cls=Documented,
+    examples=("rdc-dyn report runs/my -o my.html", "rdc-dyn report sweeps/my -o sweep.html"),
+    exits=READS,
+)
+@click.argument("directory", metavar="RUN|SWEEP", type=PLACE, shell_complete=completion.run_or_sweep)
 @click.option("-o", "--output", required=True, type=PLACE, help="Page to write; .html.")
 @click.option("--interactive", is_flag=True, help="With a figure that one can turn (4.5 MB; needs plotly).")
 def report(directory: Path, output: Path, interactive: bool) -> None:

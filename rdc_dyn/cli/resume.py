@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from rdc_dyn.cli import completion
+from rdc_dyn.cli.help import RUNS, Documented
 from rdc_dyn.cli.shared import PLACE, TRUST, conclude, listen, seconds, tell
 from rdc_dyn.status import Status
 
 
-@click.command()
-@click.argument("run_directory", metavar="RUN", type=PLACE)
+@click.command(cls=Documented, examples=("rdc-dyn resume runs/my", "rdc-dyn resume runs/my --max-time 50m"), exits=RUNS)
+@click.argument("run_directory", metavar="RUN", type=PLACE, shell_complete=completion.run)
 @click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
 @click.option("--max-time", callback=seconds, metavar="TIME", help="Stop at the next point after 90s, 50m, 2h, ...")
 @TRUST

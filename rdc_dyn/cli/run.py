@@ -8,11 +8,19 @@ from typing import Any
 
 import click
 
+from rdc_dyn.cli.help import RUNS, Documented
 from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, TRUST, conclude, listen, seconds, tell
 from rdc_dyn.status import UserError
 
 
-@click.command()
+@click.command(
+    cls=Documented,
+    examples=(
+        "rdc-dyn run digits_iso_classification -o runs/digits",
+        "rdc-dyn run my.yaml -o runs/my --set integrator.step_size=0.05 --max-time 2h",
+    ),
+    exits=RUNS,
+)
 @click.argument("scenario", type=SCENARIO)
 @click.option("-o", "--output", required=True, type=PLACE, help="Run directory to write.")
 @OVERRIDE

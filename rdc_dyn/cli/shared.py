@@ -14,14 +14,21 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from rdc_dyn.status import DataError, RunWarning, Status, UserError, plain, sentence
+from rdc_dyn.cli import completion
+from rdc_dyn.cli.help import Documented
+from rdc_dyn.status import DataError, ExitCode, RunWarning, Status, UserError, plain, sentence
 
 if TYPE_CHECKING:
     import xarray as xr
 
 #: Option that overrides single keys of a scenario.
 OVERRIDE = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, such as integrator.step_size=0.05."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=completion.override,
+    help="Override a key, such as integrator.step_size=0.05.",
 )
 
 #: Option without which no code of a file runs.
@@ -72,12 +79,18 @@ class ScenarioFile(Place):
             raise UserError(f"{name}: there is no such file and no such example; {hint}")
         return found
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> completion.Items:
+        """Shipped examples, and files."""
+        return completion.scenario(ctx, param, incomplete)
+
 
 PLACE, SCENARIO = Place(), ScenarioFile()
 
 
-class Program(click.Group):
+class Program(Documented, click.Group):
     """A group of commands: what is wrong becomes one line and an exit code, without a traceback."""
+
+    command_class = Documented
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, and say in one line what stopped it."""
@@ -91,7 +104,7 @@ class Program(click.Group):
             sys.exit(Status.OUT_OF_MEMORY.exit_code)
         except KeyboardInterrupt as signal_:  # outside the loop of a run, which handles signals itself
             tell("rdc-dyn: stopped by a signal", err=True)
-            sys.exit(getattr(signal_, "exit_code", 130))
+            sys.exit(getattr(signal_, "exit_code", ExitCode.SIGINT))
         except OSError as error:
             _stopped_by(error)
 
@@ -118,7 +131,7 @@ def _stopped_by(error: OSError) -> NoReturn:
         sys.exit(128 + signal.SIGPIPE)
     name = "standard output" if error.filename is None else str(error.filename)
     tell(f"rdc-dyn: {name if len(name) < 200 else name[:200] + '...'}: {error.strerror or error}", err=True)
-    sys.exit(4)
+    sys.exit(ExitCode.DATA)
 
 
 def load_matplotlib() -> None:
@@ -158,7 +171,7 @@ def conclude(trajectory: xr.Dataset, path: Path) -> NoReturn:
     if status in (Status.TIME_LIMIT, Status.INTERRUPTED):
         what = "goes on from here" if trajectory.sizes["time"] else "begins again, for nothing was computed yet"
         tell(f"rdc-dyn resume {path} {what}", err=True)
-    sys.exit(143 if detail == "SIGTERM" else status.exit_code)
+    sys.exit(ExitCode.SIGTERM if detail == "SIGTERM" else status.exit_code)
 
 
 def seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:

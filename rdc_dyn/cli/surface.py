@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from rdc_dyn.cli.help import RUNS, Documented
 from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, TRUST, conclude, listen, seconds, tell
 from rdc_dyn.status import UserError
 
@@ -31,7 +32,11 @@ def _axis(context: click.Context, parameter: click.Parameter, value: str) -> lis
     return [low, *inner[1:-1], high]
 
 
-@click.command()
+@click.command(
+    cls=Documented,
+    examples=("rdc-dyn surface my.yaml --lam 0.1:2:9 --gamma 1:16:9:log -o runs/surface",),
+    exits=RUNS,
+)
 @click.argument("scenario", type=SCENARIO)
 @click.option("--lam", required=True, callback=_axis, metavar="FROM:TO:N[:log]", help="Values of lam, as 0.1:2:9.")
 @click.option("--gamma", required=True, callback=_axis, metavar="FROM:TO:N[:log]", help="Values of gamma.")

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from rdc_dyn.cli import completion
+from rdc_dyn.cli.help import READS, Documented, ends
 from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, TRUST, tell
-from rdc_dyn.status import UserError, sentence
+from rdc_dyn.status import ExitCode, UserError, sentence
 
 if TYPE_CHECKING:
     from rdc_dyn.sweeps import Plan, SweepResult
@@ -21,16 +23,25 @@ if TYPE_CHECKING:
 class Terminated(KeyboardInterrupt):
     """SIGTERM, handled like SIGINT but with its own exit code."""
 
-    exit_code = 143
+    exit_code = ExitCode.SIGTERM
 
 
-@click.command()
+@click.command(
+    cls=Documented,
+    examples=(
+        "rdc-dyn sweep my.yaml -o sweeps/my --jobs 2 \\",
+        "    --grid integrator.method=euler,rk4 --grid integrator.step_size=0.1,0.05",
+        "rdc-dyn sweep my.yaml -o sweeps/my --retry-failed",
+    ),
+    exits=READS | ends(ExitCode.SWEEP, ExitCode.SIGINT, ExitCode.SIGTERM),
+)
 @click.argument("scenario", type=SCENARIO)
 @click.option(
     "--grid",
     "grid",
     multiple=True,
     metavar="KEY=VALUE,VALUE",
+    shell_complete=completion.grid,
     help="Values of a key, such as integrator.step_size=0.1,0.05; every combination is a run. Replaces the scenario's "
     "own section sweep.",
 )

@@ -7,16 +7,21 @@ from pathlib import Path
 
 import click
 
+from rdc_dyn.cli import completion
+from rdc_dyn.cli.help import LIGHT, Documented
 from rdc_dyn.cli.shared import PLACE, tell
+from rdc_dyn.status import ExitCode
 
 
-@click.command()
-@click.argument("run_directory", metavar="RUN", type=PLACE)
+@click.command(
+    cls=Documented,
+    examples=("rdc-dyn verify runs/my",),
+    exits=LIGHT
+    | {ExitCode.NUMERICAL: "an identity of the theory does not hold", ExitCode.DATA: "a file is damaged or missing"},
+)
+@click.argument("run_directory", metavar="RUN", type=PLACE, shell_complete=completion.run)
 def verify(run_directory: Path) -> None:
-    """Check all digests of RUN, its clock and the identities of the theory.
-
-    Exit code 4 where a file is damaged, 3 where an identity does not hold.
-    """
+    """Check all digests of RUN, its clock and the identities of the theory."""
     from rdc_dyn.read.verify import verify as look
 
     found = look(run_directory)
@@ -24,4 +29,4 @@ def verify(run_directory: Path) -> None:
     for finding in found:
         tell(f"{finding.verdict:<6}  {finding.name:<{width}}  {finding.detail}")
     failed = {finding.kind for finding in found if finding.verdict == "FAILED"}
-    sys.exit(4 if "files" in failed else 3 if failed else 0)
+    sys.exit(ExitCode.DATA if "files" in failed else ExitCode.NUMERICAL if failed else ExitCode.COMPLETE)

@@ -30,7 +30,7 @@ from rdc_dyn.running.signals import Signals
 from rdc_dyn.running.watcher import Callback
 from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.simulate import Point, simulate, thaw
-from rdc_dyn.status import Diverged, NumericalFailure, RunWarning, Status, UserError
+from rdc_dyn.status import Diverged, ExitCode, NumericalFailure, RunWarning, Status, UserError
 from rdc_dyn.store.in_memory import InMemory, Store
 from rdc_dyn.store.provenance import provenance
 from rdc_dyn.store.run_writer import RunWriter
@@ -42,7 +42,7 @@ _BATCH = 8
 class Interrupted(KeyboardInterrupt):
     """SIGTERM, handled like SIGINT but with its own exit code."""
 
-    exit_code = 143
+    exit_code = ExitCode.SIGTERM
 
 
 def run(

@@ -18,6 +18,8 @@ from functools import cache
 from types import FrameType
 from typing import Any
 
+from rdc_dyn.status import ExitCode
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: Held while something is written.
 _WRITING = threading.RLock()
@@ -101,5 +103,5 @@ def _watch(receiver: socket.socket, sender: socket.socket) -> None:
             _WRITING.acquire(timeout=_PATIENCE)
             show_cursor = b"\x1b[?25h" if sys.__stderr__ is not None and sys.__stderr__.isatty() else b""
             os.write(2, show_cursor + b"rdc-dyn: ended by a second signal\n")
-            os._exit(130)
+            os._exit(ExitCode.SIGINT)
         first = time.monotonic() if now and first is None else first

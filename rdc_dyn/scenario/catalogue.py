@@ -20,10 +20,6 @@ from rdc_dyn.scenario.sections.responses import RESPONSES
 from rdc_dyn.scenario.sections.solvers import PRECONDITIONERS, SOLVERS
 from rdc_dyn.status import UserError
 
-_FAMILIES: tuple[Family[Any], ...] = (
-    OBJECTIVES, ENCODERS, DECODERS, CLASSIFIERS, READERS, PROCESSES, INTEGRATORS, CORRECTORS, RESPONSES, SOLVERS,
-    PRECONDITIONERS,
-)  # fmt: skip
 _TEMPLATES = files("rdc_dyn.scenario") / "templates"
 #: The folder `scenarios` of the repository, which a wheel carries here.
 _EXAMPLES = Path(str(files("rdc_dyn.scenario") / "examples"))
@@ -34,12 +30,17 @@ _LIKELIHOODS = {
 
 
 def catalogue() -> dict[str, list[tuple[str, str]]]:
-    """For each kind of choice the words and a line on each; of other packages' members, their package."""
-    found = {family.name: _members(family) for family in _FAMILIES}
-    found["decoders"].append(("table", TableDecoder.line("table")))
-    return found | {
-        "clocks": list(CLOCKS.items()),
+    """For each kind of choice the words and a line on each; of other packages' members, their package.
+
+    Kinds come in the order in which a scenario chooses, and what it may start from comes last.
+    """
+    return {
+        **_families(READERS, OBJECTIVES, ENCODERS),
+        DECODERS.name: [*_members(DECODERS), ("table", TableDecoder.line("table"))],
         "likelihoods": list(_LIKELIHOODS.items()),
+        **_families(CLASSIFIERS, PROCESSES),
+        "clocks": list(CLOCKS.items()),
+        **_families(RESPONSES, SOLVERS, PRECONDITIONERS, INTEGRATORS, CORRECTORS),
         "templates": list(templates().items()),
         "examples": list(examples().items()),
     }
@@ -76,6 +77,10 @@ def _example_files() -> dict[str, Path]:
 def _first_sentence(text: str) -> str:
     comment = " ".join(line.removeprefix("#").strip() for line in text.split("\nname:")[0].splitlines())
     return comment.partition(". ")[0].rstrip(".")
+
+
+def _families(*families: Family[Any]) -> dict[str, list[tuple[str, str]]]:
+    return {family.name: _members(family) for family in families}
 
 
 def _members(family: Family[Any]) -> list[tuple[str, str]]:

@@ -32,7 +32,7 @@ Sweep = Annotated[
     Any, WithJsonSchema({"oneOf": [_LISTS, {"type": "array", "items": _LISTS, "minItems": 1}, {"type": "null"}]})
 ]
 #: Keys that cannot be swept, and why.
-_NOT_SWEPT = {"sweep": "a sweep has no sweeps", "name": "points are named by a hash; sweep what makes them differ"}
+NOT_SWEPT = {"sweep": "a sweep has no sweeps", "name": "points are named by a hash; sweep what makes them differ"}
 
 
 class Scenario(Section):
@@ -146,7 +146,7 @@ def _grid(grid: Any, path: Path) -> Iterator[Finding]:
         yield Finding(path, f"expected a section of dotted keys, each with a list of values, got {show(grid)}")
         return
     for key, values in grid.items():
-        if key.partition(".")[0] in _NOT_SWEPT:
-            yield Finding((*path, key), f"not swept: {_NOT_SWEPT[key.partition('.')[0]]}", at_key=True)
+        if key.partition(".")[0] in NOT_SWEPT:
+            yield Finding((*path, key), f"not swept: {NOT_SWEPT[key.partition('.')[0]]}", at_key=True)
         elif not isinstance(values, list) or not values:
             yield Finding((*path, key), f"expected a list of values, such as [0.1, 0.05], got {show(values)}")

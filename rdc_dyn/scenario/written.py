@@ -50,7 +50,7 @@ class ScenarioError(UserError):
 
     def __init__(self, problems: Iterable[Mistake]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems), exit_code=2)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
 
     def __repr__(self) -> str:
         """How many mistakes there are, and one in each line."""

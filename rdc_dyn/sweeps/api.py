@@ -14,7 +14,7 @@ from rdc_dyn import scenario as scenarios
 from rdc_dyn.read.shown import Shown
 from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.scenario.sources import modules_of_files
-from rdc_dyn.status import UserError, plain
+from rdc_dyn.status import ExitCode, UserError, plain
 from rdc_dyn.store.provenance import program
 from rdc_dyn.store.sweep_directory import Manifest, SweptRun, read_point
 from rdc_dyn.store.swept_keys import coordinate_names
@@ -71,9 +71,9 @@ class SweepResult:
         return tuple(point for point in self.points if point.state == "failed")
 
     @property
-    def exit_code(self) -> int:
-        """0 if every point ran to its end, else 6."""
-        return 0 if all(point.state == "done" for point in self.points) else 6
+    def exit_code(self) -> ExitCode:
+        """Whether every point ran to its end."""
+        return ExitCode.COMPLETE if all(point.state == "done" for point in self.points) else ExitCode.SWEEP
 
 
 @dataclass(frozen=True)

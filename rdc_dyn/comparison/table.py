@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from rdc_dyn.comparison.errors import QUANTITIES
+from rdc_dyn.read.floors import floor_reasons
 from rdc_dyn.status import Status
 from rdc_dyn.store.commit import commit
 
@@ -77,10 +77,8 @@ def _error(run: xr.Dataset, quantity: str) -> str:
 def _floors(comparison: xr.Dataset) -> list[str]:
     """Why points were left out, by quantity and reason."""
     lines = []
-    for quantity, head in _HEADS.items():
-        reasons = Counter(str(reason) for reason in comparison.floor_reason.sel(quantity=quantity).values if reason)
-        for reason, count in sorted(reasons.items()):
-            lines += _wrap(f"{head} at its floor in {count} run{'s' * (count > 1)}: {reason}")
+    for quantity, reason, count in floor_reasons(comparison):
+        lines += _wrap(f"{_HEADS[quantity]} at its floor in {count} run{'s' * (count > 1)}: {reason}")
     return lines
 
 

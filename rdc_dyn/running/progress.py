@@ -75,18 +75,18 @@ class Calls(Silent):
 
 
 class _Eta:
-    """Remaining time, extrapolated from the fraction of the span done and the time since the first record."""
+    """Remaining time, extrapolated from what was done since the first record, with which a resumed run goes on."""
 
     def __init__(self) -> None:
-        self._began: float | None = None
+        self._began: tuple[float, float] | None = None
 
     def text(self, fraction: float) -> str:
         """Remaining hours, minutes and seconds; a dash before anything is done."""
-        if self._began is None:
-            self._began = time.monotonic()
-        if fraction <= 0:
+        now = time.monotonic()
+        began, before = self._began = self._began or (now, fraction)
+        if fraction <= before:
             return "-"
-        seconds = (time.monotonic() - self._began) * (1 - fraction) / fraction
+        seconds = (now - began) * (1 - fraction) / (fraction - before)
         minutes, seconds = divmod(round(seconds), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from rdc_dyn.record import Event
-from rdc_dyn.running.progress import Live, Notebook, Plain, Progress, Silent, choose_progress, chosen
+from rdc_dyn.running.progress import Live, Notebook, Plain, Progress, Silent, _Eta, choose_progress, chosen
 from tests.tiny import record
 
 _HEADERS = ["time", "lam", "gamma", "R", "D", "C", "|grad J|", "ETA"]
@@ -48,6 +48,20 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b" not in shown.out
     assert max(map(len, shown.out.splitlines())) <= 80
     _check_table(shown.out)
+
+
+def test_a_resumed_run_does_not_count_what_was_done_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """80 % were done; another 5 % took ten minutes, so that the last 15 % take half an hour."""
+    now = 1000.0
+    monkeypatch.setattr("rdc_dyn.running.progress.time.monotonic", lambda: now)
+    eta = _Eta()
+    assert eta.text(0.8) == "-"
+    now += 600
+    assert eta.text(0.85) == "0:30:00"
+    fresh = _Eta()
+    assert fresh.text(0.0) == "-"
+    now += 60
+    assert fresh.text(0.25) == "0:03:00"
 
 
 def test_too_long_a_number_does_not_touch_its_neighbour(capsys: pytest.CaptureFixture[str]) -> None:

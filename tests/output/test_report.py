@@ -148,6 +148,17 @@ def test_sweep(tmp_path: Path) -> None:
     assert len(page.sources) == 4
 
 
+def test_heads_of_a_sweep_s_table_are_short() -> None:
+    from rdc_dyn.read.report.sweep import _short
+
+    assert _short(["integrator.method", "integrator.step_size", "corrector"]) == ["method", "step_size", "corrector"]
+    assert _short(["integrator.method", "corrector.method", "seed"]) == [
+        "integrator.method",
+        "corrector.method",
+        "seed",
+    ]
+
+
 @pytest.mark.slow
 def test_many_runs_are_chosen_evenly_and_it_says_so(tmp_path: Path) -> None:
     path = _sweep(tmp_path / "s", {f"method {k:02}": smooth(4) for k in range(15)})
@@ -162,6 +173,7 @@ def test_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "error_losses": ("run", [1e-3, 1e-12]), "error_closure": ("run", [2e-3, np.nan]),
             "gradient_equivalents": ("run", [10.0, 20.0]), "wall_time": ("run", [1.0, 2.0]),
             "at_floor": (("run", "quantity"), [[False, False], [True, False]]),
+            "floor_reason": (("run", "quantity"), [["", ""], ["the linear solver's rtol = 1e-09", ""]]),
             "order": (("series_name", "quantity"), [[1.02, np.nan]]),
             "order_low": (("series_name", "quantity"), [[0.9, np.nan]]),
             "order_high": (("series_name", "quantity"), [[1.1, np.nan]]),
@@ -177,6 +189,7 @@ def test_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "euler 1.02 [0.90, 1.10]" in page.text
     assert "euler 0.1 1.00e-03 2.00e-03 10 1" in page.text  # no star
     assert "euler 0.05 1.00e-12* 20 2" in page.text
+    assert "error runs floor (R, D, C) 1 the linear solver's rtol = 1e-09" in page.text  # whose floor, as compare says
     assert len(page.sources) == 5
 
 

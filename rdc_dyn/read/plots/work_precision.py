@@ -87,7 +87,7 @@ def _legend(
     ]
     notes = []
     if bool(comparison.at_floor.sel(quantity=quantity).any()):
-        notes.append("hollow: at the solver's floor, left out of the order")
+        notes.append("hollow: at its floor, left out of the order")
     stopped = int((comparison.status.values != "COMPLETED").sum())
     if stopped:
         notes.append(f"{stopped} of {comparison.sizes['run']} runs did not complete and are not shown")

@@ -28,6 +28,7 @@ _COST = ("gradient_evaluations", "hessian_vector_products", "vector_field_evalua
 _ELSEWHERE = {"scenario", "events", "title", "Conventions", "references", "status", "status_message", "status_detail"}
 #: The table of events stops after this many; the trajectory has them all.
 MOST_EVENTS = 200
+GRADIENT_EQUIVALENTS = f"gradients + {GRADIENTS_PER_PRODUCT} Hessian-vector products"
 
 
 def run_report(trajectory: xr.Dataset, *, interactive: bool = False) -> str:
@@ -77,8 +78,9 @@ def _residuals(trajectory: xr.Dataset) -> Table:
 
 def _cost(trajectory: xr.Dataset) -> Table:
     rows = [(str(trajectory[name].attrs.get("long_name", name)), float(trajectory[name][-1])) for name in _COST]
-    what = f"gradient-equivalents: gradients + {GRADIENTS_PER_PRODUCT} Hessian-vector products"
-    return Table(("what", "total"), [*rows, (what, gradient_equivalents(trajectory))])
+    return Table(
+        ("what", "total"), [*rows, (f"gradient-equivalents: {GRADIENT_EQUIVALENTS}", gradient_equivalents(trajectory))]
+    )
 
 
 def explored(runs: Runs, interactive: bool) -> tuple[Section, ...]:

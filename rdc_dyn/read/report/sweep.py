@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from rdc_dyn.read.floors import floor_reasons
 from rdc_dyn.read.plots import plot_losses, plot_residuals, plot_surface3d, plot_trajectory, styles
 from rdc_dyn.read.report.page import Section, Table, page
-from rdc_dyn.read.report.run import explored, gradient_equivalents, provenance, residuals
+from rdc_dyn.read.report.run import GRADIENT_EQUIVALENTS, explored, gradient_equivalents, provenance, residuals
 from rdc_dyn.status import DataError, in_words
 from rdc_dyn.store.sweep_directory import Sweep, value_list
 from rdc_dyn.store.swept_keys import labels, text_of
 
 #: The lines of more runs than this cannot be told apart.
 MOST_DRAWN = 12
+_SYMBOLS = {"error_multipliers": "(λ, γ)", "error_losses": "(R, D, C)"}
 
 
 def sweep_report(
@@ -72,12 +75,18 @@ def _named(sweep: Sweep) -> dict[str, list[str]]:
 
 
 def _runs(sweep: Sweep, named: dict[str, list[str]], runs: dict[str, xr.Dataset]) -> Table:
-    headers = (*sweep.keys, "status", "points", "gradient-equivalents", "wall time (s)", "largest |∇J|",
-               "largest closure of F", "run")  # fmt: skip
+    headers = (*_short(sweep.keys), "status", "points", "grad-eq", "time/s", "max |∇J|", "closure", "run")
     rows: list[tuple[str | float, ...]] = [
         (*named[p.name], in_words(p.status), *_numbers(runs.get(p.name)), p.name) for p in sweep.points
     ]
-    return Table(headers, rows, "Costs include the equilibration of the start.")
+    caption = f"grad-eq: {GRADIENT_EQUIVALENTS}. Costs include the equilibration of the start."
+    return Table(headers, rows, f"{caption} closure: the largest closure of F against the work, in nat.")
+
+
+def _short(keys: Sequence[str]) -> list[str]:
+    """Swept keys without their sections, which the lead of the page gives, where that tells them apart."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return [word if last.count(word) == 1 else key for key, word in zip(keys, last)]
 
 
 def _numbers(run: xr.Dataset | None) -> tuple[float, ...]:
@@ -87,9 +96,14 @@ def _numbers(run: xr.Dataset | None) -> tuple[float, ...]:
     return (
         float(run.sizes["time"]),
         gradient_equivalents(run),
-        float(run.wall_time[-1]),
-        *(float(found[name][0].max()) for name in ("equilibrium |∇J|", "closure of F against the work")),
+        _rounded(run.wall_time[-1]),
+        *(_rounded(found[name][0].max()) for name in ("equilibrium |∇J|", "closure of F against the work")),
     )
+
+
+def _rounded(number: xr.DataArray) -> float:
+    """A number to three digits: no more of it means anything."""
+    return float(f"{float(number):.3g}")
 
 
 def _failures(sweep: Sweep, named: dict[str, list[str]]) -> Section:
@@ -130,18 +144,22 @@ def _comparison(comparison: xr.Dataset | None, why: str) -> Section:
     from rdc_dyn.read.plots.work_precision import plot_work_precision
 
     figure = (plot_work_precision(comparison), "Work–precision: error against cost.")
-    return Section("Comparison", tables=[_orders(comparison), _errors(comparison)], figures=[figure])
+    tables = (_orders(comparison), _errors(comparison), _floors(comparison))
+    return Section("Comparison", tables=[table for table in tables if table.rows], figures=[figure])
 
 
 def _orders(comparison: xr.Dataset) -> Table:
     """The observed order of each series, with its confidence interval."""
     found = zip(*(comparison[name].values for name in ("series_name", "order", "order_low", "order_high")))
-    rows = [
-        (str(name), *("" if math.isnan(p) else f"{p:.2f} [{low:.2f}, {high:.2f}]" for p, low, high in zip(*orders)))
-        for name, *orders in found
-    ]
-    headers = ("series", *(str(name).removeprefix("error_") for name in comparison["quantity"].values))
-    return Table(headers, rows, "Observed order [95 % confidence]; points at the floor are left out.")
+    rows = [(str(name), *(_order(*order) for order in zip(*orders))) for name, *orders in found]
+    headers = ("series", *map(_symbol, comparison["quantity"].values))
+    return Table(headers, rows, "Observed order [95 % confidence]; points at their floor are left out.")
+
+
+def _order(value: float, low: float, high: float) -> str:
+    """An order with its interval, which two points do not have."""
+    interval = "" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
+    return "" if math.isnan(value) else f"{value:.2f}{interval}"
 
 
 def _errors(comparison: xr.Dataset) -> Table:
@@ -152,11 +170,23 @@ def _errors(comparison: xr.Dataset) -> Table:
         one = comparison.isel(run=k)
         stars = ["*" if one["at_floor"].sel(quantity=name) else "" for name in names]
         errors = ["" if math.isnan(one[name]) else f"{float(one[name]):.2e}{star}" for name, star in zip(names, stars)]
-        resolution, *cost = (float(one[name]) for name in ("resolution", "gradient_equivalents", "wall_time"))
-        rows.append((str(one["series"].item()), resolution, *errors, *cost))
-    quantities = (name.removeprefix("error_") for name in names)
-    headers = ("series", "resolution", *quantities, "gradient-equivalents", "wall time (s)")
-    return Table(headers, rows, "Errors, and cost of the path without its start; * is at the solver's floor.")
+        resolution, cost = (float(one[name]) for name in ("resolution", "gradient_equivalents"))
+        rows.append((str(one["series"].item()), resolution, *errors, cost, _rounded(one["wall_time"])))
+    headers = ("series", "step or rtol", *map(_symbol, names), "grad-eq", "time/s")
+    return Table(
+        headers, rows, "Errors in nat (of λ and γ: 1), and cost of the path without its start; *: at its floor."
+    )
+
+
+def _floors(comparison: xr.Dataset) -> Table:
+    """Whose floor it is that errors are at."""
+    rows = [(_symbol(name), float(count), reason) for name, reason, count in floor_reasons(comparison)]
+    return Table(("error", "runs", "floor"), rows, "Runs with an error at its floor, and what sets it.")
+
+
+def _symbol(quantity: str) -> str:
+    """The head of a column of errors."""
+    return _SYMBOLS.get(quantity, quantity.removeprefix("error_"))
 
 
 def _provenance(sweep: Sweep, whole: dict[str, xr.Dataset]) -> Table:

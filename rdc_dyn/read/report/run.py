@@ -109,7 +109,9 @@ def _events(trajectory: xr.Dataset) -> Section:
         return Section("Events", "This trajectory carries no events.")
     found = events(trajectory)
     count = found.sizes["event"]
-    text = f"{count} events." if count <= MOST_EVENTS else f"The first {MOST_EVENTS} of {count} events."
+    text = (
+        f"{count} event{'s' * (count != 1)}." if count <= MOST_EVENTS else f"The first {MOST_EVENTS} of {count} events."
+    )
     shown = found.isel(event=slice(MOST_EVENTS)).to_dataframe()[["time", "kind", "step_size", "halved_to", "text"]]
     headers = ("time", "kind", "step", "halved to", "what")
     return Section("Events", text, [Table(headers, shown.to_numpy().tolist())])

@@ -218,11 +218,13 @@ def test_mixture_is_the_average_of_source_and_target() -> None:
     assert not torch.allclose(ends[0], ends[1])
 
 
-@pytest.mark.parametrize(("low", "high", "hint"), [(0.0, 255.0, True), (0.0, 256.0, False), (-1.0, 255.0, False)])
+@pytest.mark.parametrize(
+    ("low", "high", "hint"), [(0.0, 255.0, True), (0.0, 256.0, False), (-1.0, 255.0, False), (0.0, 1.5, False)]
+)
 def test_grey_levels_are_to_be_divided_where_a_likelihood_needs_the_unit_interval(
     low: float, high: float, hint: bool
 ) -> None:
-    x, y = torch.full((4, 3), 0.5), torch.zeros(4, dtype=torch.int64)
+    x, y = torch.ones(4, 3), torch.zeros(4, dtype=torch.int64)
     x[1, 2], x[2, 0] = high, low
     check_sample("data.source", x, y, 1, unit_interval=False)
     words = f"datum 1, component 2 is {high}; a bernoulli likelihood needs values in \\[0, 1\\]"

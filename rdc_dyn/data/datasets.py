@@ -36,11 +36,13 @@ class Selection:
         read: Reads the set as far as its labels.
         classes: Classes to keep, by label or by name, renumbered 0, 1, … in the order given; None for all.
         limit: Most data to keep, drawn at random; None for all.
+        binarise: Inputs above this become 1 and all others 0; None keeps them.
     """
 
     read: Callable[[], Labelled]
     classes: tuple[int | str, ...] | None = None
     limit: int | None = None
+    binarise: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Chosen:
         rows: Indices into the set.
         y: Labels after renumbering.
         names: Class names by label; empty if there are none.
+        binarise: As in `Selection`.
     """
 
     labelled: Labelled
@@ -79,13 +82,17 @@ class Chosen:
     y: Int[Tensor, "n"]
     classes: int
     names: tuple[str, ...]
+    binarise: float | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def x(self, dtype: torch.dtype) -> Tensor:
         """The inputs, flattened, on the CPU."""
-        return self.labelled.inputs(self.rows, dtype)
+        x = self.labelled.inputs(self.rows, dtype)
+        if self.binarise is None:
+            return x
+        return torch.where(x.isfinite(), (x > self.binarise).to(dtype), x)  # what is no number is still to be found
 
     def __getitem__(self, order: Rows) -> Chosen:
         return replace(self, rows=self.rows[order], y=self.y[order])
@@ -119,7 +126,7 @@ def select(selection: Selection, seed: int) -> Chosen:
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[: selection.limit]]
     y = y[rows]
     classes = len(selection.classes) if selection.classes is not None else (int(y.max()) + 1 if len(y) else 0)
-    return Chosen(labelled, rows, y, classes, names)
+    return Chosen(labelled, rows, y, classes, names, selection.binarise)
 
 
 def load_data(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from rdc_dyn.objective import Objective
@@ -26,9 +28,10 @@ def label_entropy(objective: Objective, data_position: float) -> float | None:
     return float(-torch.special.xlogy(shares, shares).sum())
 
 
-def collapse(objective: Objective, rate: float, classification_loss: float, data_position: float) -> str | None:
-    """What has collapsed and what to change, in a sentence; None if codes tell of x and of y."""
-    entropy = label_entropy(objective, data_position)
+def collapse(objective: Objective, rate: float, classification_loss: float, controls: Sequence[float]) -> str | None:
+    """What has collapsed and what to change, in a sentence; None if codes tell of x and, where γ > 0, of y."""
+    _, gamma, data_position = controls
+    entropy = label_entropy(objective, data_position) if gamma > 0 else None
     if rate < NOTHING:
         return (
             f"the model has collapsed: R = {rate:.2g} nat, more than which no code tells of x, so that D and C are "

@@ -137,6 +137,6 @@ def noise_gap(record: Record) -> Event | None:
 
 def collapsed(problem: Problem, record: Record) -> Event | None:
     """A warning if codes tell nothing of x, or nothing of y, else None."""
-    rate, loss, data_position = (record.values[n] for n in ("rate", "classification_loss", "data_position"))
-    text = collapse(problem.free_energy.objective, rate, loss, data_position)
+    rate, loss, *controls = (record.values[name] for name in ("rate", "classification_loss", *CONTROLS))
+    text = collapse(problem.free_energy.objective, rate, loss, controls)
     return None if text is None else Event("warning", record.time, text, {})

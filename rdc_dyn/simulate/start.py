@@ -49,7 +49,7 @@ def first(problem: Problem, state: State, watch: Watch | None) -> Point:
 
 def _collapse(problem: Problem, state: State) -> str | None:
     rate, _, classification_loss = problem.free_energy.functionals(state.theta, state.controls).tolist()
-    return collapse(problem.free_energy.objective, rate, classification_loss, float(state.controls[2]))
+    return collapse(problem.free_energy.objective, rate, classification_loss, state.controls.tolist())
 
 
 def _averaged(problem: Problem, at: Linearisation) -> Correction | None:

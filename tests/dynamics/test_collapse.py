@@ -62,10 +62,12 @@ def test_a_look_at_r_d_c_is_that_of_the_linearisation_and_costs_no_work() -> Non
 
 def test_what_counts_as_collapsed() -> None:
     objective = amortised(blobs())
-    assert "collapsed" in str(collapse(objective, 0.005, 0.1, 0.0))
-    assert "guess" in str(collapse(objective, 1.0, 0.995 * math.log(3), 0.0))
-    assert collapse(objective, 1.0, 0.9 * math.log(3), 0.0) is None
-    assert collapse(linear_gaussian(), 1.0, 50.0, 0.0) is None
+    at = (1.0, 1.0, 0.0)
+    assert "collapsed" in str(collapse(objective, 0.005, 0.1, at))
+    assert "guess" in str(collapse(objective, 1.0, 0.995 * math.log(3), at))
+    assert collapse(objective, 1.0, 0.9 * math.log(3), at) is None
+    assert collapse(objective, 1.0, math.log(3), (1.0, 0.0, 0.0)) is None  # nothing is to be classified
+    assert collapse(linear_gaussian(), 1.0, 50.0, at) is None
 
 
 @pytest.mark.parametrize(("start", "word"), [((0.5, 1.0, 30.0), "collapsed"), ((2.0, 1e-3, 1e-2), "guess")])

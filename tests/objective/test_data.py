@@ -14,6 +14,7 @@ from rdc_dyn.data import samples as data_module
 from rdc_dyn.data.datasets import HeldOut, Selection, load_data, select
 from rdc_dyn.data.sample_checks import check_sample
 from rdc_dyn.data.samples import Data, Sample
+from rdc_dyn.scenario.sections.data import DataSection
 from rdc_dyn.status import DataError
 from tests.named_data import named
 from tests.problems import FLOAT, blobs, finite_latent, generator
@@ -231,3 +232,20 @@ def test_grey_levels_are_to_be_divided_where_a_likelihood_needs_the_unit_interva
     with pytest.raises(DataError, match=f"^data.source: {words}{': divide by 255' if hint else ''}$"):
         check_sample("data.source", x, y, 1, unit_interval=True)
     check_sample("data.source", x.clamp(0, 1), y, 1, unit_interval=True)
+
+
+def test_inputs_are_binarised_at_a_threshold_and_what_is_no_number_is_still_found(tmp_path: Path) -> None:
+    x = np.array([[0.2, 0.5, 0.7], [0.0, 1.0, 0.51]])
+    np.savez(tmp_path / "own.npz", x=x, y=[0, 1])
+    section = DataSection.model_validate(
+        {"source": {"name": "npz", "file": str(tmp_path / "own.npz"), "binarise": 0.5}}
+    )
+
+    def loaded() -> Data:
+        return load(section.selections(tmp_path)["data.source"], None, 0.0)
+
+    assert loaded().source.x.tolist() == [[0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]
+    x[1, 2] = np.nan
+    np.savez(tmp_path / "own.npz", x=x, y=[0, 1])
+    with pytest.raises(DataError, match="finite"):
+        loaded()

@@ -127,7 +127,8 @@ class DataSection(Section):
         place = Source(folder, self.root_folder(folder), self.download)
 
         def selection(part: ReaderSection) -> Selection:
-            return Selection(lambda: part.read(place), None if part.classes == "all" else part.classes, part.limit)
+            classes = None if part.classes == "all" else part.classes
+            return Selection(lambda: part.read(place), classes, part.limit, part.binarise)
 
         return {key: selection(part) for key, part in self.sets.items()}
 

@@ -30,6 +30,9 @@ class ReaderSection(Section):
     name: str
     classes: Any = "all"
     limit: Count | None = Field(default=None, description="keep this many data, drawn with the scenario's seed")
+    binarise: float | None = Field(
+        default=None, description="inputs above this become 1 and all others 0, as in binarised MNIST with 0.5"
+    )
     in_root: ClassVar[bool] = False
     apart: ClassVar[str] = "name"
     class_names: ClassVar[tuple[str, ...]] = ()

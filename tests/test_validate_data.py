@@ -32,6 +32,7 @@ _SOURCE = "  source: {name: npz, file: a.npz}\n"
 
 def _npz(name: str, count: int = 12, classes: int = 3, high: float = 1.0, shape: tuple[int, ...] = (2, 2)) -> None:
     x = np.random.default_rng(0).uniform(0.0, high, (count, *shape))
+    x = x if high <= 1 else x.round()  # grey levels
     x.flat[:2] = 0.0, high
     np.savez(name, x=x, y=np.arange(count) % classes)
 

@@ -7,11 +7,12 @@ import keyword
 import math
 import re
 from collections.abc import Container, Iterable, Sequence
-from typing import Any, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Final
 
 from rdc_dyn.status import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: In place of a value: the scenario of this run lacks the key.
 LACKING: Final = object()
@@ -38,6 +39,8 @@ def coordinate_names(keys: Iterable[str], taken: Container[str] = ()) -> dict[st
 
 def coordinate(values: Sequence[Any]) -> np.ndarray:
     """One entry for each value: numbers if all values are, else words; `LACKING` becomes NaN or an empty word."""
+    import numpy as np
+
     given = [value for value in values if value is not LACKING]
     if given and all(map(_is_number, given)):
         return np.array([math.nan if value is LACKING else value for value in values])

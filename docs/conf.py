@@ -20,8 +20,9 @@ html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc", "notebook"],
+    "header_links_before_dropdown": 6,
 }
-html_sidebars = {"index": []}
+html_sidebars = {"index": [], "gallery": []}
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
 nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}

@@ -114,7 +114,8 @@ def statuses_page() -> str:
     ]
     lines[2] += " and `status_detail` the numbers that belong to it. What was computed is kept in every case."
     for status in Status:
-        lines += [f"## {status.name}", "", status.value[0].upper() + status.value[1:] + ".", ""]
+        more = f" [More](../howto/status.md#{status.name.lower()})"
+        lines += [f"## {status.name}", "", status.value[0].upper() + status.value[1:] + "." + more, ""]
     return "\n".join(lines)
 
 

@@ -9,7 +9,8 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "rdc_dyn"
 author = "rdc_dyn developers"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "generated", "notebooks"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions += ["generated", "looks", "notebooks"]  # those of _ext
 exclude_patterns = ["_build", "_ext", "conf.py"]
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"

@@ -18,9 +18,15 @@ import pytest
 import rdc_dyn
 from rdc_dyn.cli import main
 from rdc_dyn.scenario import examples, json_schema
+from rdc_dyn.status import Status
 
 ROOT = Path(rdc_dyn.__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*/*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").glob("*/*.md")),
+]
 #: Pages that the build writes.
 MADE = {"keys.md", "choices.md", "commands.md", "variables.md", "statuses.md"}
 
@@ -51,6 +57,20 @@ def test_commands_have_the_options_that_pages_name(page: Path) -> None:
         command = main.commands[name]
         known = {option for each in command.params if isinstance(each, click.Option) for option in each.opts}
         assert {word for word in words if word.startswith("-")} <= known, (name, words)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name not in MADE], ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_scripts_and_scenarios_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for name in re.findall(r"(?<![\w./-])(?:\.\./)?((?:analysis|scenarios)/[\w/.-]+\.(?:py|yaml|png|md))", text):
+        assert (ROOT / name).is_file(), name
+
+
+def test_every_ending_is_explained() -> None:
+    text = (ROOT / "docs" / "howto" / "status.md").read_text("utf-8")
+    found = dict(re.findall(r"^### (\w+)\n\n(.+?)(?=\n\n|\Z)", text, re.MULTILINE | re.DOTALL))
+    assert set(found) == set(Status.__members__)
+    assert all(len(paragraph.split()) >= 20 for paragraph in found.values())
 
 
 def test_the_readme_names_examples_that_are_shipped() -> None:
@@ -87,6 +107,9 @@ def test_the_documentation_builds(tmp_path: Path) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([*words, str(ROOT / "docs"), str(tmp_path / "html")], env=environment, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+    tutorial = (tmp_path / "html" / "tutorials" / "integrators.html").read_text("utf-8")
+    assert "12 done of 12 points" in tutorial  # a sweep lists what failed and raises nothing
+    assert "θ<sub>c</sub>" in (tmp_path / "html" / "explanation" / "theory.html").read_text("utf-8")
     figures = list((tmp_path / "html" / "_images").glob("*.png"))
     assert len(figures) >= 10
     for script in (ROOT / "docs" / "tutorials").glob("*.py"):

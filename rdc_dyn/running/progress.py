@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from rdc_dyn.record import Event, Record
@@ -202,11 +203,14 @@ class Notebook(Live):
 
 
 def choose_progress(quiet: bool) -> Progress:
-    """A live display on a terminal, a bar in a notebook, plain lines elsewhere, nothing if `quiet`."""
+    """A live display on a terminal, a bar in a notebook, plain lines elsewhere, nothing if `quiet`.
+
+    A notebook without ipywidgets shows nothing: rich would only warn there, again and again.
+    """
     if quiet:
         return Silent()
     if _in_notebook():
-        return Notebook()
+        return Notebook() if find_spec("ipywidgets") else Silent()
     return Live() if sys.stdout.isatty() else Plain()
 
 

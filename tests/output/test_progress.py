@@ -99,7 +99,10 @@ def test_a_notebook_shows_one_bar_that_goes_away(monkeypatch: pytest.MonkeyPatch
     assert "lam 0.0012346" in screen.getvalue() and "rejected" not in screen.getvalue()
     assert screen.getvalue().endswith("\x1b[2K")  # the line is erased
     monkeypatch.setattr("rdc_dyn.running.progress._in_notebook", lambda: True)
+    monkeypatch.setattr("rdc_dyn.running.progress.find_spec", lambda name: object())
     assert isinstance(choose_progress(quiet=False), Notebook)
+    monkeypatch.setattr("rdc_dyn.running.progress.find_spec", lambda name: None)  # no ipywidgets
+    assert isinstance(choose_progress(quiet=False), Silent)
 
 
 def test_the_argument_of_a_run() -> None:

@@ -41,7 +41,7 @@ def _type(node: dict[str, Any]) -> str:
     if "enum" in node:
         return ", ".join(f"`{value}`" for value in node["enum"])
     bounds = [("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<")]
-    limits = ", ".join(f"{sign} {node[key]:g}" for key, sign in bounds if key in node)
+    limits = ", ".join(f"{sign} {node[key]:.10g}" for key, sign in bounds if key in node)
     kind = str(node.get("type", "any"))
     if kind == "array":
         kind = f"list of {_type(node['items'])}" if isinstance(node.get("items"), dict) and node["items"] else "list"

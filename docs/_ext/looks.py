@@ -10,7 +10,10 @@ from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
 #: One letter and what stands below or above it; names such as rdc_dyn have more letters before theirs.
-_SCRIPT = re.compile(r"(?<![\w^])([^\W\d_])(?:_([^\W_]{1,2}|source|target)(?![\w.])|\^(?:\{([^}]+)\}|([^\W\d_])))")
+_SCRIPT = re.compile(
+    r"(?<![A-Za-z0-9_^])([A-Za-zΑ-Ωα-ω∂])"
+    r"(?:_([A-Za-z0-9α-ω]{1,2}|source|target)(?![A-Za-z0-9_]|\.\w)|\^(?:\{([^}]+)\}|([A-Za-zα-ω])))"
+)
 _AS_IT_IS = (nodes.literal, nodes.FixedTextElement, nodes.math, nodes.raw)
 
 

@@ -78,7 +78,7 @@ def run(
             you may do.
         process: Moves the controls in place of the scenario's section of this name. Like the four that follow, it is
             recorded by its qualified name and a digest of its source, and `resume` has to be given it again.
-        objective: J.
+        objective: Gives J.
         response: Gives θ_c and M.
         corrector: Returns to the surface.
         integrator: Integrates the vector field over one step of `integrator.step_size`.

@@ -16,7 +16,8 @@ ds.rdc
 # M = d(R, D, C)/d(λ, γ, t).
 
 # %%
-ds[["lam", "gamma", "rate", "distortion", "classification_loss", "free_energy"]].to_dataframe().iloc[::4]
+columns = ["lam", "gamma", "rate", "distortion", "classification_loss", "free_energy"]
+ds[columns].to_dataframe()[columns].iloc[::4]
 
 # %% [markdown]
 # The process holds the classification loss. How well, and whether the path is one of equilibria, the accessor tells:

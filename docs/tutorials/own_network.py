@@ -34,7 +34,8 @@ ds = rdc_dyn.run(scenario, networks=networks)
 print(ds.attrs["modules"])
 
 # %%
-ds[["lam", "gamma", "rate", "distortion", "classification_loss", "accuracy"]].to_dataframe()
+columns = ["lam", "gamma", "rate", "distortion", "classification_loss", "accuracy"]
+ds[columns].to_dataframe()[columns]
 
 # %% [markdown]
 # The modules that were passed stay as they are; `rdc_dyn.load_networks(run, networks)` returns trained ones from a run

@@ -22,7 +22,8 @@ scenario = {
     "integrator": {"method": "euler", "step_size": 0.1},
 }
 ds = rdc_dyn.run(scenario)
-ds[["lam", "rate", "distortion", "free_energy", "gradient_evaluations"]].to_dataframe().iloc[::4]
+columns = ["lam", "rate", "distortion", "free_energy", "gradient_evaluations"]
+ds[columns].to_dataframe()[columns].iloc[::4]
 
 # %%
 ds.rdc.plot_path(units="bits")  # what is stored is in nats

@@ -29,9 +29,10 @@ ds[columns].to_dataframe()[columns].iloc[::4]
 ds.rdc.plot_path(units="bits")  # what is stored is in nats
 
 # %% [markdown]
-# The cost is in the last column: most of it is the start. The weight prior adds its penalty Ω to the rate, so that the
-# slope is d(R + Ω)/dD = −λ. Where a branch of minima ends the run relaxes to the one that takes over, and says so; such
-# jumps are marked in figures.
+# The last column of the table is the cost: most of it is the start. The weight prior adds its penalty Ω to the rate, so
+# that the slope is d(R + Ω)/dD = −λ. Where a branch of minima ends the run relaxes to the one that takes over; such
+# jumps are marked in figures, and listed among the events.
 
 # %%
-ds.rdc.events.to_dataframe()[["time", "kind", "detail"]].head()
+events = ds.rdc.events.to_dataframe()
+events.loc[events.kind == "relaxed", ["time", "jump_rate", "jump_distortion", "text"]].head()

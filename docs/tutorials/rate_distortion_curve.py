@@ -35,4 +35,4 @@ ds.rdc.plot_path(units="bits")  # what is stored is in nats
 
 # %%
 events = ds.rdc.events.to_dataframe()
-events.loc[events.kind == "relaxed", ["time", "jump_rate", "jump_distortion", "text"]].head()
+events.loc[events.kind == "relaxed", ["time", "jump_rate", "jump_distortion", "jump_free_energy"]].head()

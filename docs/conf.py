@@ -33,6 +33,7 @@ nb_execution_raise_on_error = True
 nb_merge_streams = True
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
-#: Names in docstrings that no page documents.
-nitpicky = False
+nitpicky = True
+#: Types in docstrings that no page documents.
+nitpick_ignore_regex = [("py:.*", ".*")]
 napoleon_use_ivar = True

@@ -89,6 +89,20 @@ def test_values_are_those_of_the_runs_and_nan_where_there_are_none(grid: Path) -
     np.testing.assert_array_equal(whole.response, _run(_SAME).response)
 
 
+def test_its_plots_draw_each_run_that_has_points_by_what_was_swept(grid: Path) -> None:
+    ds = rdc_dyn.open_sweep(grid)
+    swept = [dim for dim in ds.free_energy.dims if dim != "time"]
+    count = int(ds.free_energy.notnull().any("time").sum())
+    figure = ds.rdc.plot_multipliers()
+    names = [text.get_text() for text in figure.legends[0].get_texts()] if figure.legends else []
+    names += [text.get_text() for axes in figure.axes if axes.get_legend() for text in axes.get_legend().get_texts()]
+    first = str(ds[swept[0]].values[0])
+    assert count > 1 and sum(first in name for name in names) >= 1
+    assert len(ds.rdc.plot(backend="plotly").data) == count * 2 * 5
+    with pytest.raises(UserError, match="plot_surface draws a surface"):
+        ds.isel(time=0, drop=True).rdc.plot()
+
+
 def test_provenance_is_kept_for_each_run(grid: Path) -> None:
     ds = open_sweep(grid)
     stopped = ds.sel(integrator_method="rk4", seed=1)

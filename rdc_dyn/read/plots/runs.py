@@ -38,9 +38,10 @@ class Drawn:
 def as_drawn(runs: Runs, look: Mapping[str, Style] | None = None, units: Units = "nats") -> list[Drawn]:
     """Pair the runs that have points with their styles, by default those of `styles`, in the order given.
 
-    DataError is raised if no run has a point, and UserError if `look` lacks a run or the units are unknown.
+    DataError is raised if no run has a point, and UserError if `look` lacks a run, the units are unknown or the dataset
+    is a surface.
     """
-    named = {str(runs.attrs.get("title", "run")): runs} if isinstance(runs, xr.Dataset) else dict(runs)
+    named = _by_name(runs) if isinstance(runs, xr.Dataset) else dict(runs)
     look = styles(list(named)) if look is None else look
     missing = [name for name in named if name not in look]
     if missing:
@@ -49,6 +50,21 @@ def as_drawn(runs: Runs, look: Mapping[str, Style] | None = None, units: Units =
     if not drawn:
         raise DataError("plot: the trajectory has no points" if len(named) == 1 else "plot: no run has a point")
     return drawn
+
+
+def _by_name(runs: xr.Dataset) -> dict[str, xr.Dataset]:
+    """A trajectory by its title, or each run of an opened sweep by the values of the swept keys."""
+    swept = [dim for dim in runs.free_energy.dims if dim != "time"] if "free_energy" in runs else []
+    if swept and "time" not in runs.dims:
+        raise UserError("plot: the dataset has no dimension time; plot_surface draws a surface")
+    if not swept:
+        return {str(runs.attrs.get("title", "run")): runs}
+    found: dict[str, xr.Dataset] = {}
+    for place in np.ndindex(*(runs.sizes[dim] for dim in swept)):
+        one = runs.isel(dict(zip(swept, place)))
+        words = (value if isinstance(value := one[dim].item(), str) else f"{value:g}" for dim in swept)
+        found[", ".join(words)] = one.isel(time=np.isfinite(one.free_energy.values))
+    return found
 
 
 def axis_label(name: str, drawn: Sequence[Drawn]) -> str:

@@ -124,7 +124,6 @@ def test_where_mnist_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 )
 def test_what_the_readers_refuse(data: str, lines: list[tuple[str, str]]) -> None:
     _npz("wide.npz", shape=(3, 3))
-    _npz("empty.npz", 2, shape=(2, 2))
     np.savez("empty.npz", x=np.zeros((0, 2, 2)), y=np.zeros(0, int))
     _npz("four.npz", classes=4)
     x = np.random.default_rng(0).random((12, 2, 2))

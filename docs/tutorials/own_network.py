@@ -2,7 +2,8 @@
 # # Your own network
 #
 # An encoder takes rows of x and gives mean and log-variance, twice the number of latent dimensions; a decoder takes
-# codes and gives means (or logits). Any `torch.nn.Module` serves that has no dropout and no batch statistics.
+# codes and gives means (or logits). Any `torch.nn.Module` serves that
+# is smooth (tanh or softplus, not ReLU: Newton needs second derivatives) and has no dropout and no batch statistics.
 
 # %%
 import torch

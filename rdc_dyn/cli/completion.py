@@ -6,6 +6,7 @@ A completion that ends with `=`, `.` or `/` is meant to be continued.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 
@@ -47,8 +48,9 @@ def _files(incomplete: str, wanted: Callable[[Path], bool]) -> Items:
     place, found = Path(folder + slash or ".").expanduser(), []
     for entry in sorted(place.iterdir()) if place.is_dir() else ():
         shown = entry.name.startswith(begun) and (begun or not entry.name.startswith("."))
-        if shown and (wanted(entry) or entry.is_dir()):
-            found.append(f"{folder}{slash}{entry.name}" + "/" * (not wanted(entry)))
+        with suppress(OSError):  # a folder that may not be looked into
+            if shown and ((fits := wanted(entry)) or entry.is_dir()):
+                found.append(f"{folder}{slash}{entry.name}" + "/" * (not fits))
     return [CompletionItem(name) for name in found]
 
 
@@ -59,6 +61,12 @@ def scenario(ctx: click.Context, param: click.Parameter, incomplete: str) -> Ite
 
     shipped = _named(examples(), incomplete)
     return shipped + _files(incomplete, lambda entry: entry.suffix in (".yaml", ".yml") and entry.is_file())
+
+
+@_quiet
+def units(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Units of losses."""
+    return _named({"nats": "", "bits": ""}, incomplete)
 
 
 @_quiet

@@ -14,8 +14,8 @@ from rdc_dyn.status import ExitCode, UserError
 
 @click.command(
     cls=Documented,
-    examples=("rdc-dyn doctor", "rdc-dyn doctor my.yaml --device cuda"),
-    exits=READS | {ExitCode.NUMERICAL: "a check of the derivatives failed"},
+    examples=("rdc-dyn doctor", "rdc-dyn doctor my.yaml --device cuda", "rdc-dyn doctor my.yaml --scan"),
+    exits=READS | {ExitCode.NUMERICAL: "a derivative is wrong, or a scan found no start that responds"},
 )
 @click.argument("scenario", required=False, type=SCENARIO)
 @OVERRIDE
@@ -41,7 +41,8 @@ def doctor(scenario: Path | None, overrides: tuple[str, ...], device: str | None
     loaded, networks = own_networks(loaded, None, document, trust=trust)
     if scans:
         rho = getattr(loaded.objective, "weight_prior_precision", None)
-        sys.exit(0 if show_scan(scan(loaded, scenario.resolve().parent, device, networks), rho) else 3)
+        found = show_scan(scan(loaded, scenario.resolve().parent, device, networks), rho)
+        sys.exit(ExitCode.COMPLETE if found else ExitCode.NUMERICAL)
     report = diagnose(loaded, scenario.resolve().parent, device, networks)
     show(report.checks, report.measures)
     sys.exit(ExitCode.COMPLETE if report.healthy else ExitCode.NUMERICAL)

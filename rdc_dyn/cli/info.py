@@ -86,6 +86,7 @@ def _summary(trajectory: xr.Dataset) -> Iterable[str]:
     import numpy as np
 
     from rdc_dyn.read.density import note
+    from rdc_dyn.read.shown import jumps_in_words
 
     if trajectory.sizes["time"] == 0:
         yield "no points"
@@ -97,7 +98,7 @@ def _summary(trajectory: xr.Dataset) -> Iterable[str]:
             yield f"{name:28}{values[0]:14.6g}{values[-1]:14.6g}"
     if below := note(trajectory):
         yield below
-    yield f"\n{'points':28}{trajectory.sizes['time']:>14}"
+    yield f"\n{'points':28}{trajectory.sizes['time']:>14}{jumps_in_words(trajectory)}"
     for name in ("gradient_evaluations", "hessian_vector_products", "vector_field_evaluations"):
         yield f"{name:28}{trajectory[name].values[-1]:14.0f}"
     worst = {

@@ -17,13 +17,22 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    cls=Documented, examples=("rdc-dyn plot runs/my -o my.png", "rdc-dyn plot runs/my -o my.html"), exits=READS
+    cls=Documented,
+    examples=("rdc-dyn plot runs/my -o my.png --units bits", "rdc-dyn plot runs/my -o my.html"),
+    exits=READS,
 )
 @click.argument("directory", metavar="RUN|SWEEP", type=PLACE, shell_complete=completion.run_or_sweep)
 @click.option(
     "-o", "--output", required=True, type=PLACE, help="Figure; .png, .pdf, .svg, or .html for one that can be turned."
 )
-@click.option("--units", default="nats", show_default=True, metavar="nats|bits", help="Units of R, D, C, F and J.")
+@click.option(
+    "--units",
+    default="nats",
+    show_default=True,
+    metavar="nats|bits",
+    shell_complete=completion.units,
+    help="Units of R, D, C, F and J.",
+)
 def plot(directory: Path, output: Path, units: str) -> None:
     """Draw path, multipliers, losses and residuals of a run or of the runs of a sweep.
 

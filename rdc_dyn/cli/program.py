@@ -56,8 +56,7 @@ def main() -> None:
 def init(name: str, output: Path | None) -> None:
     """Print the template or shipped example NAME, a commented scenario to start from; `rdc-dyn list` names them all.
 
-    With `-o`, where `rdc-dyn schema -o rdc_dyn.schema.json` has put the schema into the same folder, the first line
-    tells editors of it.
+    If the folder of -o holds rdc_dyn.schema.json (see `rdc-dyn schema -o`), the first line names it for editors.
     """
     from rdc_dyn.scenario import example, template
 
@@ -77,7 +76,11 @@ def init(name: str, output: Path | None) -> None:
 
 
 @main.command(
-    examples=("rdc-dyn validate my.yaml", "rdc-dyn validate digits_prescribed --set integrator.method=rk4"), exits=LIGHT
+    examples=(
+        "rdc-dyn validate my.yaml --data",
+        "rdc-dyn validate digits_prescribed --set integrator.method=rk4",
+    ),
+    exits=READS,
 )
 @click.argument("scenario", type=SCENARIO)
 @OVERRIDE

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from rdc_dyn.cli import completion
 from rdc_dyn.cli.help import Documented
@@ -48,6 +49,10 @@ class Place(click.ParamType):
 
     name = "path"
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> completion.Items:
+        """Files, which the shell knows."""
+        return [CompletionItem(incomplete, type="file")]
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path; bytes that are no UTF-8 are refused, since netCDF has no such names."""
         name = os.fspath(value)
@@ -64,20 +69,10 @@ class ScenarioFile(Place):
     name = "scenario"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path; what is neither a file nor an example is left to whoever reads it, if it looks like a file."""
-        path = super().convert(value, param, ctx)
-        if path.exists() or path.suffix:
-            return path
-        from rdc_dyn.scenario import example, examples
-        from rdc_dyn.scenario.written import did_you_mean
+        """The path; what looks like a file is left to whoever reads it."""
+        from rdc_dyn.scenario import located
 
-        name = os.fspath(value)
-        found = example(name)
-        if found is None:
-            near = did_you_mean(name, examples())
-            hint = f"{near} All are in rdc-dyn list examples" if near else "rdc-dyn list examples names them"
-            raise UserError(f"{name}: there is no such file and no such example; {hint}")
-        return found
+        return located(super().convert(value, param, ctx))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> completion.Items:
         """Shipped examples, and files."""
@@ -167,7 +162,9 @@ def conclude(trajectory: xr.Dataset, path: Path) -> NoReturn:
     status, detail = Status[trajectory.attrs["status"]], trajectory.attrs["status_detail"]
     failed = status is not Status.COMPLETED
     tell(sentence(status.name, status.value, detail), err=failed)
-    tell(f"{trajectory.sizes['time']} points in {path}", err=failed)
+    from rdc_dyn.read.shown import jumps_in_words
+
+    tell(f"{trajectory.sizes['time']} points in {path}{jumps_in_words(trajectory)}", err=failed)
     if status in (Status.TIME_LIMIT, Status.INTERRUPTED):
         what = "goes on from here" if trajectory.sizes["time"] else "begins again, for nothing was computed yet"
         tell(f"rdc-dyn resume {path} {what}", err=True)

@@ -29,13 +29,21 @@ PRIORS = (1.0, 0.1, 0.01)
 FIRST, FURTHER, BATCH, MEASURED = 600, 150, 256, 2000
 #: A neighbour a factor of three away must change C by this share, and D by this share of its range over the grid.
 _RESPONDS = 0.02
+#: Where codes are closed at the start's multipliers times ten, the grid moves to larger ones, up to this factor.
+_WIDEST = 1e4
 #: Share of the entropy of the labels below which there is no C left to trade.
 _NONE_LEFT = 0.01
 
 Verdict = Literal[
-    "collapsed", "guesses labels", "C is almost zero", "hardly responds", "responds", "collapses from scratch"
+    "diverged",
+    "collapsed",
+    "guesses labels",
+    "C is almost zero",
+    "hardly responds",
+    "responds",
+    "collapses from scratch",
 ]
-_CLOSED = ("collapsed", "guesses labels")
+_CLOSED = ("diverged", "collapsed", "guesses labels")
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,9 @@ class Trial:
 
     def verdict(self, others: Sequence[Trial], entropy: float) -> Verdict:
         """What a path from here would meet, judged beside the other trials of the same ρ."""
+        if not math.isfinite(self.rate):
+            return "diverged"
+        others = [each for each in others if math.isfinite(each.rate)]
         if self.rate < 10 * NOTHING:
             return "collapsed"
         if self.classification_loss > min(GUESS, 0.95) * entropy:
@@ -60,8 +71,8 @@ class Trial:
         spread = max(o.distortion for o in others) - min(o.distortion for o in others)
         along_gamma = [o for o in others if o.lam == self.lam and o is not self]
         along_lam = [o for o in others if o.gamma == self.gamma and o is not self]
-        c = max(abs(o.classification_loss - self.classification_loss) for o in along_gamma)
-        d = max(abs(o.distortion - self.distortion) for o in along_lam)
+        c = max((abs(o.classification_loss - self.classification_loss) for o in along_gamma), default=0.0)
+        d = max((abs(o.distortion - self.distortion) for o in along_lam), default=0.0)
         moves = c > _RESPONDS * self.classification_loss and d > _RESPONDS * spread
         return "responds" if moves else "hardly responds"
 
@@ -106,10 +117,11 @@ def _grid(built: Built) -> Generator[Trial, None, Scan]:
         raise UserError("doctor --scan: needs an objective over labelled data, on one process")
     if not (lam > 0 and gamma > 0):
         raise UserError(f"doctor --scan: the start is at lam = {lam:g}, gamma = {gamma:g}; expected both above zero")
+    shift = yield from _opening(problem)
     theta, trials = problem.start.theta, list[Trial]()
     for row, first in enumerate(MULTIPLES):
         for second in MULTIPLES if row % 2 == 0 else MULTIPLES[::-1]:
-            controls = problem.start.controls * theta.new_tensor([first, second, 1.0])
+            controls = problem.start.controls * theta.new_tensor([shift * first, shift * second, 1.0])
             steps = FURTHER if trials else FIRST
             theta, trial = _trained(problem, State(theta, controls), steps)
             yield trial
@@ -130,17 +142,30 @@ def _grid(built: Built) -> Generator[Trial, None, Scan]:
     return Scan(tuple(trials), tuple(verdicts), best, (lam, gamma))
 
 
+def _opening(problem: Problem) -> Generator[Trial, None, float]:
+    """The factor by which both multipliers must grow for the most open corner of the grid to have open codes."""
+    shift = 1.0
+    while shift < _WIDEST:
+        corner = problem.start.controls * problem.start.theta.new_tensor([shift * max(MULTIPLES)] * 2 + [1.0])
+        _, trial = _trained(problem, State(problem.start.theta, corner), FIRST)
+        yield trial
+        if trial.rate >= 10 * NOTHING:
+            return shift
+        shift *= 10.0
+    return 1.0
+
+
 def _trained(problem: Problem, state: State, steps: int) -> tuple[torch.Tensor, Trial]:
     """θ after a short training from a state, and what it came to; a training that diverges starts anew from there."""
     objective = problem.free_energy.objective
     batch = BATCH if isinstance(objective, OverData) and max(objective.data.parts.values()) > BATCH else None
     short = replace(problem, start=state, adam_steps=steps, adam_batch=batch, drop_every=None)
+    lam, gamma, _ = state.controls.tolist()
     try:
         theta = adam(short, None)
     except NumericalFailure:
-        theta = problem.start.theta
+        return problem.start.theta, Trial(lam, gamma, objective.weight_prior_precision, *[math.nan] * 3)
     rate, distortion, loss = _measured(problem.free_energy).functionals(theta, state.controls).tolist()
-    lam, gamma, _ = state.controls.tolist()
     return theta, Trial(lam, gamma, objective.weight_prior_precision, rate, distortion, loss)
 
 

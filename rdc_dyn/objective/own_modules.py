@@ -124,5 +124,9 @@ def digest(own: Own) -> str:
 
 def first_line(error: BaseException) -> str:
     """The type of an exception and the first line of its message."""
-    line = plain(str(error)).strip().partition("\n")[0][:_LINE]
+    try:
+        text = str(error)
+    except Exception:  # the user's __str__ may raise anything
+        text = ""
+    line = plain(text).strip().partition("\n")[0][:_LINE]
     return type(error).__name__ + f": {line}" * bool(line)

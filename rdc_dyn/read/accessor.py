@@ -40,7 +40,10 @@ class RdcAccessor:
 
     @property
     def _shown(self) -> Shown:
-        return trajectory(self._dataset, [name for name in vars(type(self)) if not name.startswith("_")])
+        return trajectory(
+            self._dataset,
+            [name + "()" * callable(member) for name, member in vars(type(self)).items() if not name.startswith("_")],
+        )
 
     def in_units(self, units: Units) -> xr.Dataset:
         """The dataset with every variable that carries nats or bits in one of the two, by the attribute `units`.

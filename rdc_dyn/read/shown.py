@@ -61,7 +61,7 @@ def trajectory(dataset: xr.Dataset, methods: Sequence[str]) -> Shown:
     """How a run ended, where it began and ended, its work, and what to do with it."""
     attributes = {name: str(value) for name, value in dataset.attrs.items()}
     title = f"rdc: {attributes.get('title', 'a dataset without a title')}"
-    rest = ["methods: " + ", ".join(methods)]
+    rest = ["members: " + ", ".join(methods)]
     sizes = {str(name): size for name, size in dataset.sizes.items() if name not in ("functional", "control")}
     if list(sizes) != ["time"]:
         dimensions = ", ".join(f"{name}: {size}" for name, size in sizes.items())
@@ -74,9 +74,21 @@ def trajectory(dataset: xr.Dataset, methods: Sequence[str]) -> Shown:
         return Shown(title, [*lead, "no points"], rest=rest)
     ends = {name: dataset[name].isel(time=[0, -1]).values for name in (*_VALUES, *_WORK) if _numeric(dataset, name)}
     span = f", time {' to '.join(map(_number, ends['time']))}" if "time" in ends else ""
-    lead.append(f"{sizes['time']} points{span}")
-    rows = [(name, *map(_number, pair), _unit(name)) for name, pair in ends.items() if name != "time"]
+    lead.append(f"{sizes['time']} points{span}{jumps_in_words(dataset)}")
+    rows = [(name, *map(_number, pair), _unit(dataset, name)) for name, pair in ends.items() if name != "time"]
     return Shown(title, lead, ("", "first", "last", "unit"), rows, rest)
+
+
+def jumps_in_words(dataset: xr.Dataset) -> str:
+    """How many steps of a run led to another branch, as the end of a sentence; empty if none did."""
+    from rdc_dyn.read.identities.branches import jumped
+
+    count = int(jumped(dataset).sum())
+    if not count:
+        return ""
+    often = 4 * count > dataset.sizes["time"]
+    advice = ": branches of minima are short here; a larger objective.weight_prior_precision makes them longer"
+    return f", {count} of them behind a jump to another branch" + advice * often
 
 
 def _numeric(dataset: xr.Dataset, name: str) -> bool:
@@ -87,5 +99,6 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
 
 
-def _unit(name: str) -> str:
-    return VARIABLES[name].units.replace("1", "")
+def _unit(dataset: xr.Dataset, name: str) -> str:
+    units = str(dataset[name].attrs.get("units", VARIABLES[name].units))
+    return "" if units == "1" else units

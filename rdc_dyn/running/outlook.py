@@ -33,6 +33,7 @@ class Outlook:
     clock: float
     _lowest: float = math.inf
     _quarter: tuple[float, float] = field(default=(math.nan, math.nan))
+    _told: bool = False
 
     def __call__(self, phase: str, step: int, free_energy: float, residual: float) -> None:
         """Take a step, with J and |∇J|."""
@@ -43,21 +44,24 @@ class Outlook:
         quarter = self.steps // 4
         if step == quarter:
             self._quarter = self._lowest, time.monotonic()
-        elif step == 2 * quarter and quarter:
+        elif step == 2 * quarter and quarter and not self._told:
+            self._told = True
             self._judge(quarter)
 
     def _judge(self, quarter: int) -> None:
+        if self._lowest <= self.tolerance:
+            return
         before, since = self._quarter
         fall, left = math.log(before / self._lowest), math.log(self._lowest / self.tolerance)
         more = quarter * left / fall if fall > 0 else math.inf
-        if left > 0 and more > _MARGIN * self.steps:
-            pace = (time.monotonic() - since) / quarter
-            when = f"after {more:.2g} more ({more * pace / 60:.2g} min)" if math.isfinite(more) else "never"
-            text = (
-                f"the start may not become an equilibrium: |grad J| is {self._lowest:.1e} after {2 * quarter} of "
-                f"{self.steps} steps, and at the pace of the last {quarter} it would be {self.tolerance:.1e} {when}; "
-                "raise start.equilibrate.adam_steps or objective.weight_prior_precision, or loosen "
-                "start.equilibrate.tolerance"
-            )
-            warnings.warn(text, RunWarning, stacklevel=2)
-            self.progress.event(Event("warning", self.clock, text, {}))
+        if more <= _MARGIN * self.steps:
+            return
+        minutes = (time.monotonic() - since) / quarter * more / 60
+        when = f"take {more:.2g} more ({minutes:.2g} min) to reach" if math.isfinite(more) else "never reach"
+        text = (
+            f"the start may not become an equilibrium: |grad J| is {self._lowest:.1e} after {2 * quarter} of "
+            f"{self.steps} steps, and at the pace of the last {quarter} it would {when} {self.tolerance:.1e}; raise "
+            "start.equilibrate.adam_steps or objective.weight_prior_precision, or loosen start.equilibrate.tolerance"
+        )
+        warnings.warn(text, RunWarning, stacklevel=2)
+        self.progress.event(Event("warning", self.clock, text, {}))

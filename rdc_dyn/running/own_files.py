@@ -127,7 +127,7 @@ def _module(part: ModuleSection, file: ModuleType) -> nn.Module:
         inspect.signature(maker).bind(**part.arguments)
     except TypeError as error:
         raise Unfit("arguments", f"{part.path} does not take these: {error}") from None
-    except ValueError:
+    except Exception:  # no signature that Python could read
         pass  # it has no signature that Python could read
     with _told(part, f"{part.path} fails"):
         module = maker(**deepcopy(part.arguments))

@@ -176,7 +176,7 @@ class Live:
     def event(self, event: Event) -> None:
         """Print a sentence in the table."""
         if event.kind != "end":
-            self._print(_sentence(event), "yellow" if event.kind in ("warning", "rejected") else "cyan")
+            self._print(_sentence(event), "yellow" if event.kind in ("warning", "collapsed", "rejected") else "cyan")
 
     def close(self) -> None:
         """Stop the bar and leave its last state on the screen."""

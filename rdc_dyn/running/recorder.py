@@ -120,6 +120,9 @@ class Recorder:
 
     def event(self, event: Event) -> None:
         """Keep an event, log it and show it."""
+        if event.kind == "collapsed":
+            self.warned |= {"collapse"}
+            warnings.warn(event.text, RunWarning, stacklevel=2)
         if event.kind == "aimed":
             self.problem = aimed(self.problem, event.values["slope"])
         with self.signals.held():

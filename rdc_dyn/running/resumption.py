@@ -103,8 +103,9 @@ def resume(
         The trajectory, as from `run`; that of a complete run is returned as it is.
 
     Raises:
-        UserError: If another process is writing to the directory, `progress` is nothing of the kind, or `force` is not
-            set and either something changed or the run has stopped for a numerical reason.
+        UserError: If another process is writing to the directory, `progress` is neither a function nor
+            shows progress, or `force` is not set and either something changed or the run has stopped for a
+            numerical reason.
         DataError: If there is no run, or none of its checkpoints can be used.
     """
     path, began, shown = Path(run), time.monotonic(), chosen(progress)

@@ -91,9 +91,10 @@ def run(
 
     Raises:
         ScenarioError: If the scenario has errors; all are listed.
-        UserError: If the run directory is not empty, the device does not exist, the modules do not fit the scenario,
-            an object does not fit its section, code is to be run that is not trusted, `progress` is nothing of the
-            kind, or a geodesic aims at a point whose classification loss is not that of its start.
+        UserError: If the run directory is not empty, the device does not exist, the modules do not fit the
+            scenario, an object does not fit its section, code is to be run that is not trusted, `progress`
+            is neither a function nor shows progress, or a geodesic aims at a point whose classification
+            loss is not that of its start.
         DataError: If data cannot be used or files cannot be written.
     """
     shown = chosen(progress)

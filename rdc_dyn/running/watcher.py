@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from rdc_dyn.objective.own_modules import first_line
 from rdc_dyn.scenario.written import shorten
 from rdc_dyn.status import RunWarning, UserError, plain
 
@@ -28,7 +29,7 @@ class Watcher:
             self._function(step, values)
         except Exception as error:
             name = getattr(self._function, "__name__", type(self._function).__name__)
-            text = plain(f"progress: {name} raised {type(error).__name__}: {error}; the run goes on")
+            text = plain(f"progress: {name} raised {first_line(error)}; the run goes on")
             place = traceback.extract_tb(error.__traceback__)[:2][-1]  # of the function, not of what it calls
             warnings.warn_explicit(text, RunWarning, place.filename, place.lineno or 1, registry=self._warned)
 

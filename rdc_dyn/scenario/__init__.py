@@ -1,6 +1,6 @@
 """Read scenarios from YAML and report every mistake at once; importing this loads no numerical library."""
 
-from rdc_dyn.scenario.catalogue import catalogue, example, examples, template, templates
+from rdc_dyn.scenario.catalogue import catalogue, example, examples, located, template, templates
 from rdc_dyn.scenario.document import Document
 from rdc_dyn.scenario.load import from_mapping, load, loads, read, resolve
 from rdc_dyn.scenario.overrides import apply_overrides
@@ -25,6 +25,7 @@ __all__ = [
     "json_schema",
     "load",
     "loads",
+    "located",
     "portable",
     "read",
     "resolve",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rdc_dyn.scenario.sections.processes.holding import CLOCKS
 from rdc_dyn.scenario.sections.readers import READERS
 from rdc_dyn.scenario.sections.responses import RESPONSES
 from rdc_dyn.scenario.sections.solvers import PRECONDITIONERS, SOLVERS
+from rdc_dyn.scenario.written import did_you_mean
 from rdc_dyn.status import UserError
 
 _TEMPLATES = files("rdc_dyn.scenario") / "templates"
@@ -68,6 +70,19 @@ def examples() -> dict[str, str]:
 def example(name: str) -> Path | None:
     """The file of a shipped scenario, or None."""
     return _example_files().get(name)
+
+
+def located(scenario: str | os.PathLike[str]) -> Path:
+    """The file of a scenario, or of the shipped one of this name; UserError where what looks like a name is neither."""
+    path, name = Path(scenario), os.fspath(scenario)
+    if path.exists() or path.suffix:
+        return path
+    found = example(name)
+    if found is None:
+        near = did_you_mean(name, examples())
+        hint = f"{near} All are in rdc-dyn list examples" if near else "rdc-dyn list examples names them"
+        raise UserError(f"{name}: there is no such file and no such example; {hint}")
+    return found
 
 
 def _example_files() -> dict[str, Path]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rdc_dyn.scenario.catalogue import example
+from rdc_dyn.scenario.catalogue import located
 from rdc_dyn.scenario.document import MAX_BYTES, Document, Position, decode, from_tree, parse_scenario, read_regular
 from rdc_dyn.scenario.explain import explain
 from rdc_dyn.scenario.family import walk
@@ -47,8 +47,7 @@ def read(source: Scenario | Mapping[str, Any] | str | os.PathLike[str], override
     elif isinstance(source, Mapping):
         document = _from_mapping(source)
     else:
-        shipped = None if FilePath(source).exists() else example(os.fspath(source))
-        document = _read_file(source if shipped is None else shipped)
+        document = _read_file(located(source))
     return apply_overrides(document, overrides) if overrides else document
 
 

@@ -13,7 +13,7 @@ from rdc_dyn.objective.base import OverData
 NOTHING = 0.01
 #: Share of H(y) above which C is that of a guess.
 GUESS = 0.99
-_ADVICE = "doctor SCENARIO --scan looks for multipliers at which D and C respond"
+_ADVICE = "; doctor SCENARIO --scan looks for multipliers at which D and C respond"
 
 
 def label_entropy(objective: Objective, data_position: float) -> float | None:
@@ -34,14 +34,14 @@ def collapse(objective: Objective, rate: float, classification_loss: float, cont
     entropy = label_entropy(objective, data_position) if gamma > 0 else None
     if rate < NOTHING:
         return (
-            f"the model has collapsed: R = {rate:.2g} nat, more than which no code tells of x, so that D and C are "
+            f"the model has collapsed: R = {rate:.2g} nat, and codes tell of x no more than that, so that D and C are "
             "those of one code for all data and hardly respond to lam and gamma; try a larger start.lam or "
-            f"start.gamma, a smaller objective.weight_prior_precision or more units; {_ADVICE}"
+            "start.gamma, a smaller objective.weight_prior_precision or more units" + _ADVICE * (entropy is not None)
         )
     if entropy is not None and entropy > 0 and classification_loss > GUESS * entropy:
         return (
             f"C = {classification_loss:.4g} nat is that of a guess (the entropy of the labels is {entropy:.4g}): codes "
             "tell nothing of the classes, and C hardly responds to lam and gamma; try a larger start.gamma or a "
-            f"smaller objective.weight_prior_precision; {_ADVICE}"
+            f"smaller objective.weight_prior_precision{_ADVICE}"
         )
     return None

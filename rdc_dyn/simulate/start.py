@@ -25,11 +25,17 @@ def start(problem: Problem, watch: Watch | None) -> Generator[Event, None, Point
 
     Raises NOT_AT_EQUILIBRIUM if the equilibrium is not reached, UserError if J is no function of θ.
     """
-    problem.free_energy.require_deterministic(problem.start.theta, problem.start.controls)
-    state = State(adam(problem, watch), problem.start.controls)
+    state = _trained(problem, watch)
     if problem.adam_steps and (text := _collapse(problem, state)) is not None:
-        yield Event("warning", problem.process.span[0], f"after {problem.adam_steps} steps of Adam {text}", {})
+        yield Event("collapsed", problem.process.span[0], f"after {problem.adam_steps} steps of Adam {text}", {})
     return first(problem, state, watch)
+
+
+@decomposing()
+def _trained(problem: Problem, watch: Watch | None) -> State:
+    """θ after Adam, if J is a function of θ."""
+    problem.free_energy.require_deterministic(problem.start.theta, problem.start.controls)
+    return State(adam(problem, watch), problem.start.controls)
 
 
 @decomposing()
@@ -47,6 +53,7 @@ def first(problem: Problem, state: State, watch: Watch | None) -> Point:
     return watched(problem, point, None)
 
 
+@decomposing()
 def _collapse(problem: Problem, state: State) -> str | None:
     rate, _, classification_loss = problem.free_energy.functionals(state.theta, state.controls).tolist()
     return collapse(problem.free_energy.objective, rate, classification_loss, state.controls.tolist())
@@ -79,6 +86,7 @@ def _equilibrium(problem: Problem, state: State, watch: Watch | None) -> Lineari
     return minimum.at
 
 
+@decomposing()
 def adam(problem: Problem, watch: Watch | None) -> torch.Tensor:
     """θ after the Adam steps of a problem; NON_FINITE if J or a gradient is not finite."""
     theta, draws = problem.start.theta.clone(), stream(problem.seed, problem.start.theta)

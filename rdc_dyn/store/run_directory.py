@@ -61,6 +61,8 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
         DataError: If there is nothing to open, or it is damaged.
     """
     path = Path(path)
+    if (path / "sweep.json").is_file():
+        raise DataError(f"{path}: is a sweep; rdc_dyn.open_sweep opens all of its runs, open_run one of {path}/runs")
     if not path.is_file() and not _finished(path):
         return _unfinished(path)
     file = path if path.is_file() else path / TRAJECTORY

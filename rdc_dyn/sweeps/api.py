@@ -143,9 +143,10 @@ def sweep(
 
     Raises:
         ScenarioError: If any point has mistakes; all are listed, and nothing is run.
-        UserError: If there is nothing to sweep, two keys would be the same dimension, the modules do not fit a point,
-            code is to be run that is not trusted, `progress` is nothing of the kind, the directory belongs to another
-            sweep or program version, or another sweep is writing to it.
+        UserError: If there is nothing to sweep, two keys would be the same dimension, the modules do not
+            fit a point, code is to be run that is not trusted, `progress` is neither a function nor shows
+            progress, the directory belongs to another sweep or program version, or another sweep is writing
+            to it.
         DataError: If files cannot be written.
     """
     shown = chosen(progress)

@@ -71,11 +71,11 @@ def test_what_counts_as_collapsed() -> None:
 
 
 @pytest.mark.parametrize(("start", "word"), [((0.5, 1.0, 30.0), "collapsed"), ((2.0, 1e-3, 1e-2), "guess")])
-def test_a_run_warns_before_and_after_it_equilibrates(start: tuple[float, float, float], word: str) -> None:
+def test_a_run_warns_once_and_before_it_equilibrates(start: tuple[float, float, float], word: str) -> None:
     with pytest.warns(rdc_dyn.RunWarning, match=word):
         run = rdc_dyn.run(_scenario(*start), progress=False)
     told = [str(text) for text in run.rdc.events.text.values if word in str(text)]
-    assert len(told) == 2
+    assert len(told) == 1
     assert told[0].startswith("after 200 steps of Adam")
 
 
@@ -93,14 +93,11 @@ def test_a_scan_leads_from_a_collapsed_start_to_one_that_responds(monkeypatch: p
     scenario = from_mapping(_scenario(0.2, 0.5, 3.0))
     found = list(scan(scenario, Path()))
     scans = [each for each in found if isinstance(each, Scan)]
-    assert len(found) == 17 * len(scans)
-    first, last = scans[0], scans[-1]
-    assert first.best is None and "collapsed" in first.verdicts
-    best = last.best
-    assert best is not None and best.rho < 3.0
+    best = scans[-1].best
+    assert best is not None and "collapsed" in scans[0].verdicts
     screen = io.StringIO()
     assert show_scan(iter(found), 3.0, Console(file=screen, width=100))
-    assert f"--set objective.weight_prior_precision={best.rho:.4g}" in screen.getvalue()
+    assert f"--set start.lam={best.lam:.4g} --set start.gamma={best.gamma:.4g}" in screen.getvalue()
     run = rdc_dyn.run(_scenario(best.lam, best.gamma, best.rho), progress=False)
     response = run.response.isel(time=0)  # what the scan promises: D and C move
     assert float(response.sel(functional="classification_loss", control="gamma")) < 0

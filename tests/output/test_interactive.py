@@ -79,7 +79,8 @@ def test_a_report_may_hold_the_same(run: xr.Dataset, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(page.replace("</body>", _PROBE), encoding="utf-8")
     title = re.search(r"<title>(.*?)</title>", _dom(tmp_path / "page.html"))
     assert title is not None
-    assert all(mark == end for mark, end in json.loads(title[1]))
+    places = json.loads(title[1])
+    assert places and all(mark == end for mark, end in places)
 
 
 def test_a_title_of_a_stranger_is_no_markup(run: xr.Dataset) -> None:

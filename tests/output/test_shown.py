@@ -71,15 +71,15 @@ def test_a_trajectory_tells_how_it_went() -> None:
     assert rows["wall_time"][-1] == "s"
     words = _words(ds.rdc)
     cells = {cell for line in text.splitlines() for cell in re.split(r"  +", line.strip()) if cell}
-    assert {cell for cell in cells if "methods:" not in cell and cell in rows} <= set(words.cells)
+    assert {cell for cell in cells if "members:" not in cell and cell in rows} <= set(words.cells)
     assert "completed: the process ran to the end of its span" in words.cells
 
 
 def test_every_method_is_named_and_is_there() -> None:
     text = repr(trajectory().rdc)
-    named = re.split(r",\s+", text.partition("methods: ")[2])
-    assert {"plot", "drift", "surface", "events"} <= set(named)
-    assert all(hasattr(RdcAccessor, name) for name in named)
+    named = re.split(r",\s+", text.partition("members: ")[2])
+    assert {"plot()", "drift()", "surface()", "events"} <= set(named)
+    assert all(callable(getattr(RdcAccessor, name.removesuffix("()"))) == name.endswith("()") for name in named)
     assert all(len(line) <= 100 for line in text.splitlines())
 
 
@@ -178,3 +178,12 @@ def test_a_scenario_shows_its_mistakes_one_by_one() -> None:
 def test_other_mistakes_are_one_line_in_a_notebook() -> None:
     assert UserError("device gpu: is no device")._render_traceback_() == ["UserError: device gpu: is no device"]
     assert DataError("x.npz: missing")._render_traceback_() == ["DataError: x.npz: missing"]
+
+
+def test_jumps_are_counted_and_many_of_them_come_with_advice() -> None:
+    run = trajectory(4)
+    assert "jump" not in repr(run.rdc)
+    few = run.assign(jump_theta=("time", [0.0, 0.0, 0.0, 0.3]))
+    assert "1 of them behind a jump to another branch" in repr(few.rdc) and "prior_precision" not in repr(few.rdc)
+    many = run.assign(jump_theta=("time", [0.0, 0.1, 0.2, 0.3]))
+    assert "3 of them" in repr(many.rdc) and "a larger objective.weight_prior_precision" in repr(many.rdc)

@@ -82,8 +82,9 @@ def trajectory_page(runs: Runs, *, look: Mapping[str, Style] | None = None, unit
     specs = [[{"type": "xy"}, {"type": "scene"}, {"type": "xy"}], [{"type": "xy", "colspan": 2}, None, {"type": "xy"}]]
     figure = make_subplots(rows=2, cols=3, specs=specs, horizontal_spacing=0.07, vertical_spacing=0.12)
     marks: list[tuple[int, int]] = []
+    middles = {name: _middle(drawn, name) for name in FUNCTIONALS}
     for one in drawn:
-        for row, column, values, style, name in _panels(one, units, alone=len(drawn) == 1):
+        for row, column, values, style, name in _panels(one, units, middles, alone=len(drawn) == 1):
             kind = go.Scatter3d if len(values) == 3 else go.Scatter
             where = {"row": row, "col": column}
             look_of = {"color": style.color, "width": 2, "dash": _DASHES[style.linestyle]}
@@ -189,11 +190,13 @@ def _plotly() -> tuple[Any, Any]:
     return go, make_subplots
 
 
-def _panels(one: Drawn, units: Units, *, alone: bool) -> Iterator[tuple[int, int, Sequence[np.ndarray], Style, str]]:
+def _panels(
+    one: Drawn, units: Units, middles: Mapping[str, float | None], *, alone: bool
+) -> Iterator[tuple[int, int, Sequence[np.ndarray], Style, str]]:
     """Row, column, values, style and name of each line of a run."""
     run, time = one.trajectory, one.trajectory.time.values
     yield 1, 1, [run.rate.values, run.distortion.values], one.style, one.name
-    yield 1, 2, [_flat(run[name].values) for name in FUNCTIONALS], one.style, one.name
+    yield 1, 2, [_flat(run[name].values, middles[name]) for name in FUNCTIONALS], one.style, one.name
     yield 1, 3, [run.lam.values, run.gamma.values], one.style, one.name
     if not alone:
         yield 2, 1, [time, run.classification_loss.values], one.style, one.name
@@ -237,7 +240,7 @@ def _widened(drawn: Sequence[Drawn]) -> dict[str, list[float]]:
     """Ranges of the axes of (R, D, C) along which the runs are constant to rounding, so that rounding fills none."""
     found = {}
     for axis, name in zip("xyz", FUNCTIONALS):
-        values = np.concatenate([_flat(one.trajectory[name].values) for one in drawn])
+        values = np.concatenate([_flat(one.trajectory[name].values, _middle(drawn, name)) for one in drawn])
         low, high = float(np.nanmin(values)), float(np.nanmax(values))
         least = 0.02 * max(abs(low), abs(high))
         if high - low < least:
@@ -284,10 +287,16 @@ def _label(name: str, *shown: xr.DataArray) -> str:
     return label(name, *shown, texts=_LABELS).replace("\n", "<br>")
 
 
-def _flat(values: np.ndarray) -> np.ndarray:
-    """Values that are constant to 1e-6 made equal: a browser draws none whose differences its precision loses."""
+def _middle(drawn: Sequence[Drawn], name: str) -> float | None:
+    """The value of a variable that is constant to 1e-6 in all runs, else None."""
+    values = np.concatenate([one.trajectory[name].values for one in drawn])
     middle = float(np.nanmean(values))
-    return np.full_like(values, middle) if np.nanmax(np.abs(values - middle)) <= 1e-6 * abs(middle) else values
+    return middle if np.nanmax(np.abs(values - middle)) <= 1e-6 * abs(middle) else None
+
+
+def _flat(values: np.ndarray, middle: float | None) -> np.ndarray:
+    """Values that are constant made equal: a browser draws none whose differences its precision loses."""
+    return values if middle is None else np.full_like(values, middle)
 
 
 def _list(values: np.ndarray) -> list[float | None]:

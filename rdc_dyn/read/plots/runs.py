@@ -62,8 +62,8 @@ def _by_name(runs: xr.Dataset) -> dict[str, xr.Dataset]:
     found: dict[str, xr.Dataset] = {}
     for place in np.ndindex(*(runs.sizes[dim] for dim in swept)):
         one = runs.isel(dict(zip(swept, place)))
-        words = (value if isinstance(value := one[dim].item(), str) else f"{value:g}" for dim in swept)
-        found[", ".join(words)] = one.isel(time=np.isfinite(one.free_energy.values))
+        words = (value if isinstance(value := one[dim].item(), str) else f"{value:.15g}" for dim in swept)
+        found[", ".join(word or "-" for word in words)] = one.isel(time=np.isfinite(one.free_energy.values))
     return found
 
 

@@ -218,3 +218,9 @@ def test_a_completion_is_light_and_fast(line: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     _, took, *heavy = done.stdout.splitlines()[-1].split()
     assert not heavy and float(took) < 0.5
+
+
+def test_files_are_left_to_the_shell() -> None:
+    (found,) = _shell("bash").get_completions(["run", "x.yaml", "-o"], "ru")
+    assert (found.type, found.value) == ("file", "ru")
+    assert complete("plot", "x", "--units", "b") == ["bits"]

@@ -181,3 +181,9 @@ def test_a_negative_c_is_explained_as_well() -> None:
     assert density.note(run.assign(rate=run.rate - 10.0)) == ""
     figure = plots.plot_losses(run.assign(below))
     assert _texts(figure).count(_NOTE) == 2 and not clipped(figure)
+
+
+def test_what_the_accessor_shows_has_the_units_of_the_dataset() -> None:
+    shown = repr(trajectory().rdc.in_units("bits").rdc)
+    (line,) = [line for line in shown.splitlines() if line.startswith("rate ")]
+    assert line.endswith("bit")

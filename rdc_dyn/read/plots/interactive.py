@@ -227,7 +227,10 @@ def _dress(figure: Any, drawn: Sequence[Drawn]) -> None:
     figure.update_yaxes(type="log", exponentformat="power", row=2, col=3)
     symbols = {name: with_unit(symbol, drawn[0].trajectory[name].attrs) for name, symbol in zip(FUNCTIONALS, "RDC")}
     scene = {f"{axis}axis_title_text": text for axis, text in zip("xyz", symbols.values())}
-    figure.update_scenes(**scene, **_widened(drawn), aspectmode="cube", camera_eye=_EYE)
+    ranges = _widened(drawn)
+    figure.update_scenes(**scene, **ranges, aspectmode="cube", camera_eye=_EYE)
+    if not alone and "zaxis_range" in ranges:
+        figure.update_yaxes(range=ranges["zaxis_range"], row=2, col=1)
     steps = [{"method": "skip", "label": f"{k}"} for k in range(_STEPS + 1)]
     slider = {"steps": steps, "currentvalue": {"prefix": "along the path: ", "suffix": " %"}, "pad": {"t": 50}}
     figure.update_layout(

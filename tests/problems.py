@@ -261,6 +261,11 @@ def trajectory(problem: Problem) -> tuple[list[Record], str]:
     return records, status
 
 
+def first_point(problem: Problem) -> Point:
+    """The first equilibrium of a problem."""
+    return next(item for item in simulate(problem) if isinstance(item, Point))
+
+
 __all__ = [
     "Dense",
     "Fold",
@@ -273,6 +278,7 @@ __all__ = [
     "digits",
     "equilibrium",
     "finite_latent",
+    "first_point",
     "importance_weighted",
     "linear_gaussian",
     "networks",
@@ -282,8 +288,3 @@ __all__ = [
     "problem",
     "trajectory",
 ]
-
-
-def first_point(problem: Problem) -> Point:
-    """The first equilibrium of a problem."""
-    return next(item for item in simulate(problem) if isinstance(item, Point))

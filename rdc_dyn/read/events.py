@@ -27,7 +27,9 @@ _NUMBERS = ("step_size", "halved_to")
 _SENTENCES = ("detail", "text")
 _ATTRS = {
     "time": {"long_name": "process clock", "units": "1"},
-    "kind": {"long_name": "start, aimed, rejected, equilibrated, relaxed, follow, turned, fold, warning or end"},
+    "kind": {
+        "long_name": "start, collapsed, aimed, rejected, equilibrated, relaxed, follow, turned, fold, warning or end"
+    },
     "status": {"long_name": "name of the status, where a step was rejected or the run ended"},
     "step_size": {"long_name": "length of the step that failed", "units": "1"},
     "halved_to": {"long_name": "length that is tried next, unless the branch is left or the path stops", "units": "1"},

@@ -18,6 +18,16 @@ def plain(text: str) -> str:
     return _CONTROL.sub("", text)
 
 
+def first_line(error: BaseException) -> str:
+    """The type of an exception and the first line of its message."""
+    try:
+        text = str(error)
+    except Exception:  # the user's __str__ may raise anything
+        text = ""
+    line = plain(text).strip().partition("\n")[0][:200]
+    return type(error).__name__ + f": {line}" * bool(line)
+
+
 def escaped(text: str) -> str:
     """Text that may come from strangers' files, as a part of a page of HTML."""
     return html.escape(plain(text))

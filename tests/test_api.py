@@ -286,7 +286,6 @@ def test_frozen_noise_that_is_learnt_by_heart_is_said(tmp_path: Path) -> None:
     assert "samples" in warned[0]["text"]
 
 
-@pytest.mark.filterwarnings("ignore:the model has collapsed")
 @pytest.mark.parametrize("on_fold", [None, "follow"])
 def test_a_saddle_is_said_where_the_path_is_to_stay_on_minima(on_fold: str | None, tmp_path: Path) -> None:
     """As λ and γ rise a second code would be used; MINRES does not notice that A is indefinite where it is not."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rdc_dyn.objective.architectures import Shape
-from rdc_dyn.status import UserError, plain
+from rdc_dyn.status import UserError, first_line
 
 #: Modules passed by the user, by part.
 Own = Mapping[str, nn.Module]
@@ -27,8 +27,6 @@ _MEANINGS = {
 }
 #: Longest printed structure of a module that is kept, in characters.
 _PRINTED = 2000
-#: Longest line of an exception that is shown, in characters.
-_LINE = 200
 
 
 class Part(Protocol):
@@ -120,13 +118,3 @@ def digest(own: Own) -> str:
         for key, value in own[name].state_dict().items():
             found.update(f"{name}.{key}".encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()
-
-
-def first_line(error: BaseException) -> str:
-    """The type of an exception and the first line of its message."""
-    try:
-        text = str(error)
-    except Exception:  # the user's __str__ may raise anything
-        text = ""
-    line = plain(text).strip().partition("\n")[0][:_LINE]
-    return type(error).__name__ + f": {line}" * bool(line)

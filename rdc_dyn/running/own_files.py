@@ -18,11 +18,11 @@ import torch
 from torch import nn
 
 from rdc_dyn import scenario as scenarios
-from rdc_dyn.objective.own_modules import PARTS, Own, first_line, require_mapping
+from rdc_dyn.objective.own_modules import PARTS, Own, require_mapping
 from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.scenario.sections.networks import ModuleSection
 from rdc_dyn.scenario.sources import Unfit, for_each, modules_of_files, pinned, read_source
-from rdc_dyn.status import UserError
+from rdc_dyn.status import UserError, first_line
 
 
 def own_networks(

@@ -8,9 +8,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from rdc_dyn.objective.own_modules import first_line
 from rdc_dyn.scenario.written import shorten
-from rdc_dyn.status import RunWarning, UserError, plain
+from rdc_dyn.status import RunWarning, UserError, first_line, plain
 
 #: Gets a step and numbers by name; what it returns is ignored.
 Callback = Callable[[int, dict[str, float]], object]

@@ -24,6 +24,7 @@ from rdc_dyn.running.own_files import own_networks
 from rdc_dyn.scenario import ScenarioError, absolute, from_mapping, loads
 from rdc_dyn.status import UserError
 from tests.reliability.made import draws, finish, kill_after, same_bits, start
+from tests.test_own_networks import scenario
 
 _CODE = """\
 from __future__ import annotations
@@ -91,23 +92,8 @@ def tree(encoder: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any
             "arguments": {"hidden": [5]},
         },
     }
-    found: dict[str, Any] = {
-        "name": "files",
-        "threads": 1,
-        "device": "cpu",
-        "data": {"source": {"name": "digits", "classes": [0, 1, 2], "limit": 30}},
-        "objective": {"kind": "amortised", "samples": 8, "weight_prior_precision": 0.05, **files},
-        "start": {
-            "lam": 0.5,
-            "gamma": 2.0,
-            "equilibrate": {"adam_steps": 20, "learning_rate": 3e-3, "newton_steps": 0, "tolerance": 1e3},
-        },
-        "process": {"kind": "prescribed", "span": [0.0, 0.2], "path": {"lam": 0.55, "gamma": 2.1}},
-        "response": {"kind": "none"},
-        "integrator": {"method": "euler", "step_size": 0.1},
-        "corrector": {"method": "gradient", "steps": 5, "peak_learning_rate": 2e-4},
-        "output": {"checkpoint_every": 1},
-    }
+    found = scenario(files, name="files", output={"checkpoint_every": 1})
+    found["objective"]["samples"] = 8
     return found | changes
 
 

@@ -100,9 +100,7 @@ def show_scan(found: Iterable[Trial | Scan], rho: float | None, console: Console
                 console.print(_table(each))
                 scan = each
     if scan is None or scan.best is None:
-        console.print(
-            "D and C respond at none of these starts: use more units or latent dimensions, or train for longer"
-        )
+        console.print("D and C respond at none of these starts; use more units or latent dimensions")
         return False
     best = scan.best
     keys = {"start.lam": best.lam, "start.gamma": best.gamma} if (best.lam, best.gamma) != scan.start else {}

@@ -16,7 +16,7 @@ from rdc_dyn.objective.base import OverData
 from rdc_dyn.objective.own_modules import Own
 from rdc_dyn.running.build import Built, build
 from rdc_dyn.scenario import Scenario
-from rdc_dyn.simulate.collapse import GUESS, NOTHING, label_entropy
+from rdc_dyn.simulate.collapse import NOTHING, label_entropy
 from rdc_dyn.simulate.problem import Problem
 from rdc_dyn.simulate.start import adam
 from rdc_dyn.status import NumericalFailure, UserError
@@ -25,14 +25,14 @@ from rdc_dyn.status import NumericalFailure, UserError
 #: open again, so the grid is walked from where they are most open.
 MULTIPLES = (10.0, 3.0, 1.0, 1 / 3)
 PRIORS = (1.0, 0.1, 0.01)
-#: Adam steps at the first point of a grid and at each further one, data in a minibatch, and data that R, D, C are of.
+#: Adam steps from scratch and at each point of a grid, data in a minibatch, and data that R, D, C are of.
 FIRST, FURTHER, BATCH, MEASURED = 600, 150, 256, 2000
 #: A neighbour a factor of three away must change C by this share, and D by this share of its range over the grid.
 _RESPONDS = 0.02
 #: Where codes are closed at the start's multipliers times ten, the grid moves to larger ones, up to this factor.
 _WIDEST = 1e4
-#: Share of the entropy of the labels below which there is no C left to trade.
-_NONE_LEFT = 0.01
+#: Shares of the entropy of the labels above which C is nearly that of a guess, and below which none is left to trade.
+_GUESSED, _NONE_LEFT = 0.95, 0.01
 
 Verdict = Literal[
     "diverged",
@@ -64,7 +64,7 @@ class Trial:
         others = [each for each in others if math.isfinite(each.rate)]
         if self.rate < 10 * NOTHING:
             return "collapsed"
-        if self.classification_loss > min(GUESS, 0.95) * entropy:
+        if self.classification_loss > _GUESSED * entropy:
             return "guesses labels"
         if self.classification_loss < _NONE_LEFT * entropy:
             return "C is almost zero"
@@ -117,13 +117,12 @@ def _grid(built: Built) -> Generator[Trial, None, Scan]:
         raise UserError("doctor --scan: needs an objective over labelled data, on one process")
     if not (lam > 0 and gamma > 0):
         raise UserError(f"doctor --scan: the start is at lam = {lam:g}, gamma = {gamma:g}; expected both above zero")
-    shift = yield from _opening(problem)
-    theta, trials = problem.start.theta, list[Trial]()
+    shift, theta = yield from _opening(problem)
+    trials: list[Trial] = []
     for row, first in enumerate(MULTIPLES):
         for second in MULTIPLES if row % 2 == 0 else MULTIPLES[::-1]:
             controls = problem.start.controls * theta.new_tensor([shift * first, shift * second, 1.0])
-            steps = FURTHER if trials else FIRST
-            theta, trial = _trained(problem, State(theta, controls), steps)
+            theta, trial = _trained(problem, State(theta, controls), FURTHER)
             yield trial
             trials.append(trial)
     verdicts = [trial.verdict(trials, entropy) for trial in trials]
@@ -142,17 +141,17 @@ def _grid(built: Built) -> Generator[Trial, None, Scan]:
     return Scan(tuple(trials), tuple(verdicts), best, (lam, gamma))
 
 
-def _opening(problem: Problem) -> Generator[Trial, None, float]:
-    """The factor by which both multipliers must grow for the most open corner of the grid to have open codes."""
+def _opening(problem: Problem) -> Generator[Trial, None, tuple[float, torch.Tensor]]:
+    """The factor by which both multipliers must grow for the grid's largest ones to open codes, and θ there."""
     shift = 1.0
     while shift < _WIDEST:
         corner = problem.start.controls * problem.start.theta.new_tensor([shift * max(MULTIPLES)] * 2 + [1.0])
-        _, trial = _trained(problem, State(problem.start.theta, corner), FIRST)
+        theta, trial = _trained(problem, State(problem.start.theta, corner), FIRST)
         yield trial
         if trial.rate >= 10 * NOTHING:
-            return shift
+            return shift, theta
         shift *= 10.0
-    return 1.0
+    return 1.0, problem.start.theta
 
 
 def _trained(problem: Problem, state: State, steps: int) -> tuple[torch.Tensor, Trial]:

@@ -127,8 +127,8 @@ def _module(part: ModuleSection, file: ModuleType) -> nn.Module:
         inspect.signature(maker).bind(**part.arguments)
     except TypeError as error:
         raise Unfit("arguments", f"{part.path} does not take these: {error}") from None
-    except Exception:  # no signature that Python could read
-        pass  # it has no signature that Python could read
+    except Exception:  # Python can read no signature of some makers; calling them will tell
+        pass
     with _told(part, f"{part.path} fails"):
         module = maker(**deepcopy(part.arguments))
     if not isinstance(module, nn.Module):

@@ -69,7 +69,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     files = {file for file in package.rglob("*") if file.is_file() and "__pycache__" not in file.parts}
     files |= {
         package / "scenario" / "examples" / file.relative_to(ROOT / "scenarios")
-        for file in (ROOT / "scenarios").rglob("*.yaml")
+        for file in (ROOT / "scenarios").rglob("*.*")
     }
     expected = {file.relative_to(ROOT).as_posix() for file in files}
     assert set(_contents(wheel)) == expected

@@ -26,6 +26,7 @@ class FiniteLatent:
         alphabet_size: K.
         likelihood: d(x|z).
         weight_prior_precision: ρ.
+        outputs: Decoder outputs where they are held fixed and are no part of θ.
     """
 
     data: Data
@@ -33,6 +34,7 @@ class FiniteLatent:
     likelihood: Likelihood
     weight_prior_precision: float
     exact: bool = True
+    outputs: Float[Tensor, "K n"] | None = None
 
     @property
     def moves(self) -> bool:
@@ -40,15 +42,21 @@ class FiniteLatent:
         return self.data.target is not None
 
     @property
+    def _sizes(self) -> tuple[int, int, int]:
+        """Numbers in θ for m, for the decoder and for c."""
+        k = self.alphabet_size
+        return k, k * self.data.x_dim if self.outputs is None else 0, k * self.data.classes
+
+    @property
     def size(self) -> int:
-        """P = K (1 + n + Y)."""
-        return self.alphabet_size * (1 + self.data.x_dim + self.data.classes)
+        """P = K (1 + n + Y), or K (1 + Y) with a fixed decoder."""
+        return sum(self._sizes)
 
     def tables(self, theta: Vector) -> tuple[Float[Tensor, "K"], Float[Tensor, "K n"], Float[Tensor, "K Y"]]:
         """(log m(z), decoder outputs, log c(y|z)) from θ."""
-        k, n, classes = self.alphabet_size, self.data.x_dim, self.data.classes
-        prior, decoder, classifier = theta.split([k, k * n, k * classes])
-        return prior.log_softmax(0), decoder.view(k, n), classifier.view(k, classes).log_softmax(1)
+        prior, decoder, classifier = theta.split(self._sizes)
+        outputs = decoder.view(self.alphabet_size, self.data.x_dim) if self.outputs is None else self.outputs
+        return prior.log_softmax(0), outputs, classifier.view(self.alphabet_size, -1).log_softmax(1)
 
     def minus_hamiltonian(self, theta: Vector, sample: Sample, lam: Scalar, gamma: Scalar) -> Float[Tensor, "N K"]:
         """−H(z; x, y) = log m(z) + λ log d(x|z) + γ log c(y|z) (11)."""
@@ -90,7 +98,7 @@ class FiniteLatent:
         """Uniform m, decoder outputs at K random data, and nearly uniform c."""
         k, sample = self.alphabet_size, self.data.source
         pick = torch.randint(len(sample), (k,), generator=generator).to(sample.x.device)
-        decoder = self.likelihood.initial_output(sample.x[pick])
+        decoder = self.likelihood.initial_output(sample.x[pick]) if self.outputs is None else sample.x.new_empty(0)
         logits = 0.01 * torch.randn(k, self.data.classes, generator=generator, dtype=torch.float64).to(sample.x)
         return torch.cat([sample.x.new_zeros(k), decoder.flatten(), logits.flatten()])
 
@@ -98,11 +106,11 @@ class FiniteLatent:
         """Constant shifts of the logits of m and of each c(·|z), which leave J unchanged; none with a weight prior."""
         if self.weight_prior_precision > 0:
             return no_kernel(theta)
-        k, n, classes = self.alphabet_size, self.data.x_dim, self.data.classes
+        k, classes = self.alphabet_size, self.data.classes
         rows = theta.new_zeros((k + 1, self.size))
         rows[0, :k] = k**-0.5
         for z in range(k):
-            start = k + k * n + z * classes
+            start = self.size - (k - z) * classes
             rows[1 + z, start : start + classes] = classes**-0.5
         return rows
 

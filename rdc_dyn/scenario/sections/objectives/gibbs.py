@@ -25,9 +25,12 @@ _SEMIDEFINITE = 1e-10  # relative to the largest eigenvalue: rounding of a singu
 
 
 class TableDecoder(LikelihoodSection):
-    """One free distribution d(x|z) for each z of a finite alphabet."""
+    """One distribution d(x|z) for each z of a finite alphabet, free or held fixed."""
 
     kind: Literal["table"] = "table"
+    outputs: Matrix | None = Field(
+        default=None, description="a row for each code, held fixed: means, or logits of bernoulli; null: free"
+    )
 
 
 class FiniteLatentSection(ObjectiveSection):
@@ -48,7 +51,12 @@ class FiniteLatentSection(ObjectiveSection):
         own = self.decoder.density()
         data = context.data(own)
         self.require_data(len(data.source))
-        return FiniteLatent(data, self.alphabet_size, own, self.weight_prior_precision)
+        rows = self.decoder.outputs
+        if rows is not None and [len(row) for row in rows] != [data.x_dim] * self.alphabet_size:
+            wanted = f"{self.alphabet_size} rows of {data.x_dim} numbers, one for each code"
+            raise DataError(f"objective.decoder.outputs: expected {wanted}")
+        outputs = None if rows is None else context.like.new_tensor(rows)
+        return FiniteLatent(data, self.alphabet_size, own, self.weight_prior_precision, outputs=outputs)
 
     def require_data(self, count: int) -> None:
         """Each code begins with a datum of its own."""

@@ -313,6 +313,17 @@ def test_a_run_without_a_course_is_refused(runs: Path, script: Script, capsys: p
     assert "corrector.trace" in capsys.readouterr().err
 
 
+def test_three_ways_of_one_network_stand_side_by_side(runs: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    matplotlib.use("Agg")
+    monkeypatch.syspath_prepend(str(ANALYSIS))
+    places = [runs / "geodesic", runs / "geodesic", runs / "geodesic_recipe", tmp_path / "a.png", tmp_path / "a.md"]
+    monkeypatch.setattr(sys, "argv", ["exact_and_minibatches", *map(str, places)])
+    runpy.run_path(str(ANALYSIS / "exact_and_minibatches.py"))
+    ds, table = rdc_dyn.open_run(runs / "geodesic_recipe"), (tmp_path / "a.md").read_text(encoding="utf-8")
+    assert f"{float(ds.gamma[-1]):.5g}, {float(ds.rate[-1]):.5g}" in table
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+
+
 def _way(points: int = 4, **values: list[float]) -> dict[str, Any]:
     """A way of one made-up run."""
     ways, trajectory = import_module("ways"), tiny.trajectory(points)

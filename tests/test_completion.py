@@ -54,7 +54,7 @@ def test_scenarios(folder: Path) -> None:
     (folder / ".hidden").mkdir()
     found = complete("run", "")
     assert {name for name in examples() if "/" not in name} < set(found)
-    assert set(found) - set(examples()) == {"my.yaml", "more/", "paper/", "sweeps/", "truths/"}
+    assert set(found) - set(examples()) == {"my.yaml", "more/", "duel/", "paper/", "sweeps/", "truths/"}
     assert complete("validate", "more/") == ["more/deep/", "more/other.yml"]
     assert complete("doctor", "digits_v") == ["digits_vae_iso_classification"]
     exact = {name for name in examples() if name.startswith("paper/exact/")}

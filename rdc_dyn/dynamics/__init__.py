@@ -2,6 +2,7 @@
 
 from rdc_dyn.dynamics.correctors.base import Constraint, Correction, Corrector, Departure, Memory
 from rdc_dyn.dynamics.correctors.dual import DualRule, Feedback, Geco, NuPi
+from rdc_dyn.dynamics.correctors.epoch_mean import EpochMean
 from rdc_dyn.dynamics.correctors.gradient import Gradient
 from rdc_dyn.dynamics.correctors.newton_krylov import NewtonKrylov
 from rdc_dyn.dynamics.correctors.no_corrector import NoCorrector
@@ -37,6 +38,7 @@ __all__ = [
     "CurvePoint",
     "Departure",
     "DualRule",
+    "EpochMean",
     "Estimate",
     "Feedback",
     "FiniteDifference",

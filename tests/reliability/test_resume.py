@@ -101,6 +101,7 @@ KINDS: dict[str, dict[str, Any]] = {
     ),
     "primal dual": _means({"method": "primal_dual", "tolerance": 0.05, "dissipation": 1.0, "updates": 60}),
     "geco": _means({"method": "geco"}),
+    "epoch mean": {**_means({}), "corrector": {"method": "epoch_mean", "batch": 16}},
     "one method per segment": linear_gaussian(integrator={"method": "dopri8", "rtol": 1e-7}),
     "float32": linear_gaussian(dtype="float32", response={"solver": {"method": "cg"}}),
 }

@@ -394,6 +394,7 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
             "newton_krylov",
             "quasi_newton",
             "variance_reduced",
+            "epoch_mean",
             "primal_dual",
             "geco",
             "nupi",

@@ -13,7 +13,7 @@ from torch import Tensor
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.linalg.base import Vector
+from rdc_dyn.linalg.base import Rows, Vector
 from rdc_dyn.status import Status
 
 
@@ -48,6 +48,8 @@ class Memory:
         gain: Running average of m_hᵀ P m_u, shape (m, m); empty before anything was held.
         bias: What noise adds to (R, D, C) of the moving iterate, in nats per unit of the learning rate, shape (3,).
         updates: Number of updates so far.
+        iterate: Last iterate, shape (P,); None where the next correction begins at the mean.
+        momenta: Running averages of gradients, shape (k, P); None where the next correction begins without momentum.
     """
 
     losses: Float[Tensor, "N 3"]
@@ -55,6 +57,8 @@ class Memory:
     gain: Float[Tensor, "m m"]
     bias: Float[Tensor, "3"]
     updates: int
+    iterate: Vector | None = None
+    momenta: Rows | None = None
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 import torch
 from jaxtyping import Float
@@ -42,7 +44,7 @@ class Average:
     theta: Vector
     controls: Controls
     readings: Float[Tensor, "n 3"]
-    epochs: int
+    epochs: float
     mean_square: float
     square_mean: float
 
@@ -157,7 +159,9 @@ class Descent:
         self.theta, self._base, self._constraint = theta.clone(), controls, constraint
         self._rule, self._batch, self._draws = rule, batch, draws
         self._mixture = Mixture.of(constraint)
-        self._momenta, self.taken = theta.new_zeros((len(self._mixture), theta.numel())), 0
+        self._momenta, self._age, self.taken = theta.new_zeros((len(self._mixture), theta.numel())), 0, 0
+        if memory is not None and memory.momenta is not None:
+            self._momenta, self._age = memory.momenta.clone(), memory.updates
         self._scaled = torch.zeros_like(self._momenta)
         m = 0 if constraint is None else len(constraint.values)
         self._dual = Controlled(*(controls.new_zeros(m) for _ in range(3)))
@@ -188,6 +192,11 @@ class Descent:
         gain = self._base.new_zeros((0, 0)) if self._gain is None else self._gain
         return Memory(self._losses, self._squares, gain, self.bias, self._updates)
 
+    @property
+    def whole_memory(self) -> Memory:
+        """`memory` with which the next correction goes on from the last iterate, as one training does."""
+        return replace(self.memory, iterate=self.theta, momenta=self._momenta)
+
     def learn_bias(self, seen: Float[Tensor, "3"], rate: float) -> None:
         """Average what noise added at learning rate `rate` into the bias, since each observation is noisy itself."""
         share = _BIAS if bool(self.bias.any()) else 1.0
@@ -212,33 +221,33 @@ class Descent:
         self._dual = Controlled(*(torch.zeros_like(self._dual.amount) for _ in range(3)))
 
     def average(
-        self, epochs: int, rate: float, last: float | None = None, base: tuple[Controls, Controls] | None = None
+        self, epochs: float, rate: float, last: float | None = None, base: tuple[Controls, Controls] | None = None
     ) -> Average:
-        """Run whole epochs and average over them.
+        """Run epochs, the last of which may be cut short, and average over them.
 
         η falls geometrically from `rate` to `last`, and the controls go in a straight line between the two of `base`;
         None keeps them. A rule that tests for arrival gives no feedback once the data move: what θ has yet to learn is
         no fault of the multipliers.
         """
-        n, k, theta = epochs * self.length, 0, torch.zeros_like(self.theta)
+        n, theta = math.ceil(epochs * self.length), torch.zeros_like(self.theta)
         controls, readings = torch.zeros_like(self._base), self._base.new_zeros((n, 3))
         gradients, square = torch.zeros_like(self._momenta), self._base.new_zeros(())
         moves = base is not None and bool(base[0][2] != base[1][2])
         self._fixed = self._fixed or (moves and self._rule.arrives)
-        for _ in range(epochs):
-            for blocks in self._objective.data.epoch(self._batch, self._draws):
-                done = (k + 1) / n
-                if base is not None:
-                    self._base = base[0] + done * (base[1] - base[0])
-                if moves:
-                    self._at(self._base[2])
-                now = rate if last is None else rate * (last / rate) ** done
-                age = (k % self.length) / self.length
-                readings[k], rows, used = self._update(blocks, now, age, feeds_back=not self._fixed)
-                gradients.add_(rows, alpha=1 / n)
-                square += (self._mixture.of_controls(used) @ rows).square().sum() / n
-                theta.add_(self.theta, alpha=1 / n)
-                controls, k = controls + used / n, k + 1
+        whole = (self._objective.data.epoch(self._batch, self._draws) for _ in range(math.ceil(epochs)))
+        for k, blocks in enumerate(islice(chain.from_iterable(whole), n)):
+            done = (k + 1) / n
+            if base is not None:
+                self._base = base[0] + done * (base[1] - base[0])
+            if moves:
+                self._at(self._base[2])
+            now = rate if last is None else rate * (last / rate) ** done
+            age = (k % self.length) / self.length
+            readings[k], rows, used = self._update(blocks, now, age, feeds_back=not self._fixed)
+            gradients.add_(rows, alpha=1 / n)
+            square += (self._mixture.of_controls(used) @ rows).square().sum() / n
+            theta.add_(self.theta, alpha=1 / n)
+            controls = controls + used / n
         mean = self._mixture.of_controls(controls) @ gradients
         return Average(theta, controls, readings, epochs, float(square), float(mean.square().sum()))
 
@@ -298,12 +307,13 @@ class Descent:
             self._observe(rows)
         self._momenta.lerp_(rows, 1 - _FIRST)
         self._scaled = self._momenta * self._preconditioner
-        self.theta = self.theta.add((mixed @ self._scaled), alpha=-rate / (1 - _FIRST**self.taken))
+        age = self._age + self.taken
+        self.theta = self.theta.add((mixed @ self._scaled), alpha=-rate / (1 - _FIRST**age))
 
     def _observe(self, rows: Rows) -> None:
         """Update the mean of the plant's gain m_hᵀ P g_u; momenta of earlier updates share no noise with g_u."""
         assert self._constraint is not None
-        gram = (self._scaled @ rows.T) / (1 - _FIRST ** (self.taken - 1))
+        gram = (self._scaled @ rows.T) / (1 - _FIRST ** (self._age + self.taken - 1))
         held = self._mixture.of_weights(self._constraint.weights)
         gain = held @ gram @ self._mixture.of_directions(self._constraint.directions).T
         self._gain = gain if self._gain is None else self._gain + _GAIN * (gain - self._gain)

@@ -267,7 +267,7 @@ def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begi
     return NumericalFailure(Status.CORRECTOR_DIVERGED, f"over what is allowed: {judged}")
 
 
-def _notes(found: Round, constraint: Constraint | None, epochs: int) -> Mapping[str, float]:
+def _notes(found: Round, constraint: Constraint | None, epochs: float) -> Mapping[str, float]:
     """What the record of a point says of its correction, by name.
 
     The errors are those of slow relaxation, which does not show within an epoch: the drift in the last round is taken

@@ -20,26 +20,16 @@ if TYPE_CHECKING:
     from rdc_dyn.scenario.context import Context
 
 
-class StochasticSection(CorrectorSection):
-    """A rule that moves the free multipliers while theta moves by minibatches."""
+class MeansSection(CorrectorSection):
+    """Means over epochs of minibatches."""
 
     batch: Count = Field(default=250, description="data in a minibatch, of the largest part; epochs are reshuffled")
-    learning_rate: Positive = Field(default=1.5e-3, description="Adam's; epochs that are averaged take a share of it")
-    updates: Count = Field(
-        default=480, description="least updates, in whole epochs, in which the multipliers go to the step's end"
-    )
-    epochs: Count = Field(default=8, description="most averages, each over whole epochs of half as many updates")
+    learning_rate: Positive = Field(default=1.5e-3, description="Adam's")
     stochastic = True
     needs_data = True
 
-    def with_rule(
-        self, rule: DualRule, context: Context, tolerance: float = math.inf, dissipation: float = math.inf
-    ) -> PrimalDual:
-        """The corrector with that rule; a `UserError` where J or the data do not allow its minibatches.
-
-        A rule that ends after its epochs, wherever it is, is judged by no tolerance.
-        """
-        from rdc_dyn.dynamics import PrimalDual
+    def require_minibatches(self, context: Context) -> None:
+        """Raise `UserError` where J or the data do not allow its minibatches."""
         from rdc_dyn.objective.base import PerDatum
 
         objective = context.objective
@@ -47,16 +37,6 @@ class StochasticSection(CorrectorSection):
             raise UserError(f"corrector.method: {self.method} needs the losses of each datum, and this J is no sum")
         if wrong := too_large(self.batch, max(objective.data.parts.values())):
             raise UserError(f"corrector.batch: {wrong}")
-        return PrimalDual(
-            self.batch,
-            self.learning_rate,
-            self.updates,
-            self.epochs,
-            tolerance,
-            dissipation,
-            context.scenario.seed,
-            rule,
-        )
 
     @property
     def approximations(self) -> tuple[str, ...]:
@@ -78,6 +58,49 @@ class StochasticSection(CorrectorSection):
         if process.get("toward") is not None:
             message = f"needs equilibria to rounding at both ends, and {method} has means of epochs; give process.slope"
             yield Finding(("process", "toward"), message, at_key=True)
+
+
+class EpochMeanSection(MeansSection):
+    """Adam on minibatches while the multipliers move, and the mean of whole epochs: a whole path as one training."""
+
+    method: Literal["epoch_mean"]
+    moving: Positive = Field(default=0.5, description="epochs in which the multipliers go to the step's end")
+    averaged: Count = Field(default=1, description="epochs in the mean, at the step's end")
+
+    def build(self, context: Context) -> Corrector:
+        """Means of epochs that are put to no test."""
+        from rdc_dyn.dynamics import EpochMean
+
+        self.require_minibatches(context)
+        return EpochMean(self.batch, self.learning_rate, self.moving, self.averaged, context.scenario.seed)
+
+
+class StochasticSection(MeansSection):
+    """A rule that moves the free multipliers while theta moves by minibatches."""
+
+    learning_rate: Positive = Field(default=1.5e-3, description="Adam's; epochs that are averaged take a share of it")
+    updates: Count = Field(
+        default=480, description="least updates, in whole epochs, in which the multipliers go to the step's end"
+    )
+    epochs: Count = Field(default=8, description="most averages, each over whole epochs of half as many updates")
+
+    def with_rule(
+        self, rule: DualRule, context: Context, tolerance: float = math.inf, dissipation: float = math.inf
+    ) -> PrimalDual:
+        """The corrector with that rule, which is judged by no tolerance if it ends after its epochs, wherever it is."""
+        from rdc_dyn.dynamics import PrimalDual
+
+        self.require_minibatches(context)
+        return PrimalDual(
+            self.batch,
+            self.learning_rate,
+            self.updates,
+            self.epochs,
+            tolerance,
+            dissipation,
+            context.scenario.seed,
+            rule,
+        )
 
 
 class SingleRuleSection(StochasticSection):

@@ -201,6 +201,9 @@ class QuasiNewton(Corrector):
             if failure.status is Status.INDEFINITE:
                 return Correction(state, None, iterations, failure.status, failure.detail)
         found = self.newton.correct(free_energy, best, constraint, departure)
+        if found.failure is not None and best is not state:  # it may have led away from where Newton's method goes
+            iterations += found.iterations
+            found = self.newton.correct(free_energy, state, constraint, departure)
         return replace(found, iterations=found.iterations + iterations)
 
     def _rebuilt(self, at: Linearisation) -> bool:

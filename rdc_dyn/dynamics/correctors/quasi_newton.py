@@ -201,7 +201,8 @@ class QuasiNewton(Corrector):
             if failure.status is Status.INDEFINITE:
                 return Correction(state, None, iterations, failure.status, failure.detail)
         found = self.newton.correct(free_energy, best, constraint, departure)
-        if found.failure is not None and best is not state:  # it may have led away from where Newton's method goes
+        # The iteration may have led away from where Newton's method goes; that A is indefinite tells of a fold instead.
+        if found.failure not in (None, Status.INDEFINITE) and best is not state:
             iterations += found.iterations
             found = self.newton.correct(free_energy, state, constraint, departure)
         return replace(found, iterations=found.iterations + iterations)

@@ -16,7 +16,7 @@ from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.hessian import price
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import NewtonKrylov, QuasiNewton, State
-from rdc_dyn.dynamics.correctors.base import Departure
+from rdc_dyn.dynamics.correctors.base import Correction, Departure
 from rdc_dyn.dynamics.correctors.quasi_newton import _bent
 from rdc_dyn.linalg import ConjugateGradient, Factorised, Preconditioner
 from rdc_dyn.linalg.identity import Identity
@@ -114,6 +114,24 @@ def test_without_a_metric_newtons_method_takes_over() -> None:
     done, work, _ = _corrected(factorised=False)
     assert done.failure is None and done.at.residual <= 1e-9
     assert work.hessian_vector_products > 10
+
+
+@pytest.mark.parametrize(("status", "starts"), [(Status.CORRECTOR_DIVERGED, 2), (Status.INDEFINITE, 1)])
+def test_newton_begins_again_where_no_iteration_has_led(
+    status: Status, starts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Newton's method that fails where the iteration stalled begins again at the prediction, unless A is indefinite."""
+    seen, newton = [], NewtonKrylov.correct
+
+    def failing_first(self: NewtonKrylov, free_energy: FreeEnergy, state: State, *rest: Any) -> Correction:
+        seen.append(state.theta)
+        return Correction(state, None, 3, status) if len(seen) == 1 else newton(self, free_energy, state, *rest)
+
+    monkeypatch.setattr(NewtonKrylov, "correct", failing_first)
+    done, _, _ = _corrected(factorised=False)
+    assert len(seen) == starts
+    assert done.failure is (None if starts == 2 else status)
+    assert starts == 1 or (not torch.equal(*seen) and done.at.residual <= 1e-9)
 
 
 def test_a_saddle_is_refused() -> None:

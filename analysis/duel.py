@@ -81,6 +81,7 @@ for name, curve in curves.items():
     numbers = " | ".join(f"{curve.objective(lam):.2f}" for lam in separate.lam)
     rows.append(f"| βR + D (nat), {name} | {numbers} | {len(curve.lam)} | {curve.cost:.1f} |")
 saved = " | ".join(f"{d - path.distortion_at(r):.2f}" for r, d in zip(separate.rate, separate.distortion))
+saved = saved.replace("nan", "no model at its rate")
 rows.append(f"| D of the separate training less that of the path at its rate | {saved} | | |")
 text = "\n".join(rows) + "\n"
 print(text)

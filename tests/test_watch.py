@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ _NO_PROGRESS = {
 @pytest.mark.parametrize("kind", _NO_PROGRESS)
 def test_what_is_no_progress_is_refused_in_one_line(kind: str, tmp_path: Path) -> None:
     progress: Any = _NO_PROGRESS[kind]
-    calls = {
+    calls: dict[str, tuple[Callable[[], Any], ...]] = {
         "equilibrating, record, event and close": (
             lambda: rdc_dyn.run(linear_gaussian(), tmp_path / "run", progress=progress),
             lambda: rdc_dyn.resume(tmp_path / "run", progress=progress),

@@ -44,7 +44,7 @@ def tell(text: str, *, err: bool = False, nl: bool = True) -> None:
         click.echo(plain(text), err=err, nl=nl)
 
 
-class Place(click.ParamType):
+class Place(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5 only
     """A file or folder; `~` is the home folder also where no shell expands it, and the name must be text."""
 
     name = "path"

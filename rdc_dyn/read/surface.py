@@ -59,5 +59,5 @@ def concavity_gap(grid: xr.Dataset) -> xr.DataArray:
     other = grid[["free_energy", "distortion", "classification_loss"]].rename(lam="lam_p", gamma="gamma_p")
     plane = other.free_energy + other.distortion * (grid.lam - other.lam_p)
     plane = plane + other.classification_loss * (grid.gamma - other.gamma_p)
-    gap = (grid.free_energy - plane).max(("lam_p", "gamma_p")).clip(min=0.0).transpose("lam", "gamma")
+    gap: xr.DataArray = (grid.free_energy - plane).max(("lam_p", "gamma_p")).clip(min=0.0).transpose("lam", "gamma")
     return gap.where(grid.free_energy.notnull()).assign_attrs(long_name="free energy above concavity", units="nat")

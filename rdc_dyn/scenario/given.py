@@ -53,7 +53,7 @@ def recorded(thing: Any) -> dict[str, str]:
             for name, member in sorted(vars(kind).items())
             if inspect.isfunction(member)
         )
-    if kind.__repr__ is not object.__repr__:
+    if kind.__repr__ is not object.__repr__:  # type: ignore[comparison-overlap]
         text += re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))  # an address is another in each process
     return {
         "object": f"{kind.__module__}.{kind.__qualname__}",

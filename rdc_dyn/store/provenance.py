@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _LIBRARIES = ("torch", "torchdiffeq", "torchvision", "POT", "numpy", "xarray", "netCDF4")
@@ -42,9 +41,10 @@ def commit() -> str:
         return "unknown"
     command = ["git", "-C", str(_PACKAGE.parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 10, "check": True}
     try:
-        return subprocess.run(command, env=environment, **options).stdout.strip()
+        return subprocess.check_output(
+            command, env=environment, text=True, timeout=10, stderr=subprocess.DEVNULL
+        ).strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 

@@ -10,7 +10,7 @@ def _entries(trajectory: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray, xr.Dat
     """D_λ, D_γ, C_λ and C_γ, from the response matrix."""
 
     def entry(functional: str, control: str) -> xr.DataArray:
-        return trajectory.response.sel(functional=functional, control=control, drop=True)
+        return trajectory["response"].sel(functional=functional, control=control, drop=True)
 
     distortion, loss = "distortion", "classification_loss"
     return entry(distortion, "lam"), entry(distortion, "gamma"), entry(loss, "lam"), entry(loss, "gamma")

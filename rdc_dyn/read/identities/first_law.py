@@ -26,7 +26,7 @@ def first_law_residual(trajectory: xr.Dataset) -> xr.DataArray:
 def free_energy_closure(trajectory: xr.Dataset) -> xr.DataArray:
     """F(s) − F(0) − ∫ D dλ + C dγ + ∂_tF dt, in nat: the free energy against the work along the path."""
     plain = trajectory.reset_coords()
-    value = plain.free_energy
+    value = plain["free_energy"]
     done = _from_the_start(_work(plain).cumsum("time", skipna=False), value)
     start = value.isel(time=0, drop=True) if value.sizes["time"] else 0.0
     return (value - start - done).rename(None).assign_attrs(
@@ -61,10 +61,10 @@ def _work(plain: xr.Dataset) -> xr.DataArray:
 def _second_derivative(plain: xr.Dataset, row: str, column: str) -> xr.DataArray:
     """An entry of Hess F; those that mix t with a multiplier are in M, whose last column is d(R, D, C)/dt."""
     if row == column == "data_position":
-        return plain.free_energy_data_curvature
+        return plain["free_energy_data_curvature"]
     if row == "data_position":
         row, column = column, row
-    return plain.response.sel(functional=_FORCES[row], control=column, drop=True)
+    return plain["response"].sel(functional=_FORCES[row], control=column, drop=True)
 
 
 def _begin(value: xr.DataArray) -> xr.DataArray:

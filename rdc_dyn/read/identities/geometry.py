@@ -52,7 +52,7 @@ def geodesic_straightness(trajectory: xr.Dataset) -> float:
 def _along(trajectory: xr.Dataset, of_branches: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> xr.DataArray:
     """Apply a function of points (time, 3) and branch starts (time,), over any further dimensions."""
     points = xr.concat([trajectory[name].reset_coords(drop=True) for name in FUNCTIONALS], dim="component")
-    return xr.apply_ufunc(
+    applied: xr.DataArray = xr.apply_ufunc(
         of_branches,
         points.chunk({"time": -1, "component": -1}) if points.chunks else points,
         jumped(trajectory).reset_coords(drop=True),
@@ -62,6 +62,7 @@ def _along(trajectory: xr.Dataset, of_branches: Callable[[np.ndarray, np.ndarray
         dask="parallelized",
         output_dtypes=[np.float64],
     )
+    return applied
 
 
 def _spline(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, Callable[..., np.ndarray] | None]:

@@ -74,11 +74,9 @@ def _crossed_tolerances(runs: Sequence[Run]) -> bool:
 
 
 def _word(key: str, value: Any, keys: Sequence[str]) -> str:
-    if key == "corrector.method" and value == "none":
-        return "no corrector"
-    last = key.split(".")[-1]
+    *_, family, last = ["", *key.split(".")]
     if isinstance(value, str) and last in ("method", "kind"):
-        return value
+        return f"no {family}" if value == "none" else value
     if len(text := str(value)) > 24:  # such as a matrix
         value = f"#{hashlib.sha256(text.encode()).hexdigest()[:6]}"
     short = last if sum(other.split(".")[-1] == last for other in keys) == 1 else key

@@ -161,6 +161,7 @@ def _described(context: Context, problem: Problem, place: torch.device) -> Built
     count = 0 if data is None else sum(data.parts.values())
     approximations = scenario.approximations(int(choices.get("curvature_data", count)), count)
     choices = choices | {"response_kind": scenario.response.kind, "approximations": approximations}
+    choices = choices | {"guarantees": scenario.guarantees}
     if data is None:
         return Built(problem, place, "second moments in the scenario", None, choices)
     choices = choices | {**Ends.of(data).record(), **describe(context.networks)}

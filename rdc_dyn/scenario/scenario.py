@@ -111,6 +111,17 @@ class Scenario(Section):
         found += [*self.response.approximations, *self.corrector.approximations]
         return "; ".join([*found, *(["start by Adam alone"] if alone and self.start.from_ is None else [])])
 
+    @property
+    def guarantees(self) -> str:
+        """What holds in a run to rounding or to the tolerances of its solves, in the words that `verify` knows."""
+        held = {
+            "response": self.response.exact,
+            "surface": self.corrector.returns,
+            "constraint": self.corrector.holds_to > 0,
+            "line": self.process.straight,
+        }
+        return " ".join(name for name, holds in held.items() if holds)
+
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
         """The form of a sweep, whose values are validated with each point, and the number of steps."""

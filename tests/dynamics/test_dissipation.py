@@ -87,7 +87,7 @@ def test_an_estimated_hessian_takes_most_of_the_quadrature_away() -> None:
 def test_verify_refuses_one_that_is_negative_beyond_its_error() -> None:
     run = problem(linear_gaussian(), IsoFunctional((0.0, 0.3)), 1.0, 1.0, Integrator("rk4"), 0.1, look_ahead=False)
     records = [to_record(run, point) for point in points_and_events(run)[0]]
-    text = {**ATTRIBUTES, "scenario": "name: a\ncorrector: {method: newton_krylov}\n"}
+    text = {**ATTRIBUTES, "guarantees": "surface"}
     good = {f.name: f for f in laws(to_dataset(records, text))}["dissipation ≥ 0"]
     assert good.verdict == "ok"
     worse = [replace(r, values={**r.values, "dissipation": -0.1, "dissipation_error": 0.01}) for r in records]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -20,10 +19,6 @@ _SOLVED = {"float64": 1e-5, "float32": 1e-2}
 _ROUNDING = {"float64": 1e-10, "float32": 1e-4}
 #: Deviation in nats from what a corrector holds, a little more than it promises.
 _HELD = {"float64": 1e-9, "float32": 1e-4}
-#: Correctors that return to the surface, at least in the mean.
-_CORRECTING = ("newton_krylov", "quasi_newton", "variance_reduced", "primal_dual")
-#: Of these, the bordered ones, which restore what is held.
-_BORDERED = ("newton_krylov", "quasi_newton")
 _NEVER_NAN = ("lam", "gamma", "rate", "distortion", "classification_loss", "free_energy", "weight_penalty")
 
 
@@ -50,9 +45,8 @@ def laws(trajectory: xr.Dataset) -> Iterator[Finding]:
     size = abs(plain.free_energy) + abs(plain.lam * plain.distortion) + abs(plain.gamma * plain.classification_loss)
     yield Finding.bounded("F = R + λD + γC + Ω", ((plain.free_energy - total) / size).values, _ROUNDING[dtype])
     on = bool(identities.equilibrium_mask(trajectory).all())
-    solved = attributes.get("response_kind", "linear_response") == "linear_response" and not attributes.get(
-        "approximations"
-    )
+    guaranteed = str(attributes.get("guarantees", "")).split()
+    solved = "response" in guaranteed and not attributes.get("approximations")
     off = "" if on else "some points are not on the surface"
     approximate = off or ("" if solved else "the response is approximate")
     yield Finding.bounded("D_γ = C_λ", identities.maxwell_residual(trajectory).values, _SOLVED[dtype], approximate)
@@ -63,19 +57,19 @@ def laws(trajectory: xr.Dataset) -> Iterator[Finding]:
     first = identities.first_law_residual(trajectory).values / scale
     yield Finding.bounded("dR = −λdD − γdC − dΩ + ∂_tF dt", first, _QUADRATURE, approximate or _jumps(trajectory))
     if "dissipation" in plain:
-        yield _dissipation(plain, str(attributes["scenario"]))
+        yield _dissipation(plain, "" if "surface" in guaranteed else "no corrector returns to the surface")
     held = plain["constraint_residual"].values if "constraint_residual" in plain else np.array([np.nan])
-    yield Finding.bounded("what is held", held, _HELD[dtype], _holds(attributes))
-    if "kind: geodesic_transfer" in str(attributes["scenario"]):
+    free = "" if "constraint" in guaranteed else "no corrector restores it"
+    yield Finding.bounded("what is held", held, _HELD[dtype], free)
+    if "line" in guaranteed:
         straight = np.array([identities.geodesic_straightness(trajectory)])
-        yield Finding.bounded("(R, D) on a line", straight, 1e-6 if dtype == "float64" else 1e-2, _holds(attributes))
+        yield Finding.bounded("(R, D) on a line", straight, 1e-6 if dtype == "float64" else 1e-2, free)
 
 
-def _dissipation(plain: xr.Dataset, scenario: str) -> Finding:
+def _dissipation(plain: xr.Dataset, judged: str) -> Finding:
     """θ may lose free energy along the path but never gain it, beyond three standard errors."""
     error = plain["dissipation_error"].values if "dissipation_error" in plain else np.zeros(plain.sizes["time"])
     missing = np.maximum(-plain["dissipation"].values - 3 * error, 0.0)
-    judged = "" if any(f"method: {name}" in scenario for name in _CORRECTING) else "no corrector returns to the surface"
     return Finding.bounded("dissipation ≥ 0", missing, 0.0, judged)
 
 
@@ -102,12 +96,3 @@ def _work(plain: xr.Dataset) -> float:
 
 def _jumps(trajectory: xr.Dataset) -> str:
     return "the path has jumps" if "jump_theta" in trajectory and (trajectory["jump_theta"].values > 0).any() else ""
-
-
-def _holds(attributes: dict[Any, Any]) -> str:
-    """Why the held value may move, empty if it may not: only a bordered corrector promises to keep it."""
-    text = str(attributes["scenario"])
-    if "method: primal_dual" in text:
-        return "means of epochs hold it to corrector.tolerance"
-    held = any(f"method: {name}" in text for name in _BORDERED) and "hold_constraint: false" not in text
-    return "" if held else "no corrector holds it"

@@ -28,6 +28,7 @@ class CorrectorSection(Section):
         stochastic: Whether it records means over epochs of minibatches, by which the multipliers hold what is held.
         needs_data: Whether it draws minibatches, whatever its settings.
         promises: Whether it reaches a tolerance on |grad J|.
+        returns: Whether it returns to the surface, at least in the mean, so that free energy is lost and never gained.
         boundary_layer: Whether a transfer begins with a short step, in which it learns the foreign data.
         has_floor: Whether the |grad J| that it leaves is an error below which smaller steps of the path do not lead.
     """
@@ -38,6 +39,7 @@ class CorrectorSection(Section):
     stochastic: ClassVar[bool] = False
     needs_data: ClassVar[bool] = False
     promises: ClassVar[bool] = False
+    returns: ClassVar[bool] = False
     boundary_layer: ClassVar[bool] = False
     has_floor: ClassVar[bool] = True
 

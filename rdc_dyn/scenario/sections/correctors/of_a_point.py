@@ -108,6 +108,7 @@ class EquilibratingSection(PullingSection):
     tolerance: Positive | None = Field(default=None, description="on |grad J|; null: 1e-8 in float64, 1e-4 in float32")
     solves = True
     promises = True
+    returns = True
 
     @classmethod
     def takes_fresh_noise(cls, own: Tree) -> bool:

@@ -126,6 +126,7 @@ class PrimalDualSection(StochasticSection):
         default=1e-2, description="share of a step's work that theta may still lose in the last epoch"
     )
     boundary_layer = True
+    returns = True
 
     def build(self, context: Context) -> Corrector:
         """Feedback by the surface's own response."""

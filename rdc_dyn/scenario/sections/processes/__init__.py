@@ -27,6 +27,7 @@ class ProcessSection(Section):
         holds_classification: Whether gamma is what keeps C constant, so that it has to be positive.
         responds: Whether its rates need M; else theta may follow by corrections alone.
         prescribes: Whether the scenario gives the multipliers as functions of the clock.
+        straight: Whether it is a straight line in (R, D).
         ends: Where a pair of a multiplier's ends may stand, the first of which is its start.
     """
 
@@ -45,6 +46,7 @@ class ProcessSection(Section):
     holds_classification: ClassVar[bool] = False
     responds: ClassVar[bool] = True
     prescribes: ClassVar[bool] = False
+    straight: ClassVar[bool] = False
     ends: ClassVar[Path] = ()
 
     @abstractmethod

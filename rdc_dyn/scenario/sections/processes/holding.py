@@ -132,6 +132,7 @@ class GeodesicTransferSection(ProcessSection):
     )
     transfer = True
     holds_classification = True
+    straight = True
 
     @property
     def aims(self) -> bool:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from rdc_dyn.record import Event, Record
-from rdc_dyn.running.watcher import Callback, Watcher, function_of
+from rdc_dyn.running.watcher import Callback, Watcher, asked
 from rdc_dyn.status import plain
 
 if TYPE_CHECKING:
@@ -22,39 +22,27 @@ _COLUMNS = {"time": 9, "lam": 10, "gamma": 10, "R": 11, "D": 12, "C": 11, "|grad
 
 @runtime_checkable
 class Progress(Protocol):
-    """Receives reports on the progress of a run."""
+    """Receives reports on the progress of a run, and by default does nothing about them."""
 
     def equilibrating(self, phase: str, step: int, free_energy: float, residual: float) -> None:
         """Report a step of equilibrating the start, with J and its `residual` ‖∇J‖."""
-        ...
+        return
 
     def record(self, record: Record, fraction: float) -> None:
         """Report a recorded point; `fraction` of the span is done."""
-        ...
+        return
 
     def event(self, event: Event) -> None:
         """Report an event."""
-        ...
+        return
 
     def close(self) -> None:
         """End the display."""
-        ...
+        return
 
 
-class Silent:
+class Silent(Progress):
     """Shows nothing."""
-
-    def equilibrating(self, phase: str, step: int, free_energy: float, residual: float) -> None:
-        """Do nothing."""
-
-    def record(self, record: Record, fraction: float) -> None:
-        """Do nothing."""
-
-    def event(self, event: Event) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 class Calls(Silent):
@@ -87,10 +75,13 @@ class _Eta:
         began, before = self._began = self._began or (now, fraction)
         if fraction <= before:
             return "-"
-        seconds = (now - began) * (1 - fraction) / (fraction - before)
-        minutes, seconds = divmod(round(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours}:{minutes:02d}:{seconds:02d}"
+        return hours((now - began) * (1 - fraction) / (fraction - before))
+
+
+def hours(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
 
 
 def _row(cells: Iterable[str]) -> str:
@@ -112,7 +103,7 @@ def _sentence(event: Event) -> str:
     return plain(f"{event.kind} at time {event.time:.5g}: {event.text}")
 
 
-class Plain:
+class Plain(Silent):
     """Prints a line per record and event, for logs and pipes."""
 
     def __init__(self) -> None:
@@ -137,9 +128,6 @@ class Plain:
         """Print a sentence to standard error."""
         if event.kind != "end":
             print(_sentence(event), file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 class Live:
@@ -216,13 +204,7 @@ def choose_progress(quiet: bool) -> Progress:
 
 def chosen(progress: Progress | Callback | Literal["auto", False] | None) -> Progress:
     """The progress that an argument of `rdc_dyn.run` asks for; UserError if it is nothing of the kind."""
-    if isinstance(progress, str) and progress == "auto":
-        return choose_progress(False)
-    if progress is None or progress is False:
-        return Silent()
-    if isinstance(progress, Progress) and not isinstance(progress, type):
-        return progress
-    return Calls(function_of(progress, "equilibrating, record, event and close"))
+    return asked(progress, Progress, choose_progress, Calls)
 
 
 def _in_notebook() -> bool:

@@ -6,13 +6,14 @@ import inspect
 import traceback
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from rdc_dyn.scenario.written import shorten
 from rdc_dyn.status import RunWarning, UserError, first_line, plain
 
 #: Gets a step and numbers by name; what it returns is ignored.
 Callback = Callable[[int, dict[str, float]], object]
+Display = TypeVar("Display")
 
 
 class Watcher:
@@ -33,10 +34,19 @@ class Watcher:
             warnings.warn_explicit(text, RunWarning, place.filename, place.lineno or 1, registry=self._warned)
 
 
-def function_of(progress: object, methods: str) -> Callback:
-    """The function that was passed as `progress`; UserError if it cannot be called with a step and numbers."""
-    if callable(progress) and not isinstance(progress, type) and _takes_two(progress):
-        return progress
+def asked(
+    progress: object, display: type[Display], choose: Callable[[bool], Display], calls: Callable[[Callback], Display]
+) -> Display:
+    """The display that an argument `progress` asks for; UserError if it is none and no function of step and numbers."""
+    if progress is None or progress is False or (isinstance(progress, str) and progress == "auto"):
+        return choose(not progress)
+    if not isinstance(progress, type):
+        if isinstance(progress, display):
+            return progress
+        if callable(progress) and _takes_two(progress):
+            return calls(progress)
+    *others, last = (name for name in vars(display) if not name.startswith("_"))
+    methods = f"{', '.join(others)} and {last}"
     raise UserError(
         f'progress: {shorten(repr(progress))}; expected "auto", False, a function of (step, values), or an object with '
         f"the methods {methods}"

@@ -8,7 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from rdc_dyn.running.watcher import Callback, Watcher, function_of
+from rdc_dyn.running.progress import hours
+from rdc_dyn.running.watcher import Callback, Watcher, asked
 from rdc_dyn.status import plain
 from rdc_dyn.sweeps.worker import Outcome
 
@@ -21,23 +22,23 @@ _ROWS = 12
 
 @runtime_checkable
 class SweepProgress(Protocol):
-    """Receives the progress of a sweep."""
+    """Receives the progress of a sweep, and by default does nothing about it."""
 
     def begin(self, values: Mapping[str, Mapping[str, Any]], already: int) -> None:
         """These points, by name, are about to run; `already` others were done before."""
-        ...
+        return
 
     def running(self, names: Sequence[str]) -> None:
         """These points are running."""
-        ...
+        return
 
     def outcome(self, outcome: Outcome) -> None:
         """A point has ended."""
-        ...
+        return
 
     def close(self) -> None:
         """The sweep is over."""
-        ...
+        return
 
 
 def describe(values: Mapping[str, Any]) -> str:
@@ -51,7 +52,7 @@ def describe(values: Mapping[str, Any]) -> str:
     return " ".join(f"{key.rpartition('.')[2]}={short(value)}" for key, value in values.items())
 
 
-class Count:
+class Count(SweepProgress):
     """Counts the points that have ended and estimates the time left; prints nothing."""
 
     def __init__(self) -> None:
@@ -63,26 +64,17 @@ class Count:
         """Start counting."""
         self.values, self.already, self._began = values, already, time.monotonic()
 
-    def running(self, names: Sequence[str]) -> None:
-        """Do nothing."""
-
     def outcome(self, outcome: Outcome) -> None:
         """Count the point."""
         self.failed += outcome.failed
         self.done += not outcome.failed
-
-    def close(self) -> None:
-        """Do nothing."""
 
     @property
     def summary(self) -> str:
         """Points done out of all, points failed, and the time left."""
         ended = self.done + self.failed
         left = len(self.values) - ended
-        eta = "-"
-        if ended:
-            minutes, seconds = divmod(round((time.monotonic() - self._began) * left / ended), 60)
-            eta = f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+        eta = hours((time.monotonic() - self._began) * left / ended) if ended else "-"
         return f"{self.already + self.done}/{self.already + len(self.values)} done, {self.failed} failed, ETA {eta}"
 
 
@@ -177,10 +169,4 @@ def choose_progress(quiet: bool) -> SweepProgress:
 
 def chosen(progress: SweepProgress | Callback | Literal["auto", False] | None) -> SweepProgress:
     """The progress that an argument of `rdc_dyn.sweep` asks for; UserError if it is nothing of the kind."""
-    if isinstance(progress, str) and progress == "auto":
-        return choose_progress(False)
-    if progress is None or progress is False:
-        return Count()
-    if isinstance(progress, SweepProgress) and not isinstance(progress, type):
-        return progress
-    return Calls(function_of(progress, "begin, running, outcome and close"))
+    return asked(progress, SweepProgress, choose_progress, Calls)

@@ -2,5 +2,3 @@
 
 from rdc_dyn.comparison.comparison import compare
 from rdc_dyn.comparison.table import cheapest, show, write_csv
-
-__all__ = ["cheapest", "compare", "show", "write_csv"]

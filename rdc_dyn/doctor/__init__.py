@@ -4,5 +4,3 @@ from rdc_dyn.doctor.checks import Check
 from rdc_dyn.doctor.machine import machine
 from rdc_dyn.doctor.report import Report, diagnose, examine, show, show_scan
 from rdc_dyn.doctor.trials import scan
-
-__all__ = ["Check", "Report", "diagnose", "examine", "machine", "scan", "show", "show_scan"]

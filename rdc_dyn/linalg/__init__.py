@@ -13,25 +13,3 @@ from rdc_dyn.linalg.nystrom import Nystrom
 from rdc_dyn.linalg.preconditioner import Learned, Preconditioner
 from rdc_dyn.linalg.recipe import Approximation, Recipe
 from rdc_dyn.linalg.ritz import RitzPair, largest_ratio
-
-__all__ = [
-    "Approximation",
-    "ConjugateGradient",
-    "Dense",
-    "Factorised",
-    "Identity",
-    "Kronecker",
-    "Learned",
-    "LinearSolution",
-    "LinearSolver",
-    "Minres",
-    "Nystrom",
-    "Preconditioner",
-    "Recipe",
-    "RitzPair",
-    "Spectrum",
-    "SymmetricOperator",
-    "largest_ratio",
-    "materialise",
-    "spectrum",
-]

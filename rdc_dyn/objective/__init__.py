@@ -5,5 +5,3 @@ from rdc_dyn.objective.base import Objective
 from rdc_dyn.objective.finite_latent import FiniteLatent
 from rdc_dyn.objective.importance_weighted import ImportanceWeighted
 from rdc_dyn.objective.linear_gaussian import LinearGaussian
-
-__all__ = ["Amortised", "FiniteLatent", "ImportanceWeighted", "LinearGaussian", "Objective"]

@@ -8,27 +8,3 @@ from rdc_dyn.scenario.paths import absolute, portable
 from rdc_dyn.scenario.scenario import Scenario
 from rdc_dyn.scenario.write import dump, dump_tree, json_schema
 from rdc_dyn.scenario.written import Mistake, ScenarioError
-
-__all__ = [
-    "Document",
-    "Mistake",
-    "Scenario",
-    "ScenarioError",
-    "absolute",
-    "apply_overrides",
-    "catalogue",
-    "dump",
-    "dump_tree",
-    "example",
-    "examples",
-    "from_mapping",
-    "json_schema",
-    "load",
-    "loads",
-    "located",
-    "portable",
-    "read",
-    "resolve",
-    "template",
-    "templates",
-]

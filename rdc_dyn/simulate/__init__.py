@@ -5,18 +5,3 @@ from rdc_dyn.simulate.frozen import Frozen, freeze, thaw
 from rdc_dyn.simulate.loop import simulate
 from rdc_dyn.simulate.observe import collapsed, noise_gap, saddle, to_record
 from rdc_dyn.simulate.problem import Point, Problem, Watch
-
-__all__ = [
-    "Frozen",
-    "Point",
-    "Problem",
-    "Watch",
-    "aimed",
-    "collapsed",
-    "freeze",
-    "noise_gap",
-    "saddle",
-    "simulate",
-    "thaw",
-    "to_record",
-]

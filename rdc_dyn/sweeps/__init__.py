@@ -2,5 +2,3 @@
 
 from rdc_dyn.sweeps.api import Plan, SweepResult, plan, run_plan, sweep
 from rdc_dyn.sweeps.equilibrium_surface import surface
-
-__all__ = ["Plan", "SweepResult", "plan", "run_plan", "surface", "sweep"]

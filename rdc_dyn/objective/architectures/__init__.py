@@ -4,5 +4,3 @@
 from rdc_dyn.objective.architectures.base import ACTIVATIONS, Architecture, Shape
 from rdc_dyn.objective.architectures.deconv import Deconv
 from rdc_dyn.objective.architectures.mlp import Mlp, mlp
-
-__all__ = ["ACTIVATIONS", "Architecture", "Deconv", "Mlp", "Shape", "mlp"]

@@ -7,17 +7,3 @@ from rdc_dyn.read.identities.drift import drift
 from rdc_dyn.read.identities.equilibrium import equilibrium_mask
 from rdc_dyn.read.identities.first_law import first_law_residual, free_energy_closure
 from rdc_dyn.read.identities.geometry import arclength, curvature, geodesic_straightness
-
-__all__ = [
-    "arclength",
-    "curvature",
-    "drift",
-    "equilibrium_mask",
-    "first_law_residual",
-    "free_energy_closure",
-    "geodesic_straightness",
-    "hessian_eigenvalues",
-    "jumped",
-    "maxwell_residual",
-    "to_common_clock",
-]

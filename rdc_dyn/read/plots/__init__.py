@@ -9,20 +9,3 @@ from rdc_dyn.read.plots.style import LABELS, Style, new_figure, save_figure, sty
 from rdc_dyn.read.plots.surface import plot_surface
 from rdc_dyn.read.plots.surface3d import plot_free_energy_surface, plot_surface3d
 from rdc_dyn.read.plots.trajectory import plot_trajectory
-
-__all__ = [
-    "LABELS",
-    "Style",
-    "new_figure",
-    "plot_dissipation",
-    "plot_free_energy_surface",
-    "plot_losses",
-    "plot_multipliers",
-    "plot_path",
-    "plot_residuals",
-    "plot_surface",
-    "plot_surface3d",
-    "plot_trajectory",
-    "save_figure",
-    "styles",
-]

@@ -3,5 +3,3 @@
 from rdc_dyn.read.report.page import write_page
 from rdc_dyn.read.report.run import run_report
 from rdc_dyn.read.report.sweep import sweep_report
-
-__all__ = ["run_report", "sweep_report", "write_page"]

@@ -2,5 +2,3 @@
 
 from rdc_dyn.read.verify.finding import Finding
 from rdc_dyn.read.verify.run import verify
-
-__all__ = ["Finding", "verify"]

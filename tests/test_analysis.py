@@ -21,11 +21,7 @@ SHORT = ("process.span=[0, 0.5]", "start.equilibrate.adam_steps=50", "threads=1"
 SWEEPS: dict[str, tuple[tuple[str, ...], dict[str, list[Any]]]] = {
     "integrators": (
         SHORT,
-        {
-            "integrator.method": ["euler", "rk4"],
-            "integrator.step_size": [0.5, 0.25],
-            "corrector": [NONE, NEWTON],
-        },
+        {"integrator.method": ["euler", "rk4"], "integrator.step_size": [0.5, 0.25], "corrector": [NONE, NEWTON]},
     ),
     "predictor": (
         SHORT,

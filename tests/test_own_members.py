@@ -352,10 +352,7 @@ def test_a_reader_from_outside_reads(installed: Path) -> None:
     [
         ("ray = ray_nowhere:Ray", "ray: its entry point rdc_dyn.sections:ray fails to import (ModuleNotFoundError"),
         ("ray = ray_sections:Literal", "ray: its entry point rdc_dyn.sections:ray is typing.Literal"),
-        (
-            "one = ray_sections:Ray\ntwo = ray_sections:Ray",
-            "ray: its section Ray has kind 'ray', and so has Ray",
-        ),
+        ("one = ray_sections:Ray\ntwo = ray_sections:Ray", "ray: its section Ray has kind 'ray', and so has Ray"),
     ],
 )
 def test_a_package_that_does_not_fit_is_named(installed: Path, entries: str, message: str) -> None:

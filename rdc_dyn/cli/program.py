@@ -34,11 +34,7 @@ def _templates() -> Iterable[str]:
 @click.group(
     cls=Program,
     context_settings={"help_option_names": ["-h", "--help"]},
-    examples=(
-        "rdc-dyn init vae -o my.yaml",
-        "rdc-dyn run my.yaml -o runs/my",
-        "rdc-dyn plot runs/my -o my.png",
-    ),
+    examples=("rdc-dyn init vae -o my.yaml", "rdc-dyn run my.yaml -o runs/my", "rdc-dyn plot runs/my -o my.png"),
     exits=ends(*ExitCode),
 )
 @click.version_option(program_version(), prog_name="rdc-dyn")
@@ -76,10 +72,7 @@ def init(name: str, output: Path | None) -> None:
 
 
 @main.command(
-    examples=(
-        "rdc-dyn validate my.yaml --data",
-        "rdc-dyn validate digits_prescribed --set integrator.method=rk4",
-    ),
+    examples=("rdc-dyn validate my.yaml --data", "rdc-dyn validate digits_prescribed --set integrator.method=rk4"),
     exits=READS,
 )
 @click.argument("scenario", type=SCENARIO)

@@ -33,9 +33,7 @@ def _axis(context: click.Context, parameter: click.Parameter, value: str) -> lis
 
 
 @click.command(
-    cls=Documented,
-    examples=("rdc-dyn surface my.yaml --lam 0.1:2:9 --gamma 1:16:9:log -o runs/surface",),
-    exits=RUNS,
+    cls=Documented, examples=("rdc-dyn surface my.yaml --lam 0.1:2:9 --gamma 1:16:9:log -o runs/surface",), exits=RUNS
 )
 @click.argument("scenario", type=SCENARIO)
 @click.option("--lam", required=True, callback=_axis, metavar="FROM:TO:N[:log]", help="Values of lam, as 0.1:2:9.")

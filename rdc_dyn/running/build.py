@@ -112,12 +112,7 @@ def build(
 
 
 def _build(
-    scenario: Scenario,
-    folder: Path,
-    device: str | None,
-    group: Group | None,
-    networks: Own,
-    given: Mapping[str, Any],
+    scenario: Scenario, folder: Path, device: str | None, group: Group | None, networks: Own, given: Mapping[str, Any]
 ) -> Built:
     if scenario.threads is not None:
         torch.set_num_threads(scenario.threads)

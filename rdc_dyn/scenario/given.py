@@ -55,7 +55,4 @@ def recorded(thing: Any) -> dict[str, str]:
         )
     if kind.__repr__ is not object.__repr__:  # type: ignore[comparison-overlap]
         text += re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))  # an address is another in each process
-    return {
-        "object": f"{kind.__module__}.{kind.__qualname__}",
-        "source": hashlib.sha256(text.encode()).hexdigest(),
-    }
+    return {"object": f"{kind.__module__}.{kind.__qualname__}", "source": hashlib.sha256(text.encode()).hexdigest()}

@@ -28,9 +28,7 @@ def with_dissipation(problem: Problem, before: Point, after: Point) -> Point:
     rounding = torch.finfo(after.at.theta.dtype).eps * (abs(after.at.value) + abs(work))
     error = math.hypot(doubt / 12 if math.isfinite(doubt) else 0.1 * abs(work), _noise(before, after), 10 * rounding)
     return replace(
-        after,
-        dissipation=before.dissipation + lost,
-        dissipation_error=math.hypot(before.dissipation_error, error),
+        after, dissipation=before.dissipation + lost, dissipation_error=math.hypot(before.dissipation_error, error)
     )
 
 

@@ -9,17 +9,7 @@ import torch
 from torch import Tensor
 
 from rdc_dyn.curvature.linearisation import Linearisation
-from rdc_dyn.dynamics import (
-    Approach,
-    Constraint,
-    Departure,
-    Known,
-    Minimum,
-    Response,
-    State,
-    VectorField,
-    approach,
-)
+from rdc_dyn.dynamics import Approach, Constraint, Departure, Known, Minimum, Response, State, VectorField, approach
 from rdc_dyn.linalg.base import decomposing
 from rdc_dyn.simulate.events import jump
 from rdc_dyn.simulate.problem import Point, Problem

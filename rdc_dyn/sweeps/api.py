@@ -196,16 +196,7 @@ def run_plan(
         again = ("missing", "failed") if retry_failed else ("missing",)
         texts = {point.name: point.text for point in made.points}
         tasks = [
-            Task(
-                p.name,
-                texts[p.name],
-                manifest.run(p.name),
-                threads,
-                device,
-                program(),
-                networks,
-                trust,
-            )
+            Task(p.name, texts[p.name], manifest.run(p.name), threads, device, program(), networks, trust)
             for p in wanted
             if p.state in again
         ]
@@ -237,12 +228,7 @@ def _modules(made: Plan, networks: Own | None, *, trust: bool) -> str:
 
 
 def _run(
-    tasks: Sequence[Task],
-    manifest: Manifest,
-    executor: Executor,
-    ours: bool,
-    fail_fast: bool,
-    progress: SweepProgress,
+    tasks: Sequence[Task], manifest: Manifest, executor: Executor, ours: bool, fail_fast: bool, progress: SweepProgress
 ) -> tuple[str, ...]:
     """Run the tasks, record those that fail, and return the names of those that ended."""
     ran: list[str] = []

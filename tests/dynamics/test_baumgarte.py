@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from rdc_dyn.dynamics import (
-    Integrator,
-    IsoFunctional,
-)
-from tests.problems import (
-    linear_gaussian,
-    points_and_events,
-    problem,
-)
+from rdc_dyn.dynamics import Integrator, IsoFunctional
+from tests.problems import linear_gaussian, points_and_events, problem
 
 
 def test_baumgarte_keeps_what_no_corrector_holds() -> None:

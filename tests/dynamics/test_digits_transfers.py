@@ -55,8 +55,7 @@ def test_where_a_transfer_ends_does_not_depend_on_the_way_of_the_data() -> None:
 
 
 @pytest.mark.parametrize(
-    "scenario",
-    [pytest.param(s, marks=pytest.mark.slow if "transport" in s.stem else [], id=s.stem) for s in SCENARIOS],
+    "scenario", [pytest.param(s, marks=pytest.mark.slow if "transport" in s.stem else [], id=s.stem) for s in SCENARIOS]
 )
 def test_the_first_fifth(scenario: Path) -> None:
     tree = load(scenario).model_dump(by_alias=True)

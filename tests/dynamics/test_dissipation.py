@@ -35,11 +35,7 @@ class Relaxation(Corrector):
     rate: float
 
     def correct(
-        self,
-        free_energy: FreeEnergy,
-        state: State,
-        constraint: Constraint | None,
-        departure: Departure | None = None,
+        self, free_energy: FreeEnergy, state: State, constraint: Constraint | None, departure: Departure | None = None
     ) -> Correction:
         theta = state.theta
         for _ in range(self.steps):

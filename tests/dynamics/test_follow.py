@@ -9,19 +9,9 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from rdc_dyn.dynamics import (
-    Integrator,
-    IsoFunctional,
-    Prescribed,
-)
+from rdc_dyn.dynamics import Integrator, IsoFunctional, Prescribed
 from rdc_dyn.linalg import Dense
-from tests.problems import (
-    Fold,
-    closed_form,
-    linear_gaussian,
-    points_and_events,
-    problem,
-)
+from tests.problems import Fold, closed_form, linear_gaussian, points_and_events, problem
 
 UP = Prescribed((0.0, 1.5), (0.0, 1.5), (1.0, 1.0))
 

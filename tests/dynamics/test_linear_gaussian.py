@@ -11,14 +11,7 @@ import torch
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Linearisation, Work
-from rdc_dyn.dynamics import (
-    Integrator,
-    IsoFunctional,
-    IsoFunctionalTransfer,
-    Prescribed,
-    SurfacePoint,
-    linear_response,
-)
+from rdc_dyn.dynamics import Integrator, IsoFunctional, IsoFunctionalTransfer, Prescribed, SurfacePoint, linear_response
 from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, LinearSolver, Preconditioner
 from rdc_dyn.objective import LinearGaussian
 from rdc_dyn.status import NumericalFailure

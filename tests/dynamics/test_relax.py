@@ -57,11 +57,7 @@ class _MeetsAnEnd(NewtonKrylov):
     states: list[State] = dataclasses.field(default_factory=list)
 
     def correct(
-        self,
-        free_energy: FreeEnergy,
-        state: State,
-        constraint: Constraint | None,
-        departure: Departure | None = None,
+        self, free_energy: FreeEnergy, state: State, constraint: Constraint | None, departure: Departure | None = None
     ) -> Correction:
         self.states.append(state)
         if len(self.states) == 1:

@@ -10,25 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from rdc_dyn.dynamics import (
-    GeodesicTransfer,
-    Integrator,
-    IsoFunctionalTransfer,
-    Prescribed,
-)
+from rdc_dyn.dynamics import GeodesicTransfer, Integrator, IsoFunctionalTransfer, Prescribed
 from rdc_dyn.linalg import Dense
 from rdc_dyn.objective import LinearGaussian
 from rdc_dyn.record import Event
 from tests.dynamics.test_transfer import pair
-from tests.problems import (
-    ORDERS,
-    Fold,
-    closed_form,
-    controls,
-    linear_gaussian,
-    points_and_events,
-    problem,
-)
+from tests.problems import ORDERS, Fold, closed_form, controls, linear_gaussian, points_and_events, problem
 
 UP = Prescribed((0.0, 1.5), (0.0, 1.5), (1.0, 1.0))
 DOWN = Prescribed((1.5, 0.0), (1.5, 0.0), (1.0, 1.0))

@@ -9,24 +9,13 @@ import torch
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Work
-from rdc_dyn.dynamics import (
-    Monitor,
-    linear_response,
-)
+from rdc_dyn.dynamics import Monitor, linear_response
 from rdc_dyn.dynamics.stability import Approach, approach
 from rdc_dyn.linalg import Dense, Factorised, Preconditioner, materialise, spectrum
 from rdc_dyn.linalg.morse import Spectrum, dense_spectrum
 from rdc_dyn.objective import Objective
 from rdc_dyn.status import Status
-from tests.problems import (
-    Fold,
-    blobs,
-    controls,
-    equilibrium,
-    finite_latent,
-    generator,
-    linear_gaussian,
-)
+from tests.problems import Fold, blobs, controls, equilibrium, finite_latent, generator, linear_gaussian
 
 
 @pytest.mark.parametrize("objective", [linear_gaussian(), finite_latent(blobs(), 3, 1e-3)], ids=["gaussian", "finite"])

@@ -23,16 +23,7 @@ from rdc_dyn.linalg import Dense
 from rdc_dyn.objective import ImportanceWeighted
 from rdc_dyn.objective.base import no_kernel
 from rdc_dyn.objective.likelihood import Gaussian
-from tests.problems import (
-    amortised,
-    blobs,
-    controls,
-    digits,
-    equilibrium,
-    generator,
-    importance_weighted,
-    networks,
-)
+from tests.problems import amortised, blobs, controls, digits, equilibrium, generator, importance_weighted, networks
 from tests.tiny import images
 
 LAM, GAMMA = 1.0, 3.0

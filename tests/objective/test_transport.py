@@ -25,16 +25,7 @@ from rdc_dyn.objective import Objective
 from rdc_dyn.scenario import dump, from_mapping, load
 from rdc_dyn.status import DataError
 from tests.named_data import named
-from tests.problems import (
-    FLOAT,
-    amortised,
-    blobs,
-    controls,
-    equilibrium,
-    finite_latent,
-    generator,
-    importance_weighted,
-)
+from tests.problems import FLOAT, amortised, blobs, controls, equilibrium, finite_latent, generator, importance_weighted
 from tests.tiny import images
 
 

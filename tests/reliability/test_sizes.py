@@ -49,11 +49,7 @@ def _write(name: str, tree: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
-        (
-            "objective.encoder.hidden=[100000000000000000000000]",
-            2,
-            "objective.encoder.hidden.0: must be < 2147483648",
-        ),
+        ("objective.encoder.hidden=[100000000000000000000000]", 2, "objective.encoder.hidden.0: must be < 2147483648"),
         ("objective.encoder.hidden=[100000,1000000]", 3, "4 vectors of 1000115"),
         ("objective.encoder.latent_dim=1000000000", 2, "objective.encoder.latent_dim: 1000000000; Sobol points have"),
         ("objective.samples=1000000000000000000000", 2, "objective.samples: must be"),

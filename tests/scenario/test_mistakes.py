@@ -84,11 +84,7 @@ VAE_CASES: list[tuple[list[Edit], str, str]] = [
     ([("device: auto", "device: @cuda:x")], "device", "expected auto, cpu, cuda or cuda:N"),
     ([("threads: 2", "threads: @0")], "threads", "must be >= 1, got 0"),
     ([("threads: 2", "threads: @[]")], "threads", "expected a whole number >= 1, got \\[\\]"),
-    (
-        [("name: digits", "name: @cifar")],
-        "data.source.name",
-        "unknown name 'cifar'; choose one of: digits, image",
-    ),
+    ([("name: digits", "name: @cifar")], "data.source.name", "unknown name 'cifar'; choose one of: digits, image"),
     ([("name: digits", "name: @minst")], "data.source.name", "did you mean 'mnist'"),
     ([("source: {name: digits, ", "@source: {")], "data.source.name", "missing; choose one of: digits"),
     ([("source: {name: digits, classes: all, limit: 500}", "source: @digits")], "data.source", "expected a section"),
@@ -201,18 +197,10 @@ VAE_CASES: list[tuple[list[Edit], str, str]] = [
         "process.shape",
         "not a key of kind 'iso_classification', only of: pre",
     ),
-    (
-        [("method: cg", "method: @gmres")],
-        "response.solver.method",
-        "unknown method 'gmres'; choose one of: dense, cg",
-    ),
+    ([("method: cg", "method: @gmres")], "response.solver.method", "unknown method 'gmres'; choose one of: dense, cg"),
     ([("rtol: 1e-8", "rtol: @0")], "response.solver.rtol", "must be > 0, got 0"),
     ([("rtol: 1e-8", "@rank: 50")], "response.solver.rank", "only with preconditioner: nystrom"),
-    (
-        [("rtol: 1e-8", "preconditioner: none, @rank: 50")],
-        "response.solver.rank",
-        "only with preconditioner: nystrom",
-    ),
+    ([("rtol: 1e-8", "preconditioner: none, @rank: 50")], "response.solver.rank", "only with preconditioner: nystrom"),
     ([("rtol: 1e-8", "preconditioner: nystrom, rank: @0")], "response.solver.rank", "must be >= 1, got 0"),
     (
         [("rtol: 1e-8", "preconditioner: kfac, @curvature: gauss_newton")],

@@ -41,11 +41,7 @@ class FiniteDifference:
     tangent: bool = False
 
     def at_point(
-        self,
-        free_energy: FreeEnergy,
-        at: Linearisation,
-        before: Known | None,
-        noise: Float[Tensor, "3"] | None = None,
+        self, free_energy: FreeEnergy, at: Linearisation, before: Known | None, noise: Float[Tensor, "3"] | None = None
     ) -> Response:
         """Difference equilibria at λ + δ, γ + δ and, where the data move, t ± δ; fails as the corrector does."""
         here = self._equilibrated(free_energy, at, torch.zeros_like(at.controls)) if self.reference else at

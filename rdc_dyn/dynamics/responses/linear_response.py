@@ -55,11 +55,7 @@ class LinearResponse:
     tangent: bool = True
 
     def at_point(
-        self,
-        free_energy: FreeEnergy,
-        at: Linearisation,
-        before: Known | None,
-        noise: Float[Tensor, "3"] | None = None,
+        self, free_energy: FreeEnergy, at: Linearisation, before: Known | None, noise: Float[Tensor, "3"] | None = None
     ) -> Response:
         """Solve at the point, starting from the extrapolated θ_c."""
         if before is None or before.expected is None:

@@ -21,11 +21,7 @@ class NoResponse:
     tangent: bool = False
 
     def at_point(
-        self,
-        free_energy: FreeEnergy,
-        at: Linearisation,
-        before: Known | None,
-        noise: Float[Tensor, "3"] | None = None,
+        self, free_energy: FreeEnergy, at: Linearisation, before: Known | None, noise: Float[Tensor, "3"] | None = None
     ) -> Response:
         """Zero directions and an unknown M, at no cost."""
         unknown = at.theta.new_full((3, 3), math.nan)

@@ -47,11 +47,7 @@ class Secant:
     tangent: bool = False
 
     def at_point(
-        self,
-        free_energy: FreeEnergy,
-        at: Linearisation,
-        before: Known | None,
-        noise: Float[Tensor, "3"] | None = None,
+        self, free_energy: FreeEnergy, at: Linearisation, before: Known | None, noise: Float[Tensor, "3"] | None = None
     ) -> Response:
         """Update by the last step; at the start of the path, solve or guess."""
         if before is None:

@@ -45,11 +45,7 @@ class SecantFilter:
     tangent: bool = False
 
     def at_point(
-        self,
-        free_energy: FreeEnergy,
-        at: Linearisation,
-        before: Known | None,
-        noise: Float[Tensor, "3"] | None = None,
+        self, free_energy: FreeEnergy, at: Linearisation, before: Known | None, noise: Float[Tensor, "3"] | None = None
     ) -> Response:
         """Update by the last step; at the start of the path, guess."""
         explicit = explicit_hessian(free_energy, at)

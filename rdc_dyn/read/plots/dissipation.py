@@ -21,12 +21,7 @@ from rdc_dyn.read.plots.style import LABELS, Style, figure_of
 from rdc_dyn.read.units import Units
 
 #: Line styles of the accuracies: of one sampled code, the companion of C, and of the mean of codes.
-_ACCURACIES = {
-    "code_accuracy": "-",
-    "accuracy": "--",
-    "validation_code_accuracy": "-.",
-    "validation_accuracy": ":",
-}
+_ACCURACIES = {"code_accuracy": "-", "accuracy": "--", "validation_code_accuracy": "-.", "validation_accuracy": ":"}
 
 
 def plot_dissipation(

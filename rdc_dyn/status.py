@@ -144,11 +144,8 @@ class Status(Enum):
         return ends.get(self, ExitCode.NUMERICAL)
 
 
-def _in_a_notebook(status: Status) -> str:
-    return f"<code>{escaped(status.name)}</code>: {escaped(status.value)}"
-
-
-Status._repr_html_ = _in_a_notebook  # type: ignore[attr-defined]  # the body of an Enum may not hold such a name
+# The body of an Enum may not hold such a name.
+Status._repr_html_ = lambda own: f"<code>{own.name}</code>: {escaped(own.value)}"  # type: ignore[attr-defined]
 
 #: Statuses from which a run can be resumed: they say nothing about its scenario.
 RESUMABLE = frozenset({Status.TIME_LIMIT.name, Status.INTERRUPTED.name, Status.DIVERGED.name})

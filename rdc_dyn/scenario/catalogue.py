@@ -100,8 +100,5 @@ def _families(*families: Family[Any]) -> dict[str, list[tuple[str, str]]]:
 
 def _members(family: Family[Any]) -> list[tuple[str, str]]:
     members = {tag: member for tag, member in family.members.items() if tag != GIVEN}
-    return [(tag, member.line(tag) + _of_package(family.origins[tag])) for tag, member in members.items()]
-
-
-def _of_package(origin: str) -> str:
-    return "" if origin == "rdc_dyn" else f" (of {origin})"
+    outside = {tag: f" (of {origin})" for tag, origin in family.origins.items() if origin != "rdc_dyn"}
+    return [(tag, member.line(tag) + outside.get(tag, "")) for tag, member in members.items()]

@@ -150,9 +150,8 @@ def sweep(
         DataError: If files cannot be written.
     """
     shown = chosen(progress)
-    made = plan(scenario, grid)
     return run_plan(
-        made,
+        plan(scenario, grid),
         Path(output),
         jobs=jobs,
         executor=executor,

@@ -71,7 +71,8 @@ def command_line_grid(arguments: Sequence[str]) -> Grids | None:
         else:
             grid[key], found = _values(text, where)
             problems += found
-    problems += [Mistake(f"--grid {key}", key, message) for key, message in _form(grid)]
+    for finding in sweep_form({"sweep": dict(grid)}) if grid else ():
+        problems.append(Mistake(f"--grid {finding.path[-1]}", str(finding.path[-1]), finding.message))
     if problems:
         raise ScenarioError(problems)
     return Grids((grid,), "--grid") if grid else None
@@ -84,10 +85,6 @@ def _values(text: str, where: str) -> tuple[list[Any], list[Mistake]]:
     except ScenarioError as error:
         return [0], [Mistake(where, "", problem.message) for problem in error.problems]
     return read.tree, [Mistake(where, "", mistake.message) for _, mistake in read.mistakes]
-
-
-def _form(grid: Grid) -> list[tuple[str, str]]:
-    return [(str(finding.path[-1]), finding.message) for finding in sweep_form({"sweep": dict(grid)}) if grid]
 
 
 def choose_grids(document: Document, given: Grid | Sequence[Grid] | Grids | None) -> Grids:
@@ -113,8 +110,7 @@ def _lists(grid: Any) -> Any:
     """Turn the sequences of a grid into lists, and NumPy's numbers into Python's; only a mapping is changed."""
     if not isinstance(grid, Mapping):
         return grid
-    listed = {key: _plain(values) for key, values in grid.items()}
-    return {str(key): values for key, values in listed.items()}
+    return {str(key): _plain(values) for key, values in grid.items()}
 
 
 def _plain(value: Any) -> Any:

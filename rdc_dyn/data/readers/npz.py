@@ -31,8 +31,5 @@ def read_npz(path: Path) -> Labelled:
         with np.errstate(over="ignore"):  # too large a number becomes infinite, which the check of the data reports
             return torch.from_numpy(flat[rows.numpy()].astype(_DTYPES[dtype], copy=False))
 
-    return Labelled("npz", torch.from_numpy(y.astype(np.int64)), _shape(x.shape[1:]), inputs)
-
-
-def _shape(one: tuple[int, ...]) -> tuple[int, ...]:
-    return (1, *one) if len(one) == 2 else one
+    shape = (1, *x.shape[1:]) if x.ndim == 3 else x.shape[1:]
+    return Labelled("npz", torch.from_numpy(y.astype(np.int64)), shape, inputs)

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from rdc_dyn.read.identities.branches import jumped
-from rdc_dyn.read.plots.residuals import residuals_of
+from rdc_dyn.read.plots.over_clock import residuals_of
 from rdc_dyn.read.plots.runs import Drawn, Runs, as_drawn, positive
 from rdc_dyn.read.plots.style import BLUE, GREEN, ORANGE, RED, Style, label, with_unit
 from rdc_dyn.read.plots.surface import logarithmic

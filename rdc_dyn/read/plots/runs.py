@@ -20,6 +20,9 @@ from rdc_dyn.status import DataError, UserError
 
 #: One trajectory, or several by name.
 Runs = xr.Dataset | Mapping[str, xr.Dataset]
+#: Axes to draw into, None for those of a new figure, and the style of each run, None for those of `styles`.
+Where = Axes | Sequence[Axes] | None
+Look = Mapping[str, Style] | None
 #: With more runs than this, a legend would hide the figure.
 MOST_NAMES = 40
 #: Zeros are drawn at this value on a logarithmic axis.

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rdc_dyn.read.plots.losses import widen
-from rdc_dyn.read.plots.multipliers import plot_multipliers
-from rdc_dyn.read.plots.path import plot_path
-from rdc_dyn.read.plots.residuals import residuals_of
+from rdc_dyn.read.plots.over_clock import residuals_of, widen
+from rdc_dyn.read.plots.path import plot_multipliers, plot_path
 from rdc_dyn.read.plots.runs import (
     Drawn,
+    Look,
     Runs,
+    Where,
     add_legend,
     as_drawn,
     axis_label,
@@ -23,7 +23,7 @@ from rdc_dyn.read.plots.runs import (
     legend_entries,
     log_axis,
     positive,
-)  # fmt: skip
+)
 from rdc_dyn.read.plots.style import BLUE, GREEN, LABELS, ORANGE, RED, Style, figure_of, with_unit
 from rdc_dyn.read.units import Units
 
@@ -40,13 +40,7 @@ _RESIDUALS = {
 }
 
 
-def plot_trajectory(
-    runs: Runs,
-    *,
-    axes: Axes | Sequence[Axes] | None = None,
-    look: Mapping[str, Style] | None = None,
-    units: Units = "nats",
-) -> Figure:
+def plot_trajectory(runs: Runs, *, axes: Where = None, look: Look = None, units: Units = "nats") -> Figure:
     """Plot the path in (R, D), the path in (λ, γ), the losses and the residuals, in four panels.
 
     The lower two show the changes of the losses since the start and all residuals of one run, or C and ‖∇J‖ of several.

@@ -91,12 +91,11 @@ class GridSection(ProcessSection):
 
     def resolve(self, scenario: Scenario) -> Self:
         """The axis of the smaller steps; what ends a branch is no reason to leave the other nodes out."""
-        finest = {key: _widest(getattr(self, key)) for key in self.axes if len(getattr(self, key)) > 1}
+        finest = {
+            key: max(abs(b - a) / max(a, b) for a, b in pairwise(axis))  # as a share of the larger value at the ends
+            for key in self.axes
+            if len(axis := getattr(self, key)) > 1
+        }
         relaxes = scenario.response.exact and scenario.start.equilibrate.newton_steps > 0
         own = self.default(on_fold="relax" if relaxes else "stop")
         return super(GridSection, own).resolve(scenario).default(along=min(finest, key=lambda key: finest[key]))
-
-
-def _widest(axis: tuple[float, ...]) -> float:
-    """The largest step of an axis, as a share of the larger value at its ends."""
-    return max(abs(b - a) / max(a, b) for a, b in pairwise(axis))

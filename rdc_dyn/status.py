@@ -63,6 +63,12 @@ class ExitCode(IntEnum):
         return member
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, handled like SIGINT but with its own exit code."""
+
+    exit_code = ExitCode.SIGTERM
+
+
 class Status(Enum):
     """Outcome of a solve, a correction, a step or a whole run; the value says what to try next."""
 

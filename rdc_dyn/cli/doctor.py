@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from rdc_dyn.cli.help import READS, Documented
-from rdc_dyn.cli.shared import OVERRIDE, SCENARIO, TRUST
+from rdc_dyn.cli.shared import DEVICE, OVERRIDE, SCENARIO, TRUST
 from rdc_dyn.status import ExitCode, UserError
 
 
@@ -19,7 +19,7 @@ from rdc_dyn.status import ExitCode, UserError
 )
 @click.argument("scenario", required=False, type=SCENARIO)
 @OVERRIDE
-@click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
+@DEVICE
 @TRUST
 @click.option("--scan", "scans", is_flag=True, help="Look for lam, gamma and a weight prior at which D and C respond.")
 def doctor(scenario: Path | None, overrides: tuple[str, ...], device: str | None, trust: bool, scans: bool) -> None:

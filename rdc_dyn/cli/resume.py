@@ -8,17 +8,17 @@ import click
 
 from rdc_dyn.cli import completion
 from rdc_dyn.cli.help import RUNS, Documented
-from rdc_dyn.cli.shared import PLACE, TRUST, conclude, listen, seconds, tell
+from rdc_dyn.cli.shared import DEVICE, MAX_TIME, PLACE, QUIET, TRUST, conclude, listen, tell
 from rdc_dyn.status import Status
 
 
 @click.command(cls=Documented, examples=("rdc-dyn resume runs/my", "rdc-dyn resume runs/my --max-time 50m"), exits=RUNS)
 @click.argument("run_directory", metavar="RUN", type=PLACE, shell_complete=completion.run)
-@click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
-@click.option("--max-time", callback=seconds, metavar="TIME", help="Stop at the next point after 90s, 50m, 2h, ...")
+@DEVICE
+@MAX_TIME
 @TRUST
 @click.option("--force", is_flag=True, help="Although scenario, program or data have changed; the trajectory says so.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@QUIET
 def resume(
     run_directory: Path, device: str | None, max_time: float | None, trust: bool, force: bool, quiet: bool
 ) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from rdc_dyn.cli.help import RUNS, Documented
-from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, TRUST, conclude, listen, seconds, tell
-from rdc_dyn.status import UserError
+from rdc_dyn.cli.shared import DEVICE, MAX_TIME, OVERRIDE, PLACE, QUIET, SCENARIO, TRUST, conclude, listen, tell
 
 
 @click.command(
@@ -24,11 +23,11 @@ from rdc_dyn.status import UserError
 @click.argument("scenario", type=SCENARIO)
 @click.option("-o", "--output", required=True, type=PLACE, help="Run directory to write.")
 @OVERRIDE
-@click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
-@click.option("--max-time", callback=seconds, metavar="TIME", help="Stop at the next point after 90s, 50m, 2h, ...")
+@DEVICE
+@MAX_TIME
 @TRUST
 @click.option("--dry-run", is_flag=True, help="Build everything, say what would run, write nothing.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@QUIET
 def run(
     scenario: Path,
     output: Path,
@@ -44,11 +43,11 @@ def run(
 
     document = scenarios.read(scenario, overrides)
     loaded = scenarios.resolve(document)
-    from rdc_dyn.store.run_directory import vacant
+    from rdc_dyn.store.run_directory import require_vacant
 
     # Of several processes, a late one would find the directory that the first has created; the run itself checks then.
-    if os.environ.get("WORLD_SIZE", "1") == "1" and not vacant(output):
-        raise UserError(f"{output}: already exists and is not empty; name another run directory with -o")
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        require_vacant(output)
     from rdc_dyn.running.build import build
     from rdc_dyn.running.own_files import own_networks
     from rdc_dyn.running.progress import choose_progress

@@ -17,7 +17,7 @@ from click.shell_completion import CompletionItem
 
 from rdc_dyn.cli import completion
 from rdc_dyn.cli.help import Documented
-from rdc_dyn.status import DataError, ExitCode, RunWarning, Status, UserError, plain, sentence
+from rdc_dyn.status import DataError, ExitCode, RunWarning, Status, Terminated, UserError, plain, sentence
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -138,17 +138,18 @@ def load_matplotlib() -> None:
         raise DataError(f"matplotlib does not load; mend or remove its matplotlibrc ({error})") from None
 
 
+def terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Handler of SIGTERM."""
+    raise Terminated
+
+
 def listen() -> None:
     """Let SIGINT and SIGTERM end a run with a checkpoint, and a second SIGINT end it at once."""
-    from rdc_dyn.running.runner import Interrupted
     from rdc_dyn.running.signals import end_at_second_interrupt
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         signal.signal(signal.SIGINT, lambda number, frame: None)
         raise KeyboardInterrupt
-
-    def terminate(number: int, frame: FrameType | None) -> NoReturn:
-        raise Interrupted
 
     if os.environ.get("WORLD_SIZE", "1") == "1":  # torchrun sends to each process what the terminal has sent already
         end_at_second_interrupt()
@@ -179,3 +180,10 @@ def seconds(context: click.Context, parameter: click.Parameter, value: str | Non
     if match is None or float(match[1]) == 0:
         raise click.BadParameter(f"{value!r} is no duration; expected for example 90s, 50m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+DEVICE = click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
+MAX_TIME = click.option(
+    "--max-time", callback=seconds, metavar="TIME", help="Stop at the next point after 90s, 50m, 2h, ..."
+)
+QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress.")

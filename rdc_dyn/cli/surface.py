@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from rdc_dyn.cli.help import RUNS, Documented
-from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, TRUST, conclude, listen, seconds, tell
-from rdc_dyn.status import UserError
+from rdc_dyn.cli.shared import DEVICE, OVERRIDE, PLACE, QUIET, SCENARIO, TRUST, conclude, listen, seconds, tell
 
 
 def _axis(context: click.Context, parameter: click.Parameter, value: str) -> list[float]:
@@ -40,10 +39,10 @@ def _axis(context: click.Context, parameter: click.Parameter, value: str) -> lis
 @click.option("--gamma", required=True, callback=_axis, metavar="FROM:TO:N[:log]", help="Values of gamma.")
 @click.option("-o", "--output", required=True, type=PLACE, help="Run directory to write.")
 @OVERRIDE
-@click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
+@DEVICE
 @click.option("--max-time", callback=seconds, metavar="TIME", help="Stop at the next node after 90s, 50m, 2h, ...")
 @TRUST
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@QUIET
 def surface(
     scenario: Path,
     lam: list[float],
@@ -61,10 +60,9 @@ def surface(
     the surface.
     """
     from rdc_dyn import scenario as scenarios
-    from rdc_dyn.store.run_directory import vacant
+    from rdc_dyn.store.run_directory import require_vacant
 
-    if not vacant(output):
-        raise UserError(f"{output}: already exists and is not empty; name another run directory with -o")
+    require_vacant(output)
     from rdc_dyn.read.surface import concavity_gap
     from rdc_dyn.read.surface import surface as as_surface
     from rdc_dyn.running.progress import choose_progress

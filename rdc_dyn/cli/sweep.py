@@ -6,24 +6,17 @@ import signal
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from rdc_dyn.cli import completion
 from rdc_dyn.cli.help import READS, Documented, ends
-from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, TRUST, tell
+from rdc_dyn.cli.shared import DEVICE, OVERRIDE, PLACE, QUIET, SCENARIO, TRUST, tell, terminate
 from rdc_dyn.status import ExitCode, UserError, sentence
 
 if TYPE_CHECKING:
     from rdc_dyn.sweeps import Plan, SweepResult
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, handled like SIGINT but with its own exit code."""
-
-    exit_code = ExitCode.SIGTERM
 
 
 @click.command(
@@ -52,13 +45,13 @@ class Terminated(KeyboardInterrupt):
 @click.option(
     "--threads", type=click.IntRange(1), help="CPU threads of each run; else the cores are shared by the jobs."
 )
-@click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
+@DEVICE
 @TRUST
 @click.option("--fail-fast", is_flag=True, help="After the first failure begin nothing more.")
 @click.option("--retry-failed", is_flag=True, help="Run again what has failed.")
 @click.option("--add", is_flag=True, help="Add points to the sweep that is in the directory.")
 @click.option("--dry-run", is_flag=True, help="Validate all points and list them, write nothing.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@QUIET
 def sweep(
     scenario: Path,
     grid: tuple[str, ...],
@@ -89,9 +82,6 @@ def sweep(
     if output is None or dry_run:
         _list(made)
         return
-
-    def terminate(number: int, frame: FrameType | None) -> NoReturn:
-        raise Terminated
 
     signal.signal(signal.SIGTERM, terminate)
     if dask is not None and threads is None:

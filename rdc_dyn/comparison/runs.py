@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from rdc_dyn.scenario import Scenario, ScenarioError, loads
+from rdc_dyn.scenario.written import by_key
 from rdc_dyn.status import DataError, Status
 from rdc_dyn.store.disk import below
 from rdc_dyn.store.log import LOG
@@ -58,17 +59,6 @@ def read_runs(paths: Sequence[str | os.PathLike[str]]) -> list[Run]:
     return runs
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested sections to values by dotted key; lists are values."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
 def _read(path: Path) -> list[Run]:
     if not path.is_dir():
         raise DataError(f"{path}: no such folder; expected a sweep, or a folder with run directories")
@@ -103,14 +93,14 @@ def _run(path: Path) -> Run:
     if not ((clock > 0).all() or (clock < 0).all()):  # NaN fails both tests
         return Run(path.name, None, None, {}, "UNREADABLE", f"{path}: its clock stands still or turns round")
     points = trajectory if trajectory.sizes["time"] else None
-    return Run(path.name, points, scenario, flatten(scenario.model_dump(by_alias=True, mode="json")), status, message)
+    return Run(path.name, points, scenario, by_key(scenario.model_dump(by_alias=True, mode="json")), status, message)
 
 
 def _failures(folder: Path) -> Iterator[Run]:
     for file in sorted(folder.glob("*.json")):
         try:
             content = read_failure(file)
-            yield Run(file.stem, None, None, flatten(content["values"]), "FAILED", str(content["message"]))
+            yield Run(file.stem, None, None, by_key(content["values"]), "FAILED", str(content["message"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             told = f"{file}: not a readable record of a failed run ({error})"
             yield Run(file.stem, None, None, {}, "UNREADABLE", told)

@@ -31,12 +31,10 @@ class AtState(Protocol):
     @property
     def theta(self) -> Vector:
         """θ."""
-        ...
 
     @property
     def controls(self) -> Controls:
         """(λ, γ, t)."""
-        ...
 
 
 @dataclass(frozen=True)

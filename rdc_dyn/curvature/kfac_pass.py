@@ -43,15 +43,12 @@ class Sums(Protocol):
     @property
     def incomplete(self) -> bool:
         """Whether slopes in θ itself are wanted too, appended to those of the layers."""
-        ...
 
     def add_inputs(self, call: Call, weights: Float[Tensor, "N"]) -> None:
         """Add the inputs of a layer."""
-        ...
 
     def add_slopes(self, calls: Sequence[Call], slopes: Sequence[Tensor]) -> None:
         """Add (∂f/∂h)ᵀ √l'' ξ of all layers for one ξ."""
-        ...
 
 
 @contextmanager

@@ -21,7 +21,6 @@ class Products(Protocol):
 
     def mm(self, rows: Rows) -> Rows:
         """The product with each row."""
-        ...
 
 
 class Second(Protocol):
@@ -30,23 +29,18 @@ class Second(Protocol):
     @property
     def first(self) -> First:
         """J and its first derivatives at this state."""
-        ...
 
     def mm(self, rows: Rows) -> Rows:
         """∂²J/∂θ² v for each row v."""
-        ...
 
     def mixed(self) -> tuple[Rows, Float[Tensor, "3 3"]]:
         """b_c = −∂_c ∇_θ J and ∂²J/∂c∂c'."""
-        ...
 
     def dense(self, dtype: torch.dtype | None = None) -> Float[Tensor, "P P"] | None:
         """∂²J/∂θ² where it has a closed form, computed in `dtype` or that of θ, else None."""
-        ...
 
     def drift(self, velocity: Vector, rates: Controls) -> Products:
         """d/ds ∂²J/∂θ² for θ and controls moving at given rates."""
-        ...
 
 
 class Total(Protocol):
@@ -54,15 +48,12 @@ class Total(Protocol):
 
     def value(self, theta: Vector, controls: Controls) -> Float[Tensor, ""]:
         """J."""
-        ...
 
     def gradient(self, theta: Vector, controls: Controls) -> First:
         """J and its first derivatives."""
-        ...
 
     def linearise(self, theta: Vector, controls: Controls) -> Second:
         """Second derivatives at one state."""
-        ...
 
 
 @dataclass(frozen=True)

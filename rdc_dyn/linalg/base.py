@@ -31,7 +31,6 @@ class SymmetricOperator(Protocol):
     @property
     def size(self) -> int:
         """P."""
-        ...
 
     @property
     def kernel(self) -> Rows:
@@ -40,15 +39,12 @@ class SymmetricOperator(Protocol):
         Solvers seek u orthogonal to them. At an equilibrium A n = 0. Off it A n is of the order of the gradient; the
         solution of the restricted system still varies smoothly there, that of A u = b does not.
         """
-        ...
 
     def mv(self, v: Vector) -> Vector:
         """A v."""
-        ...
 
     def mm(self, rows: Rows) -> Rows:
         """A v for each row v, in one batched product."""
-        ...
 
 
 @runtime_checkable
@@ -57,7 +53,6 @@ class Formed(SymmetricOperator, Protocol):
 
     def dense(self, dtype: torch.dtype | None = None) -> Float[Tensor, "P P"] | None:
         """A, computed in `dtype` or that of θ, or None where only its products are known."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,6 @@ class LinearSolver(Protocol):
 
         `rtol` bounds |b − A u| / |b| and defaults to the solver's own. `start` holds first guesses, zero by default.
         """
-        ...
 
 
 def all_finite(*tensors: Tensor) -> bool:

@@ -13,11 +13,9 @@ class Approximation(Protocol):
     @property
     def most_negative(self) -> tuple[float, Vector] | None:
         """Most negative eigenvalue of A₀ and its eigenvector; None where there is none or M does not know."""
-        ...
 
     def apply(self, rows: Rows) -> Rows:
         """M v for each row v."""
-        ...
 
 
 class Recipe(Protocol):
@@ -26,12 +24,9 @@ class Recipe(Protocol):
     @property
     def spectral(self) -> bool:
         """Whether the approximation knows if A₀ has a negative eigenvalue."""
-        ...
 
     def products(self, size: int) -> int:
         """Products A v that a build takes for P = `size`; 0 where every operator gives the same M."""
-        ...
 
     def build(self, operator: SymmetricOperator) -> Approximation:
         """Build M at this operator; only its restriction to the complement of the kernel matters."""
-        ...

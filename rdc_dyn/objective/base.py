@@ -40,22 +40,18 @@ class Objective(Protocol):
     @property
     def size(self) -> int:
         """Number of parameters P."""
-        ...
 
     @property
     def exact(self) -> bool:
         """Whether the encoder is the exact Gibbs encoder."""
-        ...
 
     @property
     def weight_prior_precision(self) -> float:
         """ρ of the weight prior ½ρ|θ|²."""
-        ...
 
     @property
     def moves(self) -> bool:
         """Whether J depends on the data position t."""
-        ...
 
     def free_energy(self, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
         """J without the weight prior, in nats per datum; twice differentiable in all arguments.
@@ -69,7 +65,6 @@ class Objective(Protocol):
         Returns:
             J as a scalar tensor.
         """
-        ...
 
     def initial(self, generator: torch.Generator) -> Vector:
         """θ from which equilibration starts, shape (P,).
@@ -77,15 +72,12 @@ class Objective(Protocol):
         Args:
             generator: Random number generator on the CPU.
         """
-        ...
 
     def kernel(self, theta: Vector) -> Rows:
         """Orthonormal directions along which J + ½ρ|θ|² is invariant at θ for all controls; shape (j, P)."""
-        ...
 
     def diagnostics(self, theta: Vector, lam: float, gamma: float, data_position: float) -> dict[str, float]:
         """Further quantities to record, by name: accuracies, losses on fresh noise and on held-out data."""
-        ...
 
 
 @runtime_checkable
@@ -95,11 +87,9 @@ class OverData(Objective, Protocol):
     @property
     def data(self) -> Data:
         """The data that J averages over."""
-        ...
 
     def block_energy(self, block: Block, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:
         """Contribution of a block of the data to J, in nats; the other arguments are those of `free_energy`."""
-        ...
 
 
 @runtime_checkable
@@ -115,7 +105,6 @@ class PerDatum(OverData, Protocol):
             (R, D, C), each differentiable and of shape (n,); R + λD + γC is the datum's term in the average J. They are
             not stacked, so that the gradient of one does not go back through the graph of the others.
         """
-        ...
 
     def drawn(self, block: Block, generator: torch.Generator) -> Block:
         """The block with the noise that an update draws for it if J averages over noise, else the block as it is.
@@ -124,7 +113,6 @@ class PerDatum(OverData, Protocol):
             block: Some of the data.
             generator: Random number generator on the CPU.
         """
-        ...
 
 
 def sum_over_data(objective: OverData, theta: Vector, lam: Scalar, gamma: Scalar, data_position: Scalar) -> Scalar:

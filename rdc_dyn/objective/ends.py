@@ -64,7 +64,6 @@ class Buildable(Protocol):
 
     def build(self, ends: Ends) -> Architecture:
         """The architecture."""
-        ...
 
 
 def connected(

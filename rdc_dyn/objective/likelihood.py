@@ -23,15 +23,12 @@ class Likelihood(Protocol):
 
     def log_prob(self, x: Float[Tensor, "*b n"], output: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
         """log d(x|z) in nats, summed over the components of x; the arguments broadcast."""
-        ...
 
     def log_prob_table(self, x: Float[Tensor, "N n"], output: Float[Tensor, "K n"]) -> Float[Tensor, "N K"]:
         """log d(x|z) for every pair of datum and code, without an N x K x n intermediate."""
-        ...
 
     def initial_output(self, x: Float[Tensor, "N n"]) -> Float[Tensor, "N n"]:
         """The decoder output whose mean is x, or close to it."""
-        ...
 
 
 @dataclass(frozen=True)

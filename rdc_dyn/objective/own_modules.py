@@ -35,7 +35,6 @@ class Part(Protocol):
     @property
     def kind(self) -> str:
         """Its kind."""
-        ...
 
     own: ClassVar[bool]
 

@@ -27,6 +27,7 @@ from rdc_dyn.running.runner import carry, describe_run, guarded
 from rdc_dyn.running.signals import Signals
 from rdc_dyn.running.watcher import Callback
 from rdc_dyn.scenario import Document, Scenario
+from rdc_dyn.scenario.written import by_key
 from rdc_dyn.simulate import Frozen, Point, thaw
 from rdc_dyn.status import RESUMABLE, DataError, NumericalFailure, Status, UserError
 from rdc_dyn.store.checkpoint import Checkpoint, load_checkpoint
@@ -238,20 +239,11 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
 def _differences(before: str, now: str) -> str:
     """Dotted keys that differ between two resolved scenarios, with both values."""
     try:
-        old, new = (_flat(scenarios.loads(text).model_dump(by_alias=True, mode="json")) for text in (before, now))
+        old, new = (by_key(scenarios.loads(text).model_dump(by_alias=True, mode="json")) for text in (before, now))
     except UserError:
         return "the old one can no longer be read"
     keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
     return ", ".join(f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys[:6]) + ", ..." * (len(keys) > 6)
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, Mapping):
-        return {prefix: tree}
-    flat = dict[str, Any]()
-    for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
 
 
 def _short(before: Any, now: Any) -> str:

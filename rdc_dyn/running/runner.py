@@ -30,19 +30,13 @@ from rdc_dyn.running.signals import Signals
 from rdc_dyn.running.watcher import Callback
 from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.simulate import Point, simulate, thaw
-from rdc_dyn.status import Diverged, ExitCode, NumericalFailure, RunWarning, Status, UserError
+from rdc_dyn.status import Diverged, NumericalFailure, RunWarning, Status, Terminated, UserError
 from rdc_dyn.store.in_memory import InMemory, Store
 from rdc_dyn.store.provenance import provenance
 from rdc_dyn.store.run_writer import RunWriter
 
 #: Graphs that the evaluation of a block may take besides its own: one for each vector in a batch (see `evaluation`).
 _BATCH = 8
-
-
-class Interrupted(KeyboardInterrupt):
-    """SIGTERM, handled like SIGINT but with its own exit code."""
-
-    exit_code = ExitCode.SIGTERM
 
 
 def run(
@@ -230,7 +224,7 @@ def drive(recorder: Recorder, resumed: Point | None, began: float, max_time: flo
     except Diverged:
         return _stopped(clock, Status.DIVERGED, "")
     except KeyboardInterrupt as signal:
-        return _stopped(clock, Status.INTERRUPTED, "SIGTERM" if isinstance(signal, Interrupted) else "SIGINT")
+        return _stopped(clock, Status.INTERRUPTED, "SIGTERM" if isinstance(signal, Terminated) else "SIGINT")
     except NumericalFailure as failure:  # from a point's diagnostics; the simulation handles its own
         return _stopped(clock, failure.status, failure.detail)
     raise RuntimeError("a simulation ends with an event")

@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from rdc_dyn.status import DataError, Status
+from rdc_dyn.status import DataError, Status, UserError
 from rdc_dyn.store import disk
 from rdc_dyn.store.commit import commit, sha256
 from rdc_dyn.store.dataset import CONVENTIONS, assembled, read_columns, to_columns, wrong_attributes
@@ -35,15 +35,16 @@ class NotBegunError(DataError):
     """A run has written nothing yet, or died before it did."""
 
 
-def vacant(path: Path) -> bool:
-    """Whether a run may begin here: nothing exists, or only the remains of a run that died before it wrote anything."""
+def require_vacant(path: Path) -> None:
+    """Raise UserError if a run may not begin here: more exists than what is left of one that died before it began."""
 
     def nothing(entry: Path) -> bool:
         if entry.is_dir() and not entry.is_symlink():
             return entry.name == CHECKPOINTS and not any(entry.iterdir())
         return entry.name == LOCK or entry.name.startswith(f".{SCENARIO}.tmp-")
 
-    return not path.exists() or (path.is_dir() and all(nothing(entry) for entry in path.iterdir()))
+    if path.exists() and not (path.is_dir() and all(nothing(entry) for entry in path.iterdir())):
+        raise UserError(f"{path}: already exists and is not empty; name another run directory with -o")
 
 
 def open_run(path: str | os.PathLike[str]) -> xr.Dataset:

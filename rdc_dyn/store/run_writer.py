@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from rdc_dyn.record import Event, Record
-from rdc_dyn.status import DataError, UserError
+from rdc_dyn.status import DataError
 from rdc_dyn.store import disk
 from rdc_dyn.store.commit import commit, require_space, temporaries
 from rdc_dyn.store.disk import below, reported
@@ -26,7 +26,7 @@ from rdc_dyn.store.run_directory import (
     TRAJECTORY,
     checkpoints,
     logged_trajectory,
-    vacant,
+    require_vacant,
     write_digests,
 )
 
@@ -56,15 +56,12 @@ class RunWriter(Store):
     @classmethod
     def create(cls, path: Path, scenario: str) -> RunWriter:
         """Create the directory with the resolved scenario, as YAML; UserError if it already holds something."""
-        refusal = UserError(f"{path}: already exists and is not empty; name another run directory with -o")
         with reported(path, "cannot write the run directory"), ExitStack() as held:
-            if not vacant(path):
-                raise refusal
+            require_vacant(path)
             disk.make_folder(path)
             lock = Lock.take(path, "another run")
             held.callback(lock.release)
-            if not vacant(path):  # another process may have come between the check and the lock
-                raise refusal
+            require_vacant(path)  # another process may have come between the check and the lock
             require_space(path, _SPARE)
             disk.make_folder(path / CHECKPOINTS)
             for file in temporaries(path):

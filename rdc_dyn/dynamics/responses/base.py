@@ -143,7 +143,6 @@ class ResponseModel(Protocol):
     @property
     def tangent(self) -> bool:
         """Whether θ_c is the tangent of the surface."""
-        ...
 
     def at_point(
         self, free_energy: FreeEnergy, at: Linearisation, before: Known | None, noise: Float[Tensor, "3"] | None = None
@@ -162,7 +161,6 @@ class ResponseModel(Protocol):
         Raises:
             NumericalFailure: With the status of what failed on the way.
         """
-        ...
 
     def at_stage(self, free_energy: FreeEnergy, state: State, start: Known) -> Response:
         """The response at a stage of the integrator within a step, off the surface.
@@ -178,7 +176,6 @@ class ResponseModel(Protocol):
         Raises:
             NumericalFailure: With the status of what failed on the way.
         """
-        ...
 
 
 def extrapolated(start: Known, state: State) -> Response:

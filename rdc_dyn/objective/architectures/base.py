@@ -24,4 +24,3 @@ class Architecture(Protocol):
 
     def build(self, inputs: Shape, outputs: Shape) -> nn.Module:
         """A module from flattened inputs (N, n) to flattened outputs (N, m), its parameters on the meta device."""
-        ...

@@ -10,9 +10,12 @@
 #     python analysis/exact_and_minibatches.py runs/exact runs/means runs/recipe exact.png exact.md
 
 # %%
+from collections.abc import Callable
+
 import numpy as np
 import panels
 import ways
+import xarray as xr
 
 import rdc_dyn
 from rdc_dyn.read.identities.branches import jumped
@@ -31,7 +34,7 @@ exact = runs["exact"][0]
 
 # %%
 rows = ["| | exact | feedback on minibatches | the recipe |", "|---|---|---|---|"]
-lines = {
+lines: dict[str, Callable[[xr.Dataset], str]] = {
     "max \\|C − C₀\\|/C₀": lambda ds: f"{float(abs(ds.classification_loss / ds.classification_loss[0] - 1).max()):.1e}",
     "largest ‖∇J‖": lambda ds: f"{float(ds.equilibrium_residual.max()):.1e}",
     "γ, R, D at the end": lambda ds: ", ".join(f"{float(ds[n][-1]):.5g}" for n in ("gamma", "rate", "distortion")),

@@ -25,7 +25,8 @@ def test_with_full_batches_points_are_means_of_adams_iterates() -> None:
     second = corrector.correct(
         free_energy, State(first.state.theta + shift, GOAL), None, Departure(first.at, first.memory, {})
     )
-    at, momentum, square, means, number = theta, 0.0, 0.0, [], 0
+    at, means, number = theta, [], 0
+    momentum, square = torch.zeros_like(theta), torch.zeros_like(theta)
     for begin, goal in ((BEGIN, BEGIN), (BEGIN, GOAL)):
         at, last = at + (shift if number else 0), []
         for share in (1 / 3, 2 / 3, 1.0, 1.0, 1.0):

@@ -59,7 +59,7 @@ def laws(trajectory: xr.Dataset) -> Iterator[Finding]:
     if "dissipation" in plain:
         yield _dissipation(plain, "" if "surface" in guaranteed else "no corrector returns to the surface")
     held = plain["constraint_residual"].values if "constraint_residual" in plain else np.array([np.nan])
-    free = "" if "constraint" in guaranteed else "no corrector restores it"
+    free = "" if "constraint" in guaranteed else "no corrector restores it to rounding"
     yield Finding.bounded("what is held", held, _HELD[dtype], free)
     if "line" in guaranteed:
         straight = np.array([identities.geodesic_straightness(trajectory)])

@@ -18,7 +18,6 @@ import ways
 import xarray as xr
 
 import rdc_dyn
-from rdc_dyn.read.identities.branches import jumped
 
 given = ways.arguments("One small network by three ways", "EXACT", "MEANS", "RECIPE", "FIGURE", "TABLE")
 runs = {
@@ -63,7 +62,8 @@ for name, (ds, colour, style) in runs.items():
     gamma.plot(ds.lam, ds.gamma, style, **look)
     distortion.plot(ds.lam, ds.distortion - np.interp(ds.lam, exact.lam, exact.distortion), style, **look)
     residual.semilogy(ds.lam, ds.equilibrium_residual, style, **look)
-for at in exact.lam.values[jumped(exact).values]:
+jumps = exact.lam[exact.jump_theta > 0] if "jump_theta" in exact else exact.lam[:0]
+for at in jumps.values:
     for panel in axes.flat:
         panel.axvline(at, color="0.8", zorder=0)
 held.set(ylabel="$C/C_0 - 1$ (%)", title="What is held")

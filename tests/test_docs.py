@@ -78,7 +78,7 @@ def test_the_readme_names_examples_that_are_shipped() -> None:
     named = re.findall(r"^\| `([a-z0-9_{},/*]+)` \|", text, re.MULTILINE)
     for pattern in named:
         for name in _expanded(pattern):
-            assert name == "paper/*" or name in examples(), name
+            assert name in ("duel/*", "paper/*") or name in examples(), name
     assert len(named) >= 6
 
 

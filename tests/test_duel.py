@@ -42,6 +42,7 @@ def test_all_ways_train_for_32_epochs_on_the_same_ground() -> None:
     assert all(tree[key] == trees[0][key] for tree in trees for key in ("data", "objective", "corrector", "dtype"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "MNIST").is_dir(), reason="needs MNIST in ../shared/data")
 @pytest.mark.filterwarnings("ignore")
 def test_the_script_compares_the_three(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:

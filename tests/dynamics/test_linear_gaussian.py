@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -204,25 +206,31 @@ def test_backward_span_returns_to_the_start() -> None:
     assert back[-1].values["gamma"] == pytest.approx(4.0, abs=1e-6)
 
 
-def test_lam_as_the_clock_follows_the_same_curve() -> None:
-    """γ at λ is that of the path at unit speed; C stays, and time is λ."""
+@pytest.mark.parametrize(("clock", "time"), [("lam", float), ("log_lam", math.log)])
+def test_lam_as_the_clock_follows_the_same_curve(
+    clock: Literal["lam", "log_lam"], time: Callable[[float], float]
+) -> None:
+    """γ at λ is that of the path at unit speed; C stays, and time is λ or ln λ."""
     objective = linear_gaussian()
     there, _ = trajectory(problem(objective, IsoFunctional((0.0, 1.0)), 3.0, 4.0, Integrator("rk4"), 0.1))
     end = there[-1].values
-    span = (3.0, float(end["lam"]))
-    again, status = trajectory(problem(objective, IsoFunctional(span, clock="lam"), 3.0, 4.0, Integrator("rk4"), 0.1))
+    process = IsoFunctional((time(3.0), time(float(end["lam"]))), clock=clock)
+    again, status = trajectory(problem(objective, process, 3.0, 4.0, Integrator("rk4"), 0.1))
     assert status == "COMPLETED"
-    assert again[-1].values["lam"] == pytest.approx(end["lam"], abs=1e-9)
-    assert again[-1].values["gamma"] == pytest.approx(end["gamma"], abs=1e-6)
+    assert again[-1].values["lam"] == pytest.approx(end["lam"], abs=1e-6)
+    assert again[-1].values["gamma"] == pytest.approx(end["gamma"], abs=1e-5)
 
 
-def test_with_lam_as_the_clock_gamma_alone_restores_and_its_slope_must_not_vanish() -> None:
+@pytest.mark.parametrize(("clock", "elapsed"), [("lam", 0.5), ("log_lam", math.log(3.5 / 3.0))])
+def test_with_lam_as_the_clock_gamma_alone_restores_and_its_slope_must_not_vanish(
+    clock: Literal["lam", "log_lam"], elapsed: float
+) -> None:
     here = SurfacePoint(controls(3.0, 4.0), torch.tensor([[1.0, 0, 0], [0, 1, 0], [0.5, -0.25, 0]]), torch.zeros(3))
-    process = IsoFunctional((0.0, 1.0), clock="lam")
+    process = IsoFunctional((0.0, 1.0), clock=clock)
     assert process.free_directions(here).tolist() == [[0.0, 1.0, 0.0]]
     assert {name: value for name, (value, _) in process.divisors(here).items()} == {"h_gamma": -0.25}
     assert IsoFunctional((0.0, 1.0)).divisors(here) == {}
-    assert process.elapsed(here, replace(here, controls=controls(3.5, 9.0))) == pytest.approx(0.5)
+    assert process.elapsed(here, replace(here, controls=controls(3.5, 9.0))) == pytest.approx(elapsed)
     with pytest.raises(NumericalFailure, match="derivative of what is held"):
         process.rates(0.0, replace(here, matrix=torch.tensor([[1.0, 0, 0], [0, 1, 0], [0.5, 0, 0]])))
 

@@ -21,6 +21,7 @@ CLOCKS = {
     "multipliers": "unit speed in (lam, gamma)",
     "rate_distortion": "unit speed in (R, D)",
     "lam": "unit speed of lam; gamma follows, and alone restores what is held",
+    "log_lam": "the same at unit speed of log lam, for paths over decades; Euler multiplies lam by 1 + step_size",
 }
 
 
@@ -54,14 +55,14 @@ class HoldingSection(ProcessSection):
 class ClockedSection(ProcessSection):
     """A process on given data."""
 
-    clock: Literal["alpha", "multipliers", "rate_distortion", "lam"] = Field(
-        default="multipliers", description="what has unit speed: alpha = 1, (lam, gamma), (R, D), or lam alone"
+    clock: Literal["alpha", "multipliers", "rate_distortion", "lam", "log_lam"] = Field(
+        default="multipliers", description="what has unit speed: alpha = 1, (lam, gamma), (R, D), lam or log lam alone"
     )
 
     @classmethod
     def frees_one(cls, own: Tree) -> bool:
         """With lam as the clock."""
-        return own.get("clock") == "lam"
+        return own.get("clock") in ("lam", "log_lam")
 
     def build(self, start: State) -> Process:
         """The process."""

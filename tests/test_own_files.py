@@ -353,6 +353,7 @@ def test_a_run_runs_again_from_its_record(folder: Path) -> None:
 # --- sweeps -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_sweep_makes_them_in_its_workers() -> None:
     words = ["sweep", "s.yaml", "-o", "out", "--grid", "objective.encoder.arguments.width=3,4", "-q"]
     result = call(*words, "--trust")

@@ -274,6 +274,7 @@ def test_trained_networks_need_the_modules_of_their_run(tmp_path: Path) -> None:
 # --- the guide ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_example_of_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (Path(__file__).parents[1] / "docs" / "howto" / "networks.md").read_text(encoding="utf-8")
     (code,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "load_networks" in block)
@@ -296,6 +297,7 @@ def test_a_run_with_own_modules_goes_on(tmp_path: Path) -> None:
     np.testing.assert_array_equal(resumed.free_energy, whole.free_energy)
 
 
+@pytest.mark.slow
 def test_a_sweep_takes_them_and_goes_on_with_the_same_alone(tmp_path: Path) -> None:
     tree, modules, grid = scenario(_MODULES), own(), {"seed": [0, 1]}
     swept = rdc_dyn.sweep(tree, grid, output=tmp_path / "sweep", networks=modules)

@@ -70,7 +70,9 @@ del _FAMILIES["amortised"]["objective"]["alphabet_size"]
 del _FAMILIES["digits transfer"]["process"]["path"]
 
 
-@pytest.mark.parametrize("family", _FAMILIES)
+@pytest.mark.parametrize(
+    "family", [pytest.param(f, marks=pytest.mark.slow if f == "digits transfer" else []) for f in _FAMILIES]
+)
 def test_a_run_runs_again(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     _arrays(tmp_path / "scenarios" / "sets" / "a.npz")

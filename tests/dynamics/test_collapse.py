@@ -86,6 +86,7 @@ def test_a_model_whose_codes_tell_something_is_not_warned_of() -> None:
     assert not [text for text in run.rdc.events.text.values if "collapsed" in text or "guess" in text]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*learnt by heart")
 def test_a_scan_leads_from_a_collapsed_start_to_one_that_responds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rdc_dyn.doctor.trials.FIRST", 200)

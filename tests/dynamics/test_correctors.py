@@ -64,6 +64,7 @@ def test_gradient_that_climbs_is_a_failure() -> None:
     assert torch.equal(done.state.theta, best.theta)
 
 
+@pytest.mark.slow
 def test_what_each_corrector_buys() -> None:
     """Euler, sixteen steps: the drift of C without corrector, at fixed (λ, γ), and bordered."""
     drifts, residuals = {}, {}

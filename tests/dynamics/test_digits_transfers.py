@@ -54,6 +54,7 @@ def test_where_a_transfer_ends_does_not_depend_on_the_way_of_the_data() -> None:
             assert float(one[name]) == pytest.approx(float(two[name]), abs=1e-7), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scenario", [pytest.param(s, marks=pytest.mark.slow if "transport" in s.stem else [], id=s.stem) for s in SCENARIOS]
 )

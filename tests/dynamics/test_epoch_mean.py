@@ -9,7 +9,7 @@ from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import EpochMean, State
 from rdc_dyn.dynamics.correctors.base import Departure
 from rdc_dyn.status import Status
-from tests.problems import amortised, blobs, controls, generator
+from tests.problems import amortised, blobs, controls, equilibrium, generator
 
 BEGIN, GOAL = controls(0.5, 1.5), controls(0.8, 1.2)
 
@@ -53,13 +53,12 @@ def test_the_way_may_take_a_part_of_an_epoch() -> None:
 def test_a_mean_has_less_noise_than_an_iterate() -> None:
     """At an equilibrium the mean over five epochs stays closer to it than the last iterate."""
     objective = amortised(blobs(60))
-    free_energy, theta = FreeEnergy(objective, Work()), objective.initial(generator(2))
-    for _ in range(3):  # towards the equilibrium, by ever smaller updates of all data
-        theta = EpochMean(60, 3e-2, 400, 400).correct(free_energy, State(theta, GOAL), None).state.theta
-    excess = dict.fromkeys(((5.95, 0.05), (1, 5)), -4 * free_energy.value(theta, GOAL))
-    for seed in range(4):
+    at = equilibrium(objective, GOAL, objective.initial(generator(2)), 1e-8)
+    free_energy, seeds = FreeEnergy(objective, Work()), range(3)
+    excess = dict.fromkeys(((5.95, 0.05), (1, 5)), -len(seeds) * at.value)
+    for seed in seeds:
         for moving, averaged in excess:
-            found = EpochMean(3, 3e-2, moving, averaged, seed).correct(free_energy, State(theta, GOAL), None)
+            found = EpochMean(3, 3e-2, moving, averaged, seed).correct(free_energy, State(at.theta, GOAL), None)
             excess[moving, averaged] += found.at.value if found.at is not None else torch.nan
     one, mean = excess.values()
     assert 0 < mean < 0.5 * one

@@ -157,6 +157,7 @@ def test_a_transfer_to_the_very_end() -> None:
     assert abs(float(points[-1].at.functionals[2] - points[0].at.functionals[2])) < 5e-3
 
 
+@pytest.mark.slow
 def test_a_reference_cancels_what_a_short_correction_still_improves() -> None:
     """From a point beside the surface, by Adam steps that do not reach it, on minibatches."""
     objective, at = amortised(blobs(120)), controls(0.8, 2.5)

@@ -61,6 +61,7 @@ def test_a_node_that_is_not_the_lowest_shows_in_the_gap() -> None:
     assert (worst.lam.item(), worst.gamma.item()) == (1.5, 2.0) and 0.0 < float(gap.max()) < 0.5
 
 
+@pytest.mark.slow
 def test_the_command_stops_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(dump(from_mapping(images())))
     words = ["surface", str(tmp_path / "tiny.yaml"), "--lam", "0.5:1:3", "--gamma", "2:4:2:log", "-q"]

@@ -40,11 +40,7 @@ def reference() -> np.ndarray:
 
 @pytest.mark.parametrize(
     "method",
-    [
-        pytest.param(m, marks=[] if m in ("euler", "rk4", "bosh3", "dopri5") else pytest.mark.slow)
-        for m in ORDERS
-        if m != "dopri8"
-    ],
+    [pytest.param(m, marks=[] if m in ("euler", "rk4") else pytest.mark.slow) for m in ORDERS if m != "dopri8"],
 )
 def test_observed_order(method: str, reference: np.ndarray) -> None:
     steps = STEPS[ORDERS[method]]

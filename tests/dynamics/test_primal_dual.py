@@ -253,6 +253,7 @@ def gaussian_paths(objective: LinearGaussian, process: Process, lam: float, gamm
     return exact, found
 
 
+@pytest.mark.slow
 def test_minibatches_of_gaussian_rows_reproduce_the_closed_form() -> None:
     """(D, C) of the closed form where the path has led, and γ of the exact path within the error that is stated."""
     objective = replace(linear_gaussian(), target=None)

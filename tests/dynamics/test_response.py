@@ -145,6 +145,7 @@ def test_first_law_and_free_energy_closure_on_digits(digits_path: xr.Dataset) ->
     assert float(abs(digits_path.rdc.first_law_residual()).max()) < 1e-7 * change
 
 
+@pytest.mark.slow
 def test_free_energy_closure_on_a_prescribed_path_of_digits() -> None:
     objective = finite_latent(digits(None), 10, 1e-3)
     process = Prescribed((0.0, 1.0), (0.5, 0.7), (4.0, 3.5))

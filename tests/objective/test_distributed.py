@@ -375,6 +375,7 @@ def test_no_thread_of_gloo_outlives_the_group(folder: Path) -> None:
         assert report["threads at the end"] == 0
 
 
+@pytest.mark.slow
 def test_torchrun_gives_the_trajectory_of_one_process(tmp_path: Path, expected: xr.Dataset) -> None:
     found, printed = torchrun(tmp_path, images())
     assert printed.count("completed: ") == 1

@@ -72,6 +72,7 @@ def test_plots_of_runs_sweeps_and_surfaces(tmp_path: Path) -> None:
     assert "1.2" in (tmp_path / "sweep.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on this machine")
 def test_a_report_may_hold_the_same(run: xr.Dataset, tmp_path: Path) -> None:
     page = run_report(run.assign_attrs(title="</title><script>alert(1)</script>"), interactive=True)

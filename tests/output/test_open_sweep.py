@@ -89,6 +89,7 @@ def test_values_are_those_of_the_runs_and_nan_where_there_are_none(grid: Path) -
     np.testing.assert_array_equal(whole.response, _run(_SAME).response)
 
 
+@pytest.mark.slow
 def test_its_plots_draw_each_run_that_has_points_by_what_was_swept(grid: Path) -> None:
     ds = rdc_dyn.open_sweep(grid)
     swept = [dim for dim in ds.free_energy.dims if dim != "time"]

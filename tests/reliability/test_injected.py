@@ -171,7 +171,7 @@ _COMMANDS = {"run": _run_faults, "resume": _resume_faults, "sweep": _sweep_fault
 
 @pytest.mark.parametrize("command", ["run", "resume"])
 def test_some_faults(scratch: Path, command: str) -> None:
-    assert _COMMANDS[command](scratch, 71) >= 2
+    assert _COMMANDS[command](scratch, 149) >= 2
 
 
 @pytest.mark.slow

@@ -107,21 +107,28 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-#: Kinds whose parts the others have too.
-_ALIKE = {
-    "warned, finite alphabet", "minres", "stop", "secant, guessed", "no response", "adam", "geco",
-    "one method per segment", "float32",
+#: Kinds whose parts the others have too, and long ones.
+_SLOW = {
+    "warned, finite alphabet", "minres", "stop", "secant, guessed", "no response", "adam", "geco", "transfer", "dopri5",
+    "rk4", "relax", "follow", "one method per segment", "float32",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind in _ALIKE else []) for kind in KINDS]
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind in _SLOW else []) for kind in KINDS]
 )
 def test_stopped_at_every_point_gives_the_same_bits(tmp_path: Path, kind: str) -> None:
     whole = _quiet(rdc_dyn.run, KINDS[kind])
     again = _stopped_at_every_point(KINDS[kind], tmp_path / "run")
     assert whole.sizes["time"] > 1
     assert same_bits(again, whole)
+
+
+@pytest.mark.parametrize("kind", ["transfer", "rk4", "relax", "follow"])
+def test_stopped_once_gives_the_same_bits(tmp_path: Path, kind: str) -> None:
+    whole = _quiet(rdc_dyn.run, KINDS[kind], tmp_path / "run", max_time=1e-9)
+    assert whole.attrs["status"] == "TIME_LIMIT"
+    assert same_bits(_quiet(rdc_dyn.resume, tmp_path / "run"), _quiet(rdc_dyn.run, KINDS[kind]))
 
 
 def test_a_complete_run_stays_as_it_is(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_a_second_interrupt_ends_a_factorisation() -> None:
     assert text == "rdc-dyn: ended by a second signal\n"
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_waits_for_a_commit() -> None:
     code, _, text = _twice("with signals.held():\n            time.sleep(4); print('whole', flush=True)", apart=0.3)
     assert code == 130 and text.startswith("whole\n"), text

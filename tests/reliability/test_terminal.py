@@ -70,15 +70,20 @@ def test_a_pipe_that_ends_early_ends_the_program_quietly(run: Path, tmp_path: Pa
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_a_closed_output_is_no_reason_to_stop(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("last", ["info made >&- 2>&-", pytest.param("doctor >&-", marks=pytest.mark.slow)])
+def test_a_closed_output_is_no_reason_to_stop(last: str, tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(json.dumps(linear_gaussian()))
-    done = _shell("rdc-dyn run s.yaml -o made >&- && rdc-dyn info made >&- 2>&- && rdc-dyn doctor >&-", tmp_path)
+    done = _shell(f"rdc-dyn run s.yaml -o made >&- && rdc-dyn {last}", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert rdc_dyn.open_run(tmp_path / "made").attrs["status"] == "COMPLETED"
 
 
 @pytest.mark.parametrize(
-    "environment", [{"PYTHONIOENCODING": "latin-1"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+    "environment",
+    [
+        {"PYTHONIOENCODING": "latin-1"},
+        pytest.param({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_terminal_without_greek_letters_shows_something(
     run: Path, tmp_path: Path, environment: dict[str, str]
@@ -160,9 +165,14 @@ def test_an_unreadable_run_is_one_line(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "name"),
-    [("plot RUN -o", "x.png"), ("compare RUNS -o", "x.pdf"), ("compare RUNS --csv", "x.csv"),
-     ("compare RUNS --netcdf", "x.nc"), ("report RUN -o", "x.html")],
-)  # fmt: skip
+    [
+        ("plot RUN -o", "x.png"),
+        pytest.param("compare RUNS -o", "x.pdf", marks=pytest.mark.slow),
+        ("compare RUNS --csv", "x.csv"),
+        ("compare RUNS --netcdf", "x.nc"),
+        pytest.param("report RUN -o", "x.html", marks=pytest.mark.slow),
+    ],
+)
 def test_a_write_that_fails_leaves_the_old_file(
     run: Path, tmp_path: Path, command: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

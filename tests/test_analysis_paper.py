@@ -189,6 +189,7 @@ def test_figure_3_compares_its_curve_with_that_of_figure_2(sweeps: Path, script:
     assert "same data, objective, start and path" not in table
 
 
+@pytest.mark.slow
 def test_figure_4a_tells_what_equilibration_regains(runs: Path, script: Script) -> None:
     table = script("fig4a", runs / "equilibration")
     run = rdc_dyn.open_run(runs / "equilibration")

@@ -49,6 +49,7 @@ def _scenario(response: dict[str, Any], preconditioner: str, **solver: Any) -> d
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("response", "preconditioner"), [(LINEAR, "kfac"), (DIFFERENCES, "kfac"), (LINEAR, "nystrom")])
 def test_a_large_network_reaches_a_minimum(
     response: dict[str, Any], preconditioner: str, monkeypatch: pytest.MonkeyPatch

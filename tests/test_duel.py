@@ -53,7 +53,7 @@ def test_the_script_compares_the_three(tmp_path: Path, capsys: pytest.CaptureFix
     with ThreadPoolExecutor(1) as executor:
         assert not rdc_dyn.sweep(separate, output=tmp_path / "separate", executor=executor).failed
     matplotlib.use("Agg")
-    places = [str(tmp_path / name) for name in ("path", "separate", "warm", "duel.png", "duel.md")]
+    places = [str(tmp_path / name) for name in ("duel.png", "duel.md", "path", "separate", "warm")]
     monkeypatch.setattr(sys, "argv", ["duel", *places])
     monkeypatch.syspath_prepend(ROOT / "analysis")
     runpy.run_path(str(ROOT / "analysis" / "duel.py"))

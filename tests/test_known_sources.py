@@ -116,6 +116,7 @@ def test_fixed_outputs_that_do_not_fit_are_refused(rows: str) -> None:
         rdc_dyn.run(scenario)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::rdc_dyn.RunWarning")
 def test_a_frozen_encoder_costs_the_square_of_the_distance(tmp_path: Path) -> None:
     tree = YAML(typ="safe").load(TRUTHS / "digits_frozen_encoder.yaml")

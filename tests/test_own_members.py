@@ -322,6 +322,7 @@ def test_a_package_adds_members_to_every_command(installed: Path) -> None:
     assert swept.returncode == 0 and "2 of 2 points done" in swept.stdout, swept.stderr
 
 
+@pytest.mark.slow
 def test_a_preconditioner_from_outside_is_told_apart_by_its_own_key(installed: Path) -> None:
     """As the shipped ones are: by the key `preconditioner`, beside the keys of the solver."""
     unit = ("--set", "response.solver={method: minres, preconditioner: unit, memory: 3}")
@@ -338,6 +339,7 @@ def test_a_preconditioner_from_outside_is_told_apart_by_its_own_key(installed: P
     assert "choose one of: factorised, nystrom, kfac, none, unit; did you mean 'unit'?" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_from_outside_reads(installed: Path) -> None:
     tree = tiny.images(data={"source": {"name": "two", "limit": None, "classes": "all"}, "validation_fraction": 0.0})
     tree["objective"]["alphabet_size"] = 2

@@ -59,6 +59,7 @@ def test_it_is_proportional_to_speed() -> None:
     assert found[2] / found[1] == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.slow
 def test_an_exact_path_dissipates_nothing_beyond_its_quadrature() -> None:
     for h, bound in ((0.1, 1e-5), (0.05, 1e-6)):
         run = problem(linear_gaussian(), IsoFunctional((0.0, 0.3)), 1.0, 1.0, Integrator("rk4"), h, look_ahead=False)

@@ -126,7 +126,7 @@ def test_an_equilibration_that_fails_is_the_failure_of_the_step() -> None:
     assert failed.value.status is Status.CORRECTOR_DIVERGED
 
 
-@pytest.mark.parametrize("predictor", [False, True])
+@pytest.mark.parametrize("predictor", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_iso_c_holds_to_first_order_in_delta_and_step(predictor: bool) -> None:
     """No constraint is held by the corrector: C drifts by the error of M times the way, and less by half of both."""
     drifts = []

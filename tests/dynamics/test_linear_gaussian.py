@@ -193,6 +193,7 @@ def test_clocks(clock: str) -> None:
     assert float((matrix @ rates)[0]) == pytest.approx(-3.0 * float((matrix @ rates)[1]), rel=1e-7)
 
 
+@pytest.mark.slow
 def test_backward_span_returns_to_the_start() -> None:
     objective = linear_gaussian()
     there, _ = trajectory(problem(objective, IsoFunctional((0.0, 1.0)), 3.0, 4.0, Integrator("rk4"), 0.1))

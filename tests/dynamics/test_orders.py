@@ -61,13 +61,17 @@ def test_dopri8_is_far_better_than_dopri5_at_the_same_step(reference: np.ndarray
     assert errors[1] < 1e-2 * errors[0]
 
 
+@pytest.mark.slow
 def test_error_control_follows_the_tolerance(reference: np.ndarray) -> None:
     loose, tight = (float(np.abs(end_of("dopri5", 1.6, rtol=rtol) - reference).max()) for rtol in (1e-3, 1e-8))
     assert loose < 1e-2
     assert tight < 1e-3 * loose
 
 
-@pytest.mark.parametrize("method", ["euler", "midpoint", "heun3", "rk4", "bosh3", "dopri5"])
+@pytest.mark.parametrize(
+    "method",
+    ["rk4", *(pytest.param(m, marks=pytest.mark.slow) for m in ("euler", "midpoint", "heun3", "bosh3", "dopri5"))],
+)
 def test_bordered_corrector_holds_the_classification_loss(method: str) -> None:
     run = problem(linear_gaussian(), IsoFunctional(SPAN), *START, Integrator(method), 0.2)
     records, status = trajectory(run)
@@ -77,6 +81,7 @@ def test_bordered_corrector_holds_the_classification_loss(method: str) -> None:
     assert max(r.values["equilibrium_residual"] for r in records) <= 1e-10
 
 
+@pytest.mark.slow
 def test_evaluations_per_step() -> None:
     """The first stage is counted though its response is at hand; so cost is comparable between methods."""
     for method, stages in (("euler", 1), ("midpoint", 2), ("heun3", 3), ("rk4", 4), ("dopri5", 7)):

@@ -61,12 +61,12 @@ def _run(tree: dict[str, Any], method: str) -> xr.Dataset:
 @pytest.mark.parametrize(
     "tree",
     [
-        _vae(kind="iso_classification"),
+        pytest.param(_vae(kind="iso_classification"), marks=pytest.mark.slow),
+        pytest.param(_vae(kind="prescribed", path={"lam": 0.7, "gamma": 4.5}), marks=pytest.mark.slow),
         _vae(kind="iso_functional", hold={"rate": 1.0, "distortion": 0.5, "classification_loss": 1.0}),
-        _vae(kind="prescribed", path={"lam": 0.7, "gamma": 4.5}),
         _geodesic(),
     ],
-    ids=["iso classification", "iso functional", "nothing held", "two held"],
+    ids=["iso classification", "nothing held", "iso functional", "two held"],
 )
 @pytest.mark.filterwarnings("ignore")
 def test_the_path_is_newtons_for_less(tree: dict[str, Any]) -> None:

@@ -195,7 +195,7 @@ def crossing(objective: LinearGaussian, path: Prescribed, number: int) -> float:
 
 
 @pytest.mark.parametrize(
-    "method", ["euler", "rk4", *(pytest.param(m, marks=pytest.mark.slow) for m in ("bosh3", "dopri5", "dopri8"))]
+    "method", ["rk4", *(pytest.param(m, marks=pytest.mark.slow) for m in ("euler", "bosh3", "dopri5", "dopri8"))]
 )
 @pytest.mark.parametrize(
     "path, number",

@@ -104,7 +104,7 @@ def test_adam_alone_prepares_a_start_or_says_what_it_reached() -> None:
     assert f"Adam alone reached |grad J| = {reached:.3g}" in events[-1].values["detail"]
 
 
-@pytest.mark.parametrize("name", ["factorised", "nystrom"])
+@pytest.mark.parametrize("name", ["factorised", pytest.param("nystrom", marks=pytest.mark.slow)])
 def test_variance_reduced_converges_linearly(clouds: tuple[Amortised, State], name: str) -> None:
     """Each tenth of |∇J| costs about as much as the one before, and far below where minibatch Adam stays."""
     objective, state = clouds
@@ -123,6 +123,7 @@ def test_variance_reduced_converges_linearly(clouds: tuple[Amortised, State], na
     assert adam.at is None or adam.at.residual > 1e-4
 
 
+@pytest.mark.slow
 def test_variance_reduced_is_reproducible_and_never_worse(clouds: tuple[Amortised, State]) -> None:
     """From far away, where A is indefinite, with a step that is far too long: it descends or fails, never worse."""
     objective, _ = clouds

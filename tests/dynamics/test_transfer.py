@@ -237,7 +237,7 @@ def test_optimal_transport_reaches_both_ends() -> None:
         ("rk4", 4, (0.125, 0.0625, 0.03125)),
     ],
 )
-@pytest.mark.parametrize("transfer", ["iso", "geodesic"])
+@pytest.mark.parametrize("transfer", [pytest.param("iso", marks=pytest.mark.slow), "geodesic"])
 def test_orders_of_the_transfers(transfer: str, method: str, order: int, steps: tuple[float, ...]) -> None:
     process: Process = IsoFunctionalTransfer((0.0, 0.5), 0.4)
     if transfer == "geodesic":

@@ -177,6 +177,7 @@ def test_updates_lower_the_products_along_a_path(recipe: Recipe) -> None:
     assert spent[40] < 0.75 * spent[0]
 
 
+@pytest.mark.slow
 def test_rebuilding_by_the_rule_beats_never_and_always() -> None:
     """A path that turns so fast that the updates alone do not keep up."""
     matrices, b = list(turning(network_like(120), 25, 0.05)), rows(2, 120)

@@ -322,6 +322,7 @@ def test_kfac_of_a_residual_network_is_positive() -> None:
     assert float(torch.linalg.eigvalsh(gram)[0]) > 0
 
 
+@pytest.mark.slow
 def test_nystrom_saves_iterations_on_convolutions() -> None:
     objective = deconvolution(images(20), samples=2)
     theta = _theta(objective, 0.3)

@@ -333,6 +333,7 @@ def test_a_thousand_runs_open_in_a_moment(tmp_path: Path) -> None:
     assert gigabytes < 1
 
 
+@pytest.mark.slow
 def test_runs_of_large_seeds_keep_apart_in_plots(tmp_path: Path) -> None:
     rdc_dyn.sweep(linear_gaussian(), {"seed": [1000001, 1000002]}, output=tmp_path / "sweep", threads=1)
     figure = rdc_dyn.open_sweep(tmp_path / "sweep").rdc.plot(backend="plotly")

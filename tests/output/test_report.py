@@ -208,6 +208,7 @@ def test_write(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.slow
 def test_command(tmp_path: Path) -> None:
     def call(*arguments: object) -> tuple[int, str]:
         result = CliRunner().invoke(main, ["report", *map(str, arguments)])

@@ -156,7 +156,7 @@ def test_the_command_draws_in_bits(tmp_path: Path) -> None:
 _NOTE = "minus a log density"
 
 
-@pytest.mark.parametrize("below", [False, True])
+@pytest.mark.parametrize("below", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_negative_distortion_is_explained_where_it_is_shown(below: bool, tmp_path: Path) -> None:
     run = smooth()
     shift = 10.0 if below else 0.0

@@ -110,7 +110,7 @@ KINDS: dict[str, dict[str, Any]] = {
 #: Kinds whose parts the others have too, and long ones.
 _SLOW = {
     "warned, finite alphabet", "minres", "stop", "secant, guessed", "no response", "adam", "geco", "transfer", "dopri5",
-    "rk4", "relax", "follow", "one method per segment", "float32",
+    "rk4", "relax", "follow", "factor in float32", "variance reduced", "secant", "one method per segment", "float32",
 }  # fmt: skip
 
 
@@ -124,7 +124,9 @@ def test_stopped_at_every_point_gives_the_same_bits(tmp_path: Path, kind: str) -
     assert same_bits(again, whole)
 
 
-@pytest.mark.parametrize("kind", ["transfer", "rk4", "relax", "follow"])
+@pytest.mark.parametrize(
+    "kind", ["transfer", "rk4", "relax", "follow", "factor in float32", "variance reduced", "secant"]
+)
 def test_stopped_once_gives_the_same_bits(tmp_path: Path, kind: str) -> None:
     whole = _quiet(rdc_dyn.run, KINDS[kind], tmp_path / "run", max_time=1e-9)
     assert whole.attrs["status"] == "TIME_LIMIT"

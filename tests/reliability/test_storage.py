@@ -30,7 +30,7 @@ def _limited(run: Path, tree: dict[str, Any], size: int) -> None:
         os._exit(error.exit_code)
 
 
-@pytest.mark.parametrize("share", [0.005, 0.02, 0.04, 0.06, 0.9])
+@pytest.mark.parametrize("share", [0.02, 0.9, *(pytest.param(s, marks=pytest.mark.slow) for s in (0.005, 0.04, 0.06))])
 def test_a_full_disk_stops_a_run_and_leaves_it_whole(scratch: Path, share: float) -> None:
     """The scenario, the log, a checkpoint and the trajectory in turn are what does not fit."""
     run, whole = scratch / "run", finish(scratch / "whole", TREE)
@@ -71,6 +71,7 @@ def test_of_two_processes_in_one_directory_one_runs(scratch: Path) -> None:
     _two(scratch, 50)
 
 
+@pytest.mark.slow
 def test_of_two_processes_in_one_directory_one_runs_a_few_times(scratch: Path) -> None:
     _two(scratch, 3)
 

@@ -230,7 +230,7 @@ class Descent:
         no fault of the multipliers.
         """
         n, theta = math.ceil(epochs * self.length), torch.zeros_like(self.theta)
-        controls, readings = torch.zeros_like(self._base), self._base.new_zeros((n, 3))
+        moved, readings = torch.zeros_like(self._base), self._base.new_zeros((n, 3))
         gradients, square = torch.zeros_like(self._momenta), self._base.new_zeros(())
         moves = base is not None and bool(base[0][2] != base[1][2])
         self._fixed = self._fixed or (moves and self._rule.arrives)
@@ -244,10 +244,13 @@ class Descent:
             now = rate if last is None else rate * (last / rate) ** done
             age = (k % self.length) / self.length
             readings[k], rows, used = self._update(blocks, now, age, feeds_back=not self._fixed)
+            if k == 0:
+                first = used
             gradients.add_(rows, alpha=1 / n)
             square += (self._mixture.of_controls(used) @ rows).square().sum() / n
             theta.add_(self.theta, alpha=1 / n)
-            controls = controls + used / n
+            moved = moved + (used - first) / n  # so that what rests keeps its value to the last bit
+        controls = first + moved
         mean = self._mixture.of_controls(controls) @ gradients
         return Average(theta, controls, readings, epochs, float(square), float(mean.square().sum()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rdc_dyn.data.datasets import Selection
+from rdc_dyn.data.datasets import HELD_OUT, HELD_OUT_TARGET, SOURCE, TARGET, Selection
 from rdc_dyn.data.readers import Source
 from rdc_dyn.scenario.sections.readers import READERS
 
@@ -23,3 +23,9 @@ def named(
     given = {} if own is None or path is None else {own: path.name}
     section = READERS.members[name].model_validate({"name": name} | given | keys)
     return Selection(lambda: section.read(Source(root or Path(), root)), classes, limit)
+
+
+def sets(source: Selection, target: Selection | None = None, *held_out: Selection) -> dict[str, Selection]:
+    """Data sets by the keys that they have in a scenario; of those that are held out the target's comes second."""
+    keys = (SOURCE, TARGET, HELD_OUT, HELD_OUT_TARGET)
+    return {key: each for key, each in zip(keys, (source, target, *held_out)) if each is not None}

@@ -37,7 +37,7 @@ from rdc_dyn.objective.networks import Networks
 from rdc_dyn.record import Event, Record
 from rdc_dyn.scenario.sections.integrators import METHODS
 from rdc_dyn.simulate import Point, Problem, simulate, to_record
-from tests.named_data import named
+from tests.named_data import named, sets
 
 FLOAT = torch.zeros((), dtype=torch.float64)
 ORDERS = {name: method.order for name, method in METHODS.items()}
@@ -119,7 +119,7 @@ def closed_form_hessian(objective: LinearGaussian, at: Tensor) -> tuple[Tensor, 
 
 def digits(limit: int | None, validation: float = 0.0, classes: Sequence[int] | None = None) -> Data:
     selection = named("digits", None if classes is None else tuple(classes), limit)
-    return load_data(selection, None, validation, 0, unit_interval=True, like=FLOAT)
+    return load_data(sets(selection), validation, 0, unit_interval=True, like=FLOAT)
 
 
 def finite_latent(data: Data, alphabet_size: int, precision: float, *, bernoulli: bool = False) -> FiniteLatent:

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 import rdc_dyn
-from rdc_dyn.comparison.errors import errors
-from rdc_dyn.comparison.floor import floors
+from rdc_dyn.comparison.errors import errors, floors
 from rdc_dyn.comparison.reference import choose
 from rdc_dyn.comparison.runs import read_runs
 from rdc_dyn.curvature.kfac import Kfac

@@ -15,7 +15,7 @@ from click.shell_completion import FishComplete, ShellComplete, get_completion_c
 import rdc_dyn
 from rdc_dyn.cli import main
 from rdc_dyn.scenario import catalogue, examples, from_mapping, templates
-from rdc_dyn.scenario.keys import keys, words
+from rdc_dyn.scenario.expectation import keys, words
 from rdc_dyn.store.log import LOG
 from rdc_dyn.store.sweep_directory import MANIFEST
 from tests.tiny import images, linear_gaussian

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from rdc_dyn.cli import main
-from rdc_dyn.cli.help import Documented
+from rdc_dyn.cli.shared import Documented
 from rdc_dyn.scenario import Scenario, catalogue, templates
 from rdc_dyn.status import ExitCode, Status
 

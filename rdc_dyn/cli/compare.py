@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from rdc_dyn.cli import completion
-from rdc_dyn.cli.help import READS, Documented
-from rdc_dyn.cli.shared import PLACE, load_matplotlib, tell
+from rdc_dyn.cli.shared import PLACE, READS, Documented, load_matplotlib, tell
 from rdc_dyn.status import DataError, UserError
 
 _FIGURES = (".png", ".pdf", ".svg")
@@ -50,14 +49,13 @@ def compare(
         write_csv(comparison, csv_file)
         tell(f"wrote {csv_file}")
     if netcdf is not None:
-        from rdc_dyn.store.netcdf import write_netcdf
+        from rdc_dyn.store.dataset import write_netcdf
 
         write_netcdf(comparison, netcdf)
         tell(f"wrote {netcdf}")
     if output is not None:
         load_matplotlib()
-        from rdc_dyn.read.plots.style import save_figure
-        from rdc_dyn.read.plots.work_precision import plot_work_precision
+        from rdc_dyn.read.plots import plot_work_precision, save_figure
 
         save_figure(plot_work_precision(comparison), output)
         tell(f"wrote {output}")

@@ -107,7 +107,7 @@ def _directories(incomplete: str, *, sweeps: bool) -> Items:
 @_quiet
 def override(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """The key of a scenario, section by section, and behind `=` the words that it takes."""
-    from rdc_dyn.scenario.keys import keys, words
+    from rdc_dyn.scenario.expectation import keys, words
 
     key, equals, begun = incomplete.partition("=")
     return _words(f"{key}=", begun, words(key)) if equals else _named(keys(key.rpartition(".")[0]), key)
@@ -116,7 +116,7 @@ def override(ctx: click.Context, param: click.Parameter, incomplete: str) -> Ite
 @_quiet
 def grid(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """The key of a scenario, and behind `=` the words that it takes, as often as a comma follows."""
-    from rdc_dyn.scenario.keys import keys, words
+    from rdc_dyn.scenario.expectation import keys, words
     from rdc_dyn.scenario.scenario import NOT_SWEPT
 
     key, equals, text = incomplete.partition("=")

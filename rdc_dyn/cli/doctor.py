@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from rdc_dyn.cli.help import READS, Documented
-from rdc_dyn.cli.shared import DEVICE, OVERRIDE, SCENARIO, TRUST
+from rdc_dyn.cli.shared import DEVICE, OVERRIDE, READS, SCENARIO, TRUST, Documented
 from rdc_dyn.status import ExitCode, UserError
 
 

@@ -1,8 +1,9 @@
-"""`rdc-dyn info`: provenance and summary of a run."""
+"""`rdc-dyn info` and `verify`: provenance and summary of a run, and whether it is sound."""
 
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,9 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rdc_dyn.cli import completion
-from rdc_dyn.cli.help import READS, Documented
-from rdc_dyn.cli.shared import PLACE, tell
-from rdc_dyn.status import sentence
+from rdc_dyn.cli.shared import LIGHT, PLACE, READS, Documented, tell
+from rdc_dyn.status import ExitCode, sentence
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -85,8 +85,7 @@ def _summary(trajectory: xr.Dataset) -> Iterable[str]:
     """First and last values, and the largest residuals of the identities."""
     import numpy as np
 
-    from rdc_dyn.read.density import note
-    from rdc_dyn.read.shown import jumps_in_words
+    from rdc_dyn.read.shown import jumps_in_words, note
 
     if trajectory.sizes["time"] == 0:
         yield "no points"
@@ -125,3 +124,22 @@ def _lost(trajectory: xr.Dataset) -> Iterable[str]:
         yield f"{'dissipation / work':28}{lost / work:14.2%}"
     if "ageing" in trajectory:
         yield f"{'ageing (nat an epoch)':28}{float(trajectory.ageing.values[-1]):14.2e}"
+
+
+@click.command(
+    cls=Documented,
+    examples=("rdc-dyn verify runs/my",),
+    exits=LIGHT
+    | {ExitCode.NUMERICAL: "an identity of the theory does not hold", ExitCode.DATA: "a file is damaged or missing"},
+)
+@click.argument("run_directory", metavar="RUN", type=PLACE, shell_complete=completion.run)
+def verify(run_directory: Path) -> None:
+    """Check all digests of RUN, its clock and the identities of the theory."""
+    from rdc_dyn.read.verify import verify as look
+
+    found = look(run_directory)
+    width = max(len(finding.name) for finding in found)
+    for finding in found:
+        tell(f"{finding.verdict:<6}  {finding.name:<{width}}  {finding.detail}")
+    failed = {finding.kind for finding in found if finding.verdict == "FAILED"}
+    sys.exit(ExitCode.DATA if "files" in failed else ExitCode.NUMERICAL if failed else ExitCode.COMPLETE)

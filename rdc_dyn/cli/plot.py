@@ -1,4 +1,4 @@
-"""`rdc-dyn plot`: the figure of a run, a sweep or a surface."""
+"""`rdc-dyn plot` and `report`: the figure, or one page, of a run, a sweep or a surface."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from rdc_dyn.cli import completion
-from rdc_dyn.cli.help import READS, Documented
-from rdc_dyn.cli.shared import PLACE, load_matplotlib, tell
+from rdc_dyn.cli.shared import PLACE, READS, Documented, load_matplotlib, tell
 from rdc_dyn.status import DataError, UserError
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from rdc_dyn.read.plots.runs import Runs
 
 
 @click.command(
@@ -41,15 +42,19 @@ def plot(directory: Path, output: Path, units: str) -> None:
     if output.suffix not in (".png", ".pdf", ".svg", ".html"):
         raise UserError(f"{output}: expected a figure name that ends in .png, .pdf, .svg or .html")
     load_matplotlib()
-    import xarray as xr
-
     from rdc_dyn.read.plots import plot_surface, plot_trajectory, save_figure
     from rdc_dyn.read.surface import grid_of
     from rdc_dyn.read.units import chosen
 
-    asked = chosen(units)
-    runs = _of_sweep(directory) if (directory / "sweep.json").is_file() else _of_run(directory)
-    grid = grid_of(runs) if isinstance(runs, xr.Dataset) else None
+    asked, grid = chosen(units), None
+    if (directory / "sweep.json").is_file():
+        from rdc_dyn.read.report.sweep import drawn_runs
+        from rdc_dyn.store.sweep_directory import read_sweep
+
+        runs: Runs = drawn_runs(read_sweep(directory))
+    else:
+        runs = _run(directory)
+        grid = grid_of(runs)
     if output.suffix == ".html":
         from rdc_dyn.read.plots.interactive import interactive_page, surface_page, trajectory_page
         from rdc_dyn.store.commit import commit
@@ -62,7 +67,7 @@ def plot(directory: Path, output: Path, units: str) -> None:
     tell(f"wrote {output}")
 
 
-def _of_run(directory: Path) -> xr.Dataset:
+def _run(directory: Path) -> xr.Dataset:
     from rdc_dyn.store.run_directory import open_run
 
     trajectory = open_run(directory)
@@ -71,8 +76,38 @@ def _of_run(directory: Path) -> xr.Dataset:
     return trajectory
 
 
-def _of_sweep(directory: Path) -> dict[str, xr.Dataset]:
-    from rdc_dyn.read.report.sweep import drawn_runs
+@click.command(
+    cls=Documented,
+    examples=("rdc-dyn report runs/my -o my.html", "rdc-dyn report sweeps/my -o sweep.html"),
+    exits=READS,
+)
+@click.argument("directory", metavar="RUN|SWEEP", type=PLACE, shell_complete=completion.run_or_sweep)
+@click.option("-o", "--output", required=True, type=PLACE, help="Page to write; .html.")
+@click.option("--interactive", is_flag=True, help="With a figure that one can turn (4.5 MB; needs plotly).")
+def report(directory: Path, output: Path, interactive: bool) -> None:
+    """Write one self-contained page on a run or a sweep: figures, tables, events, provenance."""
+    if output.suffix not in (".html", ".htm"):
+        raise UserError(f"{output}: expected the name of a page that ends in .html")
+    if not output.parent.is_dir():
+        raise DataError(f"{output}: there is no folder {output.parent}")
+    load_matplotlib()
+    from rdc_dyn.read.report import run_report
+    from rdc_dyn.store.commit import commit
+
+    swept = (directory / "sweep.json").is_file()
+    page = _sweep_page(directory, interactive) if swept else run_report(_run(directory), interactive=interactive)
+    commit(output, page.encode())
+    tell(f"wrote {output}")
+
+
+def _sweep_page(directory: Path, interactive: bool) -> str:
+    from rdc_dyn.comparison import compare
+    from rdc_dyn.read.report import sweep_report
     from rdc_dyn.store.sweep_directory import read_sweep
 
-    return drawn_runs(read_sweep(directory))
+    sweep = read_sweep(directory)
+    try:
+        comparison, why = compare(directory), ""
+    except UserError as error:  # too few runs, or no reference: the page says so
+        comparison, why = None, str(error)
+    return sweep_report(sweep, comparison, why, interactive=interactive)

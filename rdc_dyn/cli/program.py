@@ -8,9 +8,8 @@ from pathlib import Path
 
 import click
 
-from rdc_dyn.cli import compare, completion, doctor, info, plot, report, resume, run, shells, surface, sweep, verify
-from rdc_dyn.cli.help import LIGHT, READS, ends
-from rdc_dyn.cli.shared import OVERRIDE, PLACE, SCENARIO, Program, tell
+from rdc_dyn.cli import compare, completion, doctor, info, plot, run, shells, sweep
+from rdc_dyn.cli.shared import LIGHT, OVERRIDE, PLACE, READS, SCENARIO, Program, ends, tell
 from rdc_dyn.status import ExitCode, UserError
 from rdc_dyn.store.provenance import program_version
 
@@ -131,15 +130,15 @@ def list_(kind: str | None) -> None:
 
 for _command in (
     run.run,
-    resume.resume,
-    verify.verify,
+    run.resume,
+    info.verify,
     doctor.doctor,
     plot.plot,
     info.info,
     sweep.sweep,
-    surface.surface,
+    run.surface,
     compare.compare,
-    report.report,
+    plot.report,
 ):
     main.add_command(_command)
 

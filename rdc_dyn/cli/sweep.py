@@ -6,13 +6,12 @@ import signal
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rdc_dyn.cli import completion
-from rdc_dyn.cli.help import READS, Documented, ends
-from rdc_dyn.cli.shared import DEVICE, OVERRIDE, PLACE, QUIET, SCENARIO, TRUST, tell, terminate
+from rdc_dyn.cli.shared import DEVICE, OVERRIDE, PLACE, QUIET, READS, SCENARIO, TRUST, Documented, ends, tell, terminate
 from rdc_dyn.status import ExitCode, UserError, sentence
 
 if TYPE_CHECKING:
@@ -60,23 +59,20 @@ def sweep(
     jobs: int | None,
     dask: str | None,
     threads: int | None,
-    device: str | None,
-    trust: bool,
-    fail_fast: bool,
-    retry_failed: bool,
-    add: bool,
     dry_run: bool,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """Run SCENARIO at every point of a grid; a rerun does only what is missing."""
     if jobs is not None and dask is not None:
         raise UserError("--jobs and --dask: give one of the two")
     if output is None and not dry_run:
         raise UserError("-o: name the sweep directory")
-    from rdc_dyn.sweeps import plan, run_plan
-    from rdc_dyn.sweeps.cluster import cluster
+    from rdc_dyn.sweeps import plan
+    from rdc_dyn.sweeps import sweep as begin
     from rdc_dyn.sweeps.grid import command_line_grid
     from rdc_dyn.sweeps.progress import choose_progress
+    from rdc_dyn.sweeps.workers import cluster
 
     made = plan(scenario, command_line_grid(grid), overrides)
     if output is None or dry_run:
@@ -86,20 +82,9 @@ def sweep(
     signal.signal(signal.SIGTERM, terminate)
     if dask is not None and threads is None:
         threads = 1  # a machine of a cluster hosts many workers
+    options |= {"jobs": jobs or 1, "threads": threads, "progress": choose_progress(quiet)}
     with nullcontext() if dask is None else cluster(dask) as executor:
-        result = run_plan(
-            made,
-            output,
-            jobs=jobs or 1,
-            executor=executor,
-            threads=threads,
-            device=device,
-            trust=trust,
-            fail_fast=fail_fast,
-            retry_failed=retry_failed,
-            add=add,
-            progress=choose_progress(quiet),
-        )
+        result = begin(made, output=output, executor=executor, **options)
     _summarise(result)
     sys.exit(result.exit_code)
 

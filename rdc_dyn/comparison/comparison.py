@@ -12,15 +12,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rdc_dyn.comparison.errors import QUANTITIES, Errors, errors
-from rdc_dyn.comparison.floor import MARGIN, RULE, floors, stagnated
-from rdc_dyn.comparison.order import observed_order
+from rdc_dyn.comparison.errors import MARGIN, QUANTITIES, RULE, Errors, errors, floors, observed_order, stagnated
 from rdc_dyn.comparison.reference import CLOSED_FORM, FINEST, Reference, choose, has_closed_form
-from rdc_dyn.comparison.runs import Run, read_runs
-from rdc_dyn.comparison.series import difference, problem_groups, resolution_key, series_names, swept_keys
+from rdc_dyn.comparison.runs import Run, difference, problem_groups, read_runs, resolution_key, series_names, swept_keys
 from rdc_dyn.status import DataError, UserError
 from rdc_dyn.store.provenance import program_version
-from rdc_dyn.store.swept_keys import LACKING, coordinate, coordinate_names
+from rdc_dyn.store.sweep_directory import LACKING, coordinate, coordinate_names
 
 _TEXT = {
     "error_multipliers": ("largest distance of (lam, gamma) from the reference along the path", "1"),

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rdc_dyn.comparison.closed_form import ClosedForm, ExactPoint
 from rdc_dyn.scenario import Scenario
-from rdc_dyn.scenario.sections.processes.holding import GeodesicTransferSection
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from rdc_dyn.dynamics import Process, SurfacePoint
+    from rdc_dyn.objective.closed_form import ClosedForm, ExactPoint
 
 #: Tolerance of the integration, and a looser one whose path shows how accurate the first is.
 _TIGHT, LOOSER = 1e-13, 1e-11
@@ -119,16 +118,19 @@ def surface_point(point: ExactPoint) -> SurfacePoint:
     return SurfacePoint(_tensor(point.controls), _tensor(point.matrix), _tensor(point.gradient), point.rate)
 
 
+def closed_form(scenario: Scenario) -> ClosedForm | None:
+    """The closed form of a scenario's objective, or None if the objective has none."""
+    return scenario.objective.optimum("mixture" if scenario.data is None else scenario.data.path)
+
+
 def exact_path(scenario: Scenario, surface: ClosedForm, start: np.ndarray) -> ExactPath:
     """The exact path of a scenario's process, where `start` is (λ, γ, t) at the first recorded point."""
     import torch
 
-    from rdc_dyn.dynamics import GeodesicTransfer, State
+    from rdc_dyn.dynamics import State
 
-    process = scenario.process.build(State(torch.zeros(0, dtype=torch.float64), _tensor(start)))
-    section = scenario.process
-    if isinstance(section, GeodesicTransferSection) and section.toward is not None:
-        goal = surface.at(np.array([section.toward.lam, section.toward.gamma, section.span[1]])).losses
-        first = surface.at(start).losses
-        process = GeodesicTransfer(section.span, float((goal[1] - first[1]) / (goal[0] - first[0])))
-    return ExactPath(surface, process, start)
+    def losses(*controls: float) -> np.ndarray:
+        return surface.at(np.array(controls)).losses
+
+    begin = State(torch.zeros(0, dtype=torch.float64), _tensor(start))
+    return ExactPath(surface, scenario.process.on_surface(begin, losses), start)

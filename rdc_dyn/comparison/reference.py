@@ -10,10 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from rdc_dyn.comparison.closed_form import closed_form
-from rdc_dyn.comparison.exact_path import LOOSER, ExactPathError, exact_path
-from rdc_dyn.comparison.runs import Run
-from rdc_dyn.comparison.series import resolution_key
+from rdc_dyn.comparison.exact_path import LOOSER, ExactPathError, closed_form, exact_path
+from rdc_dyn.comparison.runs import Run, resolution_key
 from rdc_dyn.scenario.given import Given
 from rdc_dyn.status import DataError, UserError
 

@@ -15,7 +15,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from rdc_dyn.comparison.errors import QUANTITIES
-from rdc_dyn.read.floors import floor_reasons
+from rdc_dyn.read.shown import floor_reasons
 from rdc_dyn.status import Status
 from rdc_dyn.store.commit import commit
 

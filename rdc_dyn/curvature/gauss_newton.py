@@ -1,16 +1,19 @@
-"""G = E[J_fᵀ (∂²l/∂f²) J_f] + ρ I: A without the curvature of the networks, positive semidefinite everywhere."""
+"""G = E[J_fᵀ (∂²l/∂f²) J_f] + ρ I: A without the curvature of the networks, positive semidefinite; and M ≈ G⁻¹."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor
 
-from rdc_dyn.curvature.linearisation import Work
+from rdc_dyn.curvature.graph import pulled_back
+from rdc_dyn.curvature.linearisation import Linearisation, Work
+from rdc_dyn.curvature.memory import batches, bytes_per_datum
 from rdc_dyn.data.samples import Block, Sample
-from rdc_dyn.linalg.base import Controls, Rows, Scalar, Vector
+from rdc_dyn.linalg.base import Controls, Rows, Scalar, SymmetricOperator, Vector
+from rdc_dyn.linalg.recipe import Approximation, Recipe
 from rdc_dyn.objective.amortised import Amortised
 from rdc_dyn.objective.base import Objective
 from rdc_dyn.status import UserError
@@ -84,16 +87,16 @@ class GaussNewton:
         return products
 
 
-def convex(objective: Objective) -> Amortised:
+def convex(objective: Objective, what: str = "Gauss-Newton", instead: str = "the Hessian") -> Amortised:
     """The objective itself; UserError is raised if its loss is not convex in the outputs of its networks."""
     if not isinstance(objective, Amortised):
         raise UserError(
-            f"Gauss-Newton: {type(objective).__name__} has no loss that is convex in the outputs of networks (it sums "
-            "or weighs codes inside a logarithm); use amortised, or the Hessian"
+            f"{what}: {type(objective).__name__} has no loss that is convex in the outputs of networks (it sums or "
+            f"weighs codes inside a logarithm); use amortised, or {instead}"
         )
     if not objective.likelihood.convex:
         name = type(objective.likelihood).__name__
-        raise UserError(f"Gauss-Newton: -log d of {name} is not convex in the decoder's output; use the Hessian")
+        raise UserError(f"{what}: -log d of {name} is not convex in the decoder's output; use {instead}")
     return objective
 
 
@@ -126,25 +129,51 @@ class BlockGraph:
 
     def mm(self, rows: Rows) -> Rows:
         """J_fᵀ (∂²l/∂f²) J_f v for each row v, without the weight prior."""
-        tangents = _backward(self._pullback, self._weights, (rows,))
+        tangents = pulled_back(self._pullback, self._weights, (rows,))
         bent = [(slope, tangent) for slope, tangent in zip(self._slopes, tangents) if slope.requires_grad]
         slopes, directions = zip(*bent)
-        curved = _backward(slopes, self._leaves, directions)
-        return _backward(self._outputs, (self._theta,), curved)[0]
+        curved = pulled_back(slopes, self._leaves, directions)
+        return pulled_back(self._outputs, (self._theta,), curved)[0]
 
 
-def _backward(
-    outputs: tuple[Tensor, ...], leaves: tuple[Tensor, ...], directions: tuple[Tensor, ...]
-) -> tuple[Tensor, ...]:
-    """∂(Σ outputs · direction)/∂leaves for several directions, stacked along their first dimension."""
-    batched = directions[0].shape[0] > 1
-    found = torch.autograd.grad(
-        outputs,
-        leaves,
-        directions if batched else tuple(d[0] for d in directions),
-        retain_graph=True,
-        is_grads_batched=batched,
-        allow_unused=True,
-        materialize_grads=True,
-    )
-    return found if batched else tuple(f[None] for f in found)
+#: Most decoder outputs held at once (64 MiB in float64), and most bytes of a graph.
+_NUMBERS, _BYTES = 2**23, 2**30
+
+
+@dataclass(frozen=True)
+class FromGaussNewton:
+    """Another recipe, applied to the Gauss–Newton matrix at the same state.
+
+    Away from a minimum A₀ may be indefinite, and a factor of |A₀| mistakes negative curvature for positive; G has no
+    negative curvature. At a minimum G lacks the curvature of the networks, which A₀ contains. UserError is raised
+    unless the objective is a convex loss of the outputs of its networks.
+    """
+
+    recipe: Recipe
+    objective: Objective
+    spectral = False
+
+    def __post_init__(self) -> None:
+        convex(self.objective)
+
+    def products(self, size: int) -> int:
+        """The same as with A₀: a product with G costs about as much."""
+        return self.recipe.products(size)
+
+    def build(self, operator: SymmetricOperator) -> Approximation:
+        """Build M from the Gauss–Newton matrix at the operator's state.
+
+        TypeError is raised unless the operator is a `Linearisation`; its counters also count the products with G.
+        """
+        if not isinstance(operator, Linearisation):
+            raise TypeError(f"Gauss-Newton: {type(operator).__name__} is not the linearisation of an objective")
+        objective = convex(self.objective)
+        theta, controls = operator.theta, operator.controls
+        each = bytes_per_datum(objective, theta, controls)
+        size = max(min(_NUMBERS // (objective.samples * objective.data.x_dim), int(_BYTES / each)), 1)
+        blocks = objective.data.blocks(size)
+        batched = batches(objective, theta, controls, each * max(block.count for block in blocks))
+        kept = len(blocks) == 1
+        return self.recipe.build(
+            GaussNewton(objective, operator.work, theta, controls, blocks, kept=kept, batched=batched)
+        )

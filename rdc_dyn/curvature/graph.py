@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -11,6 +12,9 @@ from torch import Tensor
 
 from rdc_dyn.linalg.base import Controls, Rows, Vector
 from rdc_dyn.objective.base import Term
+
+#: v → B v for each row v of a matrix B.
+Product = Callable[[Rows], Rows]
 
 
 @dataclass(frozen=True)
@@ -105,50 +109,37 @@ class GradientGraph:
             second.append(torch.stack(grads[1:]))
         return torch.stack(rows), torch.stack(second)
 
-    def drift(self, velocity: Vector, rates: Controls) -> DriftGraph:
-        """d∇J/ds with its graph, for third derivatives of J, as θ and the controls move at the given rates."""
+    def drift(self, velocity: Vector, rates: Controls) -> Product:
+        """Products with dA/ds = ∂³J·θ̇ + ∂_cA·ċ, each a backward pass through d∇J/ds, as θ and c move at given rates."""
         with torch.enable_grad():
             (change,) = torch.autograd.grad(self._gradient, self._theta, velocity, create_graph=True)
             for force, rate in zip(self._forces, rates):
                 if force is not None and force.requires_grad and float(rate):
                     mixed = torch.autograd.grad(force, self._theta, rate, create_graph=True, allow_unused=True)[0]
                     change = change if mixed is None else change + mixed
-        return DriftGraph(change, self._theta, self._batched)
-
-
-@dataclass(frozen=True)
-class DriftGraph:
-    """dA/ds = ∂³J·θ̇ + ∂_cA·ċ by a backward pass through d∇J/ds.
-
-    Attributes:
-        change: d∇J/ds with its graph.
-        theta: The leaf of that graph.
-        batched: Whether several vectors go back through the graph at once.
-    """
-
-    change: Vector
-    theta: Vector
-    batched: bool
-
-    def mm(self, rows: Rows) -> Rows:
-        """(dA/ds) v for each row v; zero if ∇J is linear in θ along the path."""
-        return _backward(self.change, self.theta, rows, self.batched)
+        return partial(_backward, change, self._theta, batched=self._batched)
 
 
 def _backward(output: Tensor, leaf: Tensor, rows: Rows, batched: bool) -> Rows:
-    """∂(output · v)/∂leaf for each row v."""
+    """∂(output · v)/∂leaf for each row v; zero where the output depends on no leaf."""
     if not output.requires_grad:
         return torch.zeros_like(rows)
-    if rows.shape[0] > 1 and not batched:
-        return torch.cat([_backward(output, leaf, row, batched) for row in rows.split(1)])
-    batched = rows.shape[0] > 1
-    (products,) = torch.autograd.grad(
-        output,
-        leaf,
-        rows if batched else rows[0],
+    each = (rows,) if batched else rows.split(1)
+    return torch.cat([pulled_back((output,), (leaf,), (part,))[0] for part in each])
+
+
+def pulled_back(
+    outputs: tuple[Tensor, ...], leaves: tuple[Tensor, ...], directions: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """∂(Σ outputs · direction)/∂leaves for several directions, stacked along their first dimension."""
+    batched = directions[0].shape[0] > 1
+    found = torch.autograd.grad(
+        outputs,
+        leaves,
+        directions if batched else tuple(d[0] for d in directions),
         retain_graph=True,
         is_grads_batched=batched,
         allow_unused=True,
         materialize_grads=True,
     )
-    return products if batched else products[None]
+    return found if batched else tuple(f[None] for f in found)

@@ -3,18 +3,108 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from rdc_dyn.curvature.kfac_pass import Pass
-from rdc_dyn.curvature.kfac_sums import Coupling, Moments
-from rdc_dyn.linalg.base import Controls, SymmetricOperator, Vector
-from rdc_dyn.linalg.kronecker import Core, Kronecker
+from rdc_dyn.curvature.gauss_newton import convex
+from rdc_dyn.curvature.kfac_pass import Call, Layer, Pass
+from rdc_dyn.curvature.linearisation import Linearisation
+from rdc_dyn.linalg.base import SymmetricOperator, Vector
+from rdc_dyn.linalg.kronecker import Block, Core, Kronecker
 from rdc_dyn.objective.amortised import Amortised
 from rdc_dyn.objective.base import Objective
-from rdc_dyn.status import UserError
+from rdc_dyn.objective.networks import Layout
+
+
+class Moments:
+    """Sums over data: Σ w aaᵀ, Σ w and Σ ggᵀ of each layer, and (Σ g)² of each parameter outside the layers."""
+
+    def __init__(self, theta: Vector, layout: Layout) -> None:
+        self._places = layout.unflatten(torch.arange(layout.size, device=theta.device))
+        self._a: dict[Layer, Tensor] = {}
+        self._g: dict[Layer, Tensor] = {}
+        self._mass: dict[Layer, float] = {}
+        self._squares = torch.zeros_like(theta)
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether some parameters belong to no recorded layer."""
+        return bool(self._rest)
+
+    @property
+    def _rest(self) -> set[str]:
+        return set(self._places) - {name for layer in self._a for name in layer if name is not None}
+
+    def add_inputs(self, call: Call, weights: Float[Tensor, "N"]) -> None:
+        """Add Σ w aaᵀ and Σ w; the codes of a datum share its weight."""
+        each = len(call.a) // len(weights)
+        moment = call.a.T @ (call.a * (weights / each).repeat_interleave(each)[:, None])
+        self._a[call.layer] = self._a.get(call.layer, 0.0) + moment
+        self._mass[call.layer] = self._mass.get(call.layer, 0.0) + float(weights.sum())
+
+    def add_slopes(self, calls: Sequence[Call], slopes: Sequence[Tensor]) -> None:
+        """Add Σ ggᵀ, where g already contains √w."""
+        for call, g in zip(calls, slopes):
+            rows = g.flatten(0, -2)
+            self._g[call.layer] = self._g.get(call.layer, 0.0) + rows.T @ rows
+        if self.incomplete:
+            self._squares += slopes[-1].square()
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The recorded layers, in the order of the blocks."""
+        return list(self._a)
+
+    def factors(self, shift: float) -> Kronecker:
+        """The Kronecker approximation, with `shift` times the identity added."""
+        blocks = []
+        for layer, a in self._a.items():
+            places = self._places[layer.weight]
+            if layer.bias is not None:
+                places = torch.cat([places, self._places[layer.bias][:, None]], dim=1)
+            blocks.append(Block.of(places, self._g[layer], a / self._mass[layer]))
+        diagonal = torch.zeros_like(self._squares)
+        for name in self._rest:
+            # A few random directions estimate the mean of a tensor far better than each of its entries.
+            diagonal[self._places[name]] = self._squares[self._places[name]].mean()
+        return Kronecker(blocks, diagonal, shift)
+
+
+class Coupling:
+    """Σ ccᵀ over data, with c = LᵀgaᵀR the slopes of a datum in the coordinates where the factors are largest."""
+
+    incomplete = False
+
+    def __init__(self, factors: Kronecker, layers: Sequence[Layer], rank: int) -> None:
+        self.rank = min(rank, len(factors.spectrum))
+        self.chosen = factors.spectrum.topk(self.rank).indices.sort().values
+        self.matrix = factors.diagonal.new_zeros((self.rank, self.rank))
+        self._parts: dict[Layer, tuple[Block, Tensor, Tensor, Tensor]] = {}
+        start = 0
+        for layer, block in zip(layers, factors.blocks):
+            m, n = block.places.shape
+            mine = ((self.chosen >= start) & (self.chosen < start + m * n)).nonzero()[:, 0]
+            local = self.chosen[mine] - start
+            self._parts[layer] = (block, mine, local // n, local % n)
+            start += m * n
+
+    def add_inputs(self, call: Call, weights: Tensor) -> None:
+        """Note only the number of data: the inputs come again with their slopes."""
+        self._count = len(weights)
+
+    def add_slopes(self, calls: Sequence[Call], slopes: Sequence[Tensor]) -> None:
+        """Add Σ ccᵀ, where c sums over the codes of a datum."""
+        c = self.matrix.new_zeros((self._count, self.rank))
+        for call, g in zip(calls, slopes):
+            block, mine, i, j = self._parts[call.layer]
+            each = (g.flatten(0, -2) @ block.left[:, i]) * (call.a @ block.right[:, j])
+            c[:, mine] += each.unflatten(0, (self._count, -1)).sum(1)
+        self.matrix += c.T @ c
+
 
 #: Default number of random directions.
 PROBES = 2
@@ -22,19 +112,6 @@ PROBES = 2
 _SAMPLES = 8
 #: Most numbers held at once: of decoder outputs or core coordinates (64 MiB in float64), and of all layers' outputs.
 _NUMBERS, _LAYERS = 2**23, 2**26
-
-
-@runtime_checkable
-class AtState(Protocol):
-    """An operator that belongs to a state, such as a `Linearisation`."""
-
-    @property
-    def theta(self) -> Vector:
-        """θ."""
-
-    @property
-    def controls(self) -> Controls:
-        """(λ, γ, t)."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +144,11 @@ class Kfac:
     spectral = False
 
     def __post_init__(self) -> None:
-        _amortised(self.objective)
+        _ = self._convex
+
+    @property
+    def _convex(self) -> Amortised:
+        return convex(self.objective, "kfac", "preconditioner nystrom")
 
     def products(self, size: int) -> int:
         """Estimate the cost of a build in products with A, counting the operations of Linear layers; at least 1.
@@ -77,7 +158,7 @@ class Kfac:
         of a build for 240,000 parameters on a CPU. Small networks run far below the speed of a matrix product, so their
         builds are cheaper than estimated: 100 products instead of 500 for 2,110 parameters and a core of 1,000.
         """
-        objective = _amortised(self.objective)
+        objective = self._convex
         count = sum(objective.data.parts.values())
         codes, sides = count * objective.samples, [n for s in objective.layout.shapes if len(s) == 2 for n in s]
         columns = 2 * objective.latent_dim + objective.samples * (objective.data.x_dim + objective.data.classes)
@@ -91,14 +172,14 @@ class Kfac:
 
     def _core_probes(self, rank: int) -> int | None:
         """Enough directions for the second moment over all samples to resemble its mean; None for all columns."""
-        count = sum(_amortised(self.objective).data.parts.values())
+        count = sum(self._convex.data.parts.values())
         return None if self.probes is None else max(self.probes, math.ceil(_SAMPLES * rank / count))
 
     def build(self, operator: SymmetricOperator) -> Kronecker:
         """Build the factors at the operator's θ and controls; NON_FINITE if a factor is not finite."""
-        if not isinstance(operator, AtState):
-            raise TypeError(f"kfac: {type(operator).__name__} has neither theta nor controls")
-        objective = _amortised(self.objective)
+        if not isinstance(operator, Linearisation):
+            raise TypeError(f"kfac: {type(operator).__name__} is not the linearisation of an objective")
+        objective = self._convex
         theta, controls = operator.theta.detach(), operator.controls.detach()
         data, shift = objective.data, objective.weight_prior_precision + self.damping
         draws = torch.Generator().manual_seed(self.seed)
@@ -115,16 +196,3 @@ class Kfac:
         for block in blocks:
             Pass(objective, block, theta, controls).add_to(core, probes, draws)
         return replace(factors, core=Core.of(core.chosen, core.matrix, shift))
-
-
-def _amortised(objective: Objective) -> Amortised:
-    """Return the objective, or raise a UserError if its loss is not convex in the outputs of its networks."""
-    if not isinstance(objective, Amortised):
-        raise UserError(
-            f"kfac: {type(objective).__name__} has no loss that is convex in the outputs of networks; use amortised, "
-            "or preconditioner nystrom"
-        )
-    if not objective.likelihood.convex:
-        name = type(objective.likelihood).__name__
-        raise UserError(f"kfac: -log d of {name} is not convex in the decoder's output; use preconditioner nystrom")
-    return objective

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rdc_dyn.curvature.graph import Product
 from rdc_dyn.curvature.hessian import price
-from rdc_dyn.curvature.sum_over_data import Products, Second
+from rdc_dyn.curvature.sum_over_data import Second
 from rdc_dyn.linalg.base import Controls, Rows, Vector, all_finite
 from rdc_dyn.linalg.factorised import SINGLE
 from rdc_dyn.objective.base import Objective
@@ -144,7 +145,7 @@ class Linearisation:
 class Drift:
     """dA/ds = ∂³J·θ̇ + ∂_cA·ċ, the derivative of A along a path, over a fraction `share` of the data."""
 
-    products: Products
+    product: Product
     work: Work
     share: float
 
@@ -155,4 +156,4 @@ class Drift:
     def mm(self, rows: Rows) -> Rows:
         """(dA/ds) v for each row v."""
         self.work.hessian_vector_products += 2 * rows.shape[0] * self.share
-        return self.products.mm(rows)
+        return self.product(rows)

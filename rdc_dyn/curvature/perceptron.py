@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from rdc_dyn.objective.architectures.base import ACTIVATIONS
+from rdc_dyn.objective.architectures import ACTIVATIONS
 from rdc_dyn.objective.networks import Networks
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,17 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.curvature.graph import DriftGraph, First, GradientGraph, differentiate, evaluate
+from rdc_dyn.curvature.graph import First, GradientGraph, Product, differentiate, evaluate
 from rdc_dyn.curvature.hessian import Hessian
 from rdc_dyn.linalg.base import Controls, Rows, Vector
 from rdc_dyn.objective.base import Term
-
-
-class Products(Protocol):
-    """A matrix known only by its products."""
-
-    def mm(self, rows: Rows) -> Rows:
-        """The product with each row."""
 
 
 class Second(Protocol):
@@ -39,8 +32,8 @@ class Second(Protocol):
     def dense(self, dtype: torch.dtype | None = None) -> Float[Tensor, "P P"] | None:
         """∂²J/∂θ² where it has a closed form, computed in `dtype` or that of θ, else None."""
 
-    def drift(self, velocity: Vector, rates: Controls) -> Products:
-        """d/ds ∂²J/∂θ² for θ and controls moving at given rates."""
+    def drift(self, velocity: Vector, rates: Controls) -> Product:
+        """Products with d/ds ∂²J/∂θ² for θ and controls moving at given rates."""
 
 
 class Total(Protocol):
@@ -123,36 +116,21 @@ class LocalSecond:
         rows, second = zip(*(graph.mixed() for graph in self._graphs()))
         return _sum(iter(rows)), _sum(iter(second))
 
-    def drift(self, velocity: Vector, rates: Controls) -> Drift:
-        """d/ds ∂²J/∂θ² for θ and controls moving at given rates."""
+    def drift(self, velocity: Vector, rates: Controls) -> Product:
+        """Products with d/ds ∂²J/∂θ², to which the weight prior contributes nothing."""
+        kept = None if self._kept is None else self._kept.drift(velocity, rates)
 
-        def graphs() -> Iterator[DriftGraph]:
-            return (graph.drift(velocity, rates) for graph in self._graphs())
+        def product(rows: Rows) -> Rows:
+            if kept is not None:
+                return kept(rows)
+            return _sum(graph.drift(velocity, rates)(rows) for graph in self._graphs())
 
-        kept = tuple(graphs()) if self._kept is not None else None
-        return Drift(graphs if kept is None else lambda: iter(kept), self._chunked)
+        return lambda rows: self._chunked(product, rows)
 
-    def _chunked(self, product: Callable[[Rows], Rows], rows: Rows) -> Rows:
+    def _chunked(self, product: Product, rows: Rows) -> Rows:
         if rows.shape[0] <= self._total.width:
             return product(rows)
         return torch.cat([product(part) for part in rows.split(self._total.width)])
-
-
-@dataclass(frozen=True)
-class Drift:
-    """dA/ds, the derivative of A along a path; the weight prior contributes nothing to it.
-
-    Attributes:
-        graphs: Returns the graphs of d∇J/ds.
-        chunked: Applies a product to a few rows at a time.
-    """
-
-    graphs: Callable[[], Iterator[DriftGraph]]
-    chunked: Callable[[Callable[[Rows], Rows], Rows], Rows]
-
-    def mm(self, rows: Rows) -> Rows:
-        """(dA/ds) v for each row v."""
-        return self.chunked(lambda part: _sum(graph.mm(part) for graph in self.graphs()), rows)
 
 
 def _sum(parts: Iterator[Tensor]) -> Tensor:

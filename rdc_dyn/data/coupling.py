@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rdc_dyn.data.npz_file import read_arrays
+from rdc_dyn.data.readers.arrays import read_arrays
 from rdc_dyn.status import DataError
 
 #: Largest cost matrix in bytes; the solver needs several times as much memory.

@@ -1,23 +1,97 @@
-"""`Data` from named data sets: which data are selected, which are held out, and where they move to."""
+"""`Data` from named data sets: what is selected, what is held out, where they move to, and what they must be."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 from pathlib import Path
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from rdc_dyn.data.coupling import optimal_coupling, read_coupling
-from rdc_dyn.data.readers import Labelled, Rows
-from rdc_dyn.data.sample_checks import check_labels, check_names, check_sample, check_shape
+from rdc_dyn.data.readers import Labelled, Rows, listed
 from rdc_dyn.data.samples import Data, Sample
 from rdc_dyn.status import DataError
 
-__all__ = ["Chosen", "HeldOut", "Selection", "Transport", "agreements", "load_data", "load_sample", "select"]
+
+def check_sample(
+    name: str,
+    x: Float[Tensor, "N n"],
+    y: Int[Tensor, "N"],
+    classes: int,
+    *,
+    unit_interval: bool,
+    rows: Rows | None = None,
+) -> None:
+    """Raise a DataError that names the first value which would make J meaningless.
+
+    `name` is what the user calls these data, and `rows` are their indices in the data set, None if they are all of it.
+    `unit_interval` requires x in [0, 1], as a Bernoulli likelihood does.
+    """
+    if x.numel() == 0:
+        raise DataError(f"{name}: no data left (check classes and limit)")
+
+    def datum(i: int) -> str:
+        return f"{name}: datum {i if rows is None else int(rows[i])}"
+
+    at = _first(~torch.isfinite(x))
+    if at is not None:
+        i, j = at
+        raise DataError(f"{datum(i)}, component {j} is {float(x[i, j])}; expected finite numbers")
+    at = _first((x < 0) | (x > 1)) if unit_interval else None
+    if at is not None:
+        i, j = at
+        grey = float(x.max()) <= 255.0 and float(x.min()) >= 0.0 and torch.equal(x, x.round())
+        hint = ": divide by 255" if grey else ""
+        raise DataError(
+            f"{datum(i)}, component {j} is {float(x[i, j])}; a bernoulli likelihood needs values in [0, 1]{hint}"
+        )
+    at = _first((y < 0) | (y >= classes))
+    if at is not None:
+        raise DataError(f"{datum(at[0])} has label {int(y[at[0]])}; expected 0 to {classes - 1}")
+
+
+def _first(wrong: Tensor) -> list[int] | None:
+    """Index of the first true entry, or None."""
+    if not bool(wrong.any()):
+        return None
+    found: list[int] = wrong.nonzero()[0].tolist()
+    return found
+
+
+def check_shape(name: str, shape: tuple[int, ...], of_source: tuple[int, ...]) -> None:
+    """Raise a DataError if one x of these data and one x of the source differ in shape."""
+    if prod(shape) != prod(of_source):
+        raise DataError(f"{name}: {prod(shape)} components per datum, but data.source has {prod(of_source)}")
+    if shape != of_source:
+        one, other = (" x ".join(map(str, each)) for each in (shape, of_source))
+        raise DataError(f"{name}: x has the shape {one}, but that of data.source is {other}")
+
+
+def check_labels(source: Int[Tensor, "N"], target: Int[Tensor, "M"]) -> None:
+    """Raise a DataError if the target has no class in common with the source."""
+    if not bool(torch.isin(source, target).any()):
+        of_target, of_source = (listed(labels.unique().tolist()) for labels in (target, source))
+        raise DataError(
+            f"data.target: has the labels {of_target} and data.source {of_source}, none in common; "
+            "name the classes of both, which renumbers them 0, 1, ... in the order given"
+        )
+
+
+def check_names(name: str, names: tuple[str, ...], other: str, expected: tuple[str, ...]) -> None:
+    """Raise a DataError if held-out data name their classes differently, so that their labels mean something else.
+
+    Data whose classes have no names (an empty tuple) always pass.
+    """
+    if names and expected and names != expected:
+        raise DataError(
+            f"{name}: has the classes {listed(names)}, but {other} has {listed(expected)}; name the same in both"
+        )
+
 
 #: What the sets are called: their keys in a scenario.
 SOURCE, TARGET, HELD_OUT, HELD_OUT_TARGET = (
@@ -56,14 +130,6 @@ class Transport:
 
     file: Path | None = None
     label_cost: float = 0.0
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Data sets that the dynamics never see, at t = 0 and, if the data move, at t = 1."""
-
-    source: Selection
-    target: Selection | None = None
 
 
 @dataclass(frozen=True)
@@ -130,26 +196,20 @@ def select(selection: Selection, seed: int) -> Chosen:
 
 
 def load_data(
-    source: Selection,
-    target: Selection | None,
+    selections: Mapping[str, Selection],
     validation_fraction: float,
     seed: int,
     *,
     unit_interval: bool,
     like: Tensor,
     transport: Transport | None = None,
-    held_out: HeldOut | None = None,
 ) -> Data:
-    """Read source and target, hold data out, couple, check everything, and convert to the dtype and device of `like`.
+    """Read all sets, hold data out, couple, check everything, and convert to the dtype and device of `like`.
 
-    A share `validation_fraction` of the source and of the target is held out by independent splits, unless `held_out`
-    names data sets to use instead. Without a `transport` the data of source and target mix. DataError is raised for
-    invalid data.
+    A share `validation_fraction` of the source and of the target is held out by independent splits, unless there are
+    sets to use instead. Without a `transport` the data of source and target mix. DataError is raised for invalid data.
     """
-    selections = {SOURCE: source, TARGET: target}
-    if held_out is not None:
-        selections |= {HELD_OUT: held_out.source, HELD_OUT_TARGET: held_out.target if target is not None else None}
-    sets = {name: select(one, seed) for name, one in selections.items() if one is not None}
+    sets = {name: select(one, seed) for name, one in selections.items()}
     for _, check in agreements(sets, validation_fraction):
         check()
     classes = max(each.classes for name, each in sets.items() if name in (SOURCE, TARGET))

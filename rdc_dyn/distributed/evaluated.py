@@ -1,8 +1,10 @@
-"""J + ½ρ|θ|², evaluated within the memory there is, by all processes that share the data."""
+"""J as it is evaluated: on this process or as a sum over several, with its choices for the record."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Literal
 
 import torch
@@ -10,15 +12,86 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
+from rdc_dyn.curvature.graph import First, Product
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.curvature.memory import Evaluation, available_memory, evaluation
-from rdc_dyn.curvature.sum_over_data import Total
+from rdc_dyn.curvature.sum_over_data import Second, Total
 from rdc_dyn.data.samples import Block
 from rdc_dyn.distributed.group import Group
-from rdc_dyn.distributed.sum_over_processes import Distributed
-from rdc_dyn.linalg.base import Vector
+from rdc_dyn.linalg.base import Controls, Rows, Vector
 from rdc_dyn.objective.base import Objective, OverData
 from rdc_dyn.status import UserError
+
+
+@dataclass(frozen=True)
+class Distributed:
+    """J over all processes of a group; satisfies `Total`.
+
+    Attributes:
+        share: J over this process's share of the data.
+    """
+
+    group: Group
+    share: Total
+
+    def value(self, theta: Vector, controls: Controls) -> Float[Tensor, ""]:
+        """J."""
+        return self.group.sum(lambda: [self.share.value(theta, controls)], theta, controls)[0]
+
+    def gradient(self, theta: Vector, controls: Controls) -> First:
+        """J and its first derivatives."""
+        return First(*self.group.sum(lambda: _parts(self.share.gradient(theta, controls)), theta, controls))
+
+    def linearise(self, theta: Vector, controls: Controls) -> DistributedSecond:
+        """Second derivatives at one state."""
+        return DistributedSecond(self, theta, controls)
+
+
+class DistributedSecond:
+    """Second derivatives of a `Distributed` J at one state; satisfies `Second`."""
+
+    def __init__(self, total: Distributed, theta: Vector, controls: Controls) -> None:
+        self._group = total.group
+        self._make: Callable[[], Second] = lambda: total.share.linearise(theta, controls)
+        self.first = First(*total.group.sum(lambda: _parts(self._share.first), theta, controls))
+
+    @cached_property
+    def _share(self) -> Second:
+        """The share of this process, made when it is first needed."""
+        return self._make()
+
+    def mm(self, rows: Rows) -> Rows:
+        """∂²J/∂θ² v for each row v."""
+        return self._group.sum(lambda: [self._share.mm(rows)], rows)[0]
+
+    def mixed(self) -> tuple[Rows, Float[Tensor, "3 3"]]:
+        """b_c = −∂_c ∇_θ J and ∂²J/∂c∂c'."""
+        rows, second = self._group.sum(self._share.mixed)
+        return rows, second
+
+    def dense(self, dtype: torch.dtype | None = None) -> Float[Tensor, "P P"] | None:
+        """∂²J/∂θ² where it has a closed form, else None."""
+
+        def share() -> list[Tensor]:
+            matrix = self._share.dense(dtype)
+            return [self.first.gradient.new_zeros(0) if matrix is None else matrix]
+
+        (matrix,) = self._group.sum(share)
+        return matrix if matrix.numel() else None
+
+    def drift(self, velocity: Vector, rates: Controls) -> Product:
+        """Products with d/ds ∂²J/∂θ²; each process makes its share when it is first needed."""
+
+        @cache
+        def share() -> Product:
+            return self._share.drift(velocity, rates)
+
+        return lambda rows: self._group.sum(lambda: [share()(rows)], rows)[0]
+
+
+def _parts(first: First) -> tuple[Tensor, Tensor, Tensor]:
+    return first.value, first.gradient, first.forces
+
 
 #: Bytes that graphs may take where nothing needs products with A: no graph of ∇J is kept then, and large blocks would
 #: only take memory.

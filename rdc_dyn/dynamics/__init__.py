@@ -10,7 +10,7 @@ from rdc_dyn.dynamics.correctors.primal_dual import PrimalDual
 from rdc_dyn.dynamics.correctors.quasi_newton import QuasiNewton
 from rdc_dyn.dynamics.correctors.variance_reduced import VarianceReduced
 from rdc_dyn.dynamics.curve import Curve, CurvePoint
-from rdc_dyn.dynamics.integrator import Integrator, IntegratorStep
+from rdc_dyn.dynamics.integrator import Integrator, IntegratorStep, VectorField
 from rdc_dyn.dynamics.minimise import Minimiser, Minimum
 from rdc_dyn.dynamics.processes.base import Process, SurfacePoint
 from rdc_dyn.dynamics.processes.geodesic_transfer import GeodesicTransfer
@@ -27,4 +27,3 @@ from rdc_dyn.dynamics.responses.secant_filter import SecantFilter
 from rdc_dyn.dynamics.stability import Approach, Monitor, Stability, approach
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.dynamics.step_size import StepSize
-from rdc_dyn.dynamics.vector_field import VectorField

@@ -17,7 +17,7 @@ from rdc_dyn.dynamics.responses.linear_response import linear_response
 from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg import LinearSolution, SymmetricOperator, materialise
 from rdc_dyn.linalg.base import Rows
-from rdc_dyn.linalg.inertia import negative_eigenvalues
+from rdc_dyn.linalg.factorisation import negative_eigenvalues
 from rdc_dyn.status import NumericalFailure, Status
 
 Extended = Float[Tensor, "P+3"]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from rdc_dyn.linalg.base import LinearSolution, Rows, SymmetricOperator
-from rdc_dyn.linalg.conjugate_pairs import small
 from rdc_dyn.linalg.krylov import Goal, Pass, System, solve
+from rdc_dyn.linalg.limited_memory import small
 from rdc_dyn.linalg.preconditioner import Preconditioner
 from rdc_dyn.status import Status
 

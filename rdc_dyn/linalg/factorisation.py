@@ -1,14 +1,34 @@
-"""A formed as a matrix, and A u = b solved by a factor: L Lᵀ, or V diag(w) Vᵀ where A is singular."""
+"""A formed as a matrix, A u = b solved by a factor, L Lᵀ or V diag(w) Vᵀ where A is singular, and the signs of A."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.linalg.base import Formed, Rows, SymmetricOperator, all_finite, chunked, require_memory
-from rdc_dyn.linalg.inertia import negative_eigenvalues
+from rdc_dyn.linalg.base import (
+    Formed,
+    LinearSolution,
+    Rows,
+    SymmetricOperator,
+    all_finite,
+    chunked,
+    project_out,
+    require_memory,
+)
 from rdc_dyn.status import NumericalFailure, Status
+
+
+def negative_eigenvalues(matrix: Float[Tensor, "P P"]) -> int:
+    """Number of eigenvalues of a symmetric matrix that are negative beyond rounding: the Morse index."""
+    zero = torch.finfo(matrix.dtype).eps * len(matrix) * float(matrix.abs().sum(1).max())
+    factors, pivots, _ = torch.linalg.ldl_factor_ex(matrix + zero * torch.eye(len(matrix)).to(matrix))
+    single = pivots > 0
+    # A block of two rows is chosen where its determinant is negative (Bunch & Kaufman 1977).
+    return int((factors.diagonal()[single] < 0).sum()) + int((~single).sum()) // 2
+
 
 # A of this size takes 0.8 GB in float64, and its factor as much again.
 MAX_SIZE = 10_000
@@ -67,3 +87,25 @@ def solve_dense(matrix: Float[Tensor, "P P"], rhs: Rows) -> tuple[Rows, Status |
     if bool((outside > 1e-6 * rhs.norm(dim=1)).any()):
         return torch.full_like(rhs, torch.nan), Status.SINGULAR
     return (coordinates[:, live] / eigenvalues[live]) @ eigenvectors[:, live].T, None
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Solves (A + damping I) u = b by a dense factorisation; where A has zero modes, u has the minimum norm."""
+
+    damping: float = 0.0
+
+    def solve(
+        self, operator: SymmetricOperator, rhs: Rows, *, rtol: float | None = None, start: Rows | None = None
+    ) -> LinearSolution:
+        """Solve exactly for each row of `rhs`; `rtol` and `start` are ignored."""
+        rhs = project_out(operator.kernel, rhs)
+        matrix = materialise(operator, self.damping)
+        value, failure = solve_dense(matrix, rhs)
+        if failure is not None:
+            return LinearSolution(value, failure, 0, float("nan"), value, rhs @ rhs.T)
+        value = project_out(operator.kernel, value)
+        left = rhs - value @ matrix
+        residual = left.norm(dim=1) / rhs.norm(dim=1).clamp_min(torch.finfo(rhs.dtype).tiny)
+        failure = None if bool(torch.isfinite(residual).all()) else Status.NON_FINITE
+        return LinearSolution(value, failure, 0, float(residual.max()), left, rhs.new_zeros(2 * rhs.shape[:1]))

@@ -11,10 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rdc_dyn.linalg.base import Rows, SymmetricOperator, Vector, project_out
-from rdc_dyn.linalg.conjugate_pairs import ConjugatePairs
-from rdc_dyn.linalg.identity import Identity
-from rdc_dyn.linalg.limited_memory import LimitedMemory
-from rdc_dyn.linalg.recipe import Approximation, Recipe
+from rdc_dyn.linalg.limited_memory import ConjugatePairs, LimitedMemory
+from rdc_dyn.linalg.recipe import Approximation, Identity, Recipe
 
 
 @dataclass(frozen=True)

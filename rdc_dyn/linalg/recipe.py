@@ -1,7 +1,8 @@
-"""A₀ → M ≈ A₀⁻¹: how a fixed symmetric positive definite approximation is built from an operator."""
+"""A₀ → M ≈ A₀⁻¹: how a fixed symmetric positive definite approximation is built from an operator; the simplest is I."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from rdc_dyn.linalg.base import Rows, SymmetricOperator, Vector
@@ -30,3 +31,23 @@ class Recipe(Protocol):
 
     def build(self, operator: SymmetricOperator) -> Approximation:
         """Build M at this operator; only its restriction to the complement of the kernel matters."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """M = I: recipe and approximation in one."""
+
+    spectral = False
+    most_negative = None
+
+    def products(self, size: int) -> int:
+        """0: I is the same for every operator."""
+        return 0
+
+    def build(self, operator: SymmetricOperator) -> Identity:
+        """I itself."""
+        return self
+
+    def apply(self, rows: Rows) -> Rows:
+        """The rows, unchanged."""
+        return rows

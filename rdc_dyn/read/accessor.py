@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -144,60 +145,44 @@ class RdcAccessor:
             return trajectory_page(self._dataset, **options)
         if backend != "matplotlib":
             raise UserError(f"plot: unknown backend {backend!r}; expected matplotlib or plotly")
-        from rdc_dyn.read.plots import plot_trajectory
+        return self._figure("plot_trajectory", options)
 
-        return plot_trajectory(self._dataset, **options)
+    def _figure(self, name: str, options: Mapping[str, Any]) -> Figure:
+        figure: Figure = getattr(import_module("rdc_dyn.read.plots"), name)(self._dataset, **options)
+        return figure
 
     def plot_path(self, **options: Any) -> Figure:
         """Plot (R, D) along the process; see `plots.plot_path`."""
-        from rdc_dyn.read.plots import plot_path
-
-        return plot_path(self._dataset, **options)
+        return self._figure("plot_path", options)
 
     def plot_multipliers(self, **options: Any) -> Figure:
         """Plot (λ, γ) along the process; see `plots.plot_multipliers`."""
-        from rdc_dyn.read.plots import plot_multipliers
-
-        return plot_multipliers(self._dataset, **options)
+        return self._figure("plot_multipliers", options)
 
     def plot_losses(self, **options: Any) -> Figure:
         """Plot R, D and C over the clock; see `plots.plot_losses`."""
-        from rdc_dyn.read.plots import plot_losses
-
-        return plot_losses(self._dataset, **options)
+        return self._figure("plot_losses", options)
 
     def plot_residuals(self, **options: Any) -> Figure:
         """Plot residuals that vanish on an exact equilibrium path; see `plots.plot_residuals`."""
-        from rdc_dyn.read.plots import plot_residuals
-
-        return plot_residuals(self._dataset, **options)
+        return self._figure("plot_residuals", options)
 
     def plot_dissipation(self, **options: Any) -> Figure:
         """Plot dissipation, ageing and accuracies over the clock; see `plots.plot_dissipation`."""
-        from rdc_dyn.read.plots import plot_dissipation
-
-        return plot_dissipation(self._dataset, **options)
+        return self._figure("plot_dissipation", options)
 
     def plot_surface(self, **options: Any) -> Figure:
         """Plot F, R, D and C over a grid of (λ, γ) as contours; see `plots.plot_surface`."""
-        from rdc_dyn.read.plots import plot_surface
-
-        return plot_surface(self._dataset, **options)
+        return self._figure("plot_surface", options)
 
     def plot_surface3d(self, **options: Any) -> Figure:
         """Plot the path, or a grid of equilibria, in (R, D, C); see `plots.plot_surface3d`."""
-        from rdc_dyn.read.plots import plot_surface3d
-
-        return plot_surface3d(self._dataset, **options)
+        return self._figure("plot_surface3d", options)
 
     def plot_free_energy_surface(self, **options: Any) -> Figure:
         """Plot F over a grid of (λ, γ); see `plots.plot_free_energy_surface`."""
-        from rdc_dyn.read.plots import plot_free_energy_surface
-
-        return plot_free_energy_surface(self._dataset, **options)
+        return self._figure("plot_free_energy_surface", options)
 
     def plot_work_precision(self, **options: Any) -> Figure:
-        """Plot error against cost for a comparison; see `plots.work_precision.plot_work_precision`."""
-        from rdc_dyn.read.plots.work_precision import plot_work_precision
-
-        return plot_work_precision(self._dataset, **options)
+        """Plot error against cost for a comparison; see `plots.plot_work_precision`."""
+        return self._figure("plot_work_precision", options)

@@ -10,13 +10,49 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rdc_dyn.read.sweep_clock import choose_clock, on_clock
 from rdc_dyn.record import CONTROLS, FUNCTIONALS
 from rdc_dyn.status import DataError, UserError
 from rdc_dyn.store.dataset import CONVENTIONS, TIME_ATTRS, dims, metadata
 from rdc_dyn.store.lazy_run import LazyRun
-from rdc_dyn.store.sweep_directory import Sweep, SweptRun, read_sweep
-from rdc_dyn.store.swept_keys import LACKING, coordinate, coordinate_names
+from rdc_dyn.store.sweep_directory import LACKING, Sweep, SweptRun, coordinate, coordinate_names, read_sweep
+
+#: Longest union of clocks that is used as it is.
+MOST_TIMES = 1000
+_ROUNDING = 1e-9
+
+
+def choose_clock(clocks: Sequence[np.ndarray]) -> np.ndarray:
+    """The longest clock if the others are prefixes of it, else the union of all, or `MOST_TIMES` equidistant times."""
+    longest = max(clocks, key=len)
+    if all(_is_beginning(clock, longest) for clock in clocks):
+        return longest
+    everything = np.sort(np.concatenate(list(clocks)))
+    gap = _ROUNDING * (everything[-1] - everything[0])
+    union = everything[np.concatenate([[True], np.diff(everything) > gap])]
+    return union if union.size <= MOST_TIMES else np.linspace(union[0], union[-1], MOST_TIMES)
+
+
+def on_clock(run: LazyRun, name: str, times: np.ndarray) -> np.ndarray:
+    """A variable of a non-empty run on the common clock, time last, interpolated if need be; NaN outside its span."""
+    own = run.read("time")
+    if _is_beginning(own, times):
+        values = run.read(name)
+        missing = np.full((*values.shape[:-1], times.size - own.size), np.nan)
+        return np.concatenate([values, missing], axis=-1)
+    from rdc_dyn.read.identities import to_common_clock
+
+    # The further variables tell branches apart, so that no spline runs across a jump or round a fold.
+    part = run.dataset(name, "jump_theta", "morse_index")
+    return to_common_clock(part, times)[name].transpose(*dims(name)).values
+
+
+def _is_beginning(clock: np.ndarray, whole: np.ndarray) -> bool:
+    """Whether a clock is a prefix of another, to rounding."""
+    if clock.size > whole.size:
+        return False
+    span = abs(whole[-1] - whole[0]) or 1.0
+    return bool(np.all(np.abs(clock - whole[: clock.size]) <= _ROUNDING * span))
+
 
 #: Attributes of each run that become variables: words, and numbers with their long names.
 _WORDS = ("device", "dtype", "versions", "commit", "scenario_sha256", "data_digest")

@@ -1,17 +1,35 @@
-"""What `ds.rdc` and other objects show of themselves: the same words as text and as HTML."""
+"""What `ds.rdc` and other objects show of themselves, the same words as text and as HTML, and what figures remark."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import xarray as xr
 
 from rdc_dyn.record import VARIABLES
 from rdc_dyn.status import RESUMABLE, escaped, plain, sentence
 
-if TYPE_CHECKING:
-    import xarray as xr
+_SYMBOLS = {"distortion": "D", "classification_loss": "C"}
+#: Every variable that is a D or a C, with its symbol.
+_LOSSES = {f"{where}{loss}": symbol for loss, symbol in _SYMBOLS.items() for where in ("", "validation_", "fresh_")}
+
+
+def is_negative(name: str, values: xr.DataArray) -> bool:
+    """Whether a variable is a D or a C and is below zero somewhere."""
+    return name in _LOSSES and bool((values < 0).any())
+
+
+def note(dataset: xr.Dataset) -> str:
+    """A sentence on D and C if one of them is below zero; empty otherwise."""
+    found = (symbol for name, symbol in _LOSSES.items() if name in dataset and is_negative(name, dataset[name]))
+    below = tuple(dict.fromkeys(found))
+    if len(below) == 2:
+        return "D and C are minus log densities and may be negative."
+    return f"{below[0]} is minus a log density and may be negative." if below else ""
+
 
 _VALUES = ("time", "lam", "gamma", "rate", "distortion", "classification_loss")
 _WORK = (
@@ -102,3 +120,10 @@ def _number(value: float) -> str:
 def _unit(dataset: xr.Dataset, name: str) -> str:
     units = str(dataset[name].attrs.get("units", VARIABLES[name].units))
     return "" if units == "1" else units
+
+
+def floor_reasons(comparison: xr.Dataset) -> Iterator[tuple[str, str, int]]:
+    """Quantity, reason, and the number of runs in which that quantity is at its floor for that reason."""
+    for quantity in map(str, comparison["quantity"].values):
+        reasons = Counter(str(each) for each in comparison.floor_reason.sel(quantity=quantity).values if each)
+        yield from ((quantity, reason, count) for reason, count in sorted(reasons.items()))

@@ -12,11 +12,10 @@ import torch
 
 from rdc_dyn.distributed.group import Group, join
 from rdc_dyn.dynamics import Minimiser, Monitor
-from rdc_dyn.linalg import ConjugateGradient, Minres, Preconditioner
+from rdc_dyn.linalg import Preconditioner
 from rdc_dyn.linalg.base import allocating, require_memory
 from rdc_dyn.objective.base import OverData
-from rdc_dyn.objective.ends import Ends
-from rdc_dyn.objective.own_modules import Own, describe
+from rdc_dyn.objective.own_modules import Ends, Own, describe
 from rdc_dyn.running.allocator import keep_large_blocks
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.scenario.context import Context
@@ -171,14 +170,15 @@ def _minimiser(context: Context) -> Minimiser:
     scenario names it. A factor takes the place of what knows less wherever it can be had, for it proves a minimum. A
     solver's own is no use here if it is of a damped A.
     """
-    section, solver, small = context.scenario.start.equilibrate, context.solver, context.factorisable
+    section, solver, small = context.scenario.start.equilibrate, context.scenario.response.solver, context.factorisable
+    own: Preconditioner | None = getattr(context.solver, "preconditioner", None)
     assert section.tolerance is not None  # resolved
     preconditioner = context.default_preconditioner("factorised" if small else "none")
-    if isinstance(solver, ConjugateGradient | Minres) and solver.damping == 0.0:
-        if solver.preconditioner.recipe.spectral or not small:
-            preconditioner = solver.preconditioner
+    if own is not None and solver.damping == 0.0:
+        if own.recipe.spectral or not small:
+            preconditioner = own
     elif not small:
-        preconditioner = context.scenario.response.solver.undamped(context) or preconditioner
+        preconditioner = solver.undamped(context) or preconditioner
     return Minimiser(preconditioner, section.tolerance, section.newton_steps)
 
 

@@ -14,8 +14,8 @@ import torch
 from rdc_dyn.data.coupling import read_coupling, require_plan
 from rdc_dyn.data.datasets import SOURCE, TARGET, Chosen, Selection, agreements, held_out_count, load_sample, select
 from rdc_dyn.data.readers import Labelled
-from rdc_dyn.objective.ends import Ends
 from rdc_dyn.objective.likelihood import Bernoulli
+from rdc_dyn.objective.own_modules import Ends
 from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.scenario.section import PathMark, marks
 from rdc_dyn.scenario.sections.correctors import too_large

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from rdc_dyn import scenario as scenarios
-from rdc_dyn.objective.ends import Ends, connected
 from rdc_dyn.objective.networks import Layout, Networks
-from rdc_dyn.objective.own_modules import PARTS, Own, check_own
+from rdc_dyn.objective.own_modules import PARTS, Ends, Own, check_own, connected
 from rdc_dyn.running.own_files import made
 from rdc_dyn.scenario.sections.objectives.variational import VariationalSection
 from rdc_dyn.scenario.sources import modules_of_files

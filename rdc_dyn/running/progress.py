@@ -1,20 +1,77 @@
-"""What a user sees during a run: a live display on a terminal, plain lines elsewhere."""
+"""What a user sees during a run: a live display on a terminal, plain lines elsewhere, or calls of a function."""
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 import time
-from collections.abc import Iterable
+import traceback
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from rdc_dyn.record import Event, Record
-from rdc_dyn.running.watcher import Callback, Watcher, asked
-from rdc_dyn.status import plain
+from rdc_dyn.scenario.written import shorten
+from rdc_dyn.status import RunWarning, UserError, first_line, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+#: Gets a step and numbers by name; what it returns is ignored.
+Callback = Callable[[int, dict[str, float]], object]
+Display = TypeVar("Display")
+
+
+class Watcher:
+    """Calls a function of the user's; what it raises becomes a warning, since watching must not cost a run."""
+
+    def __init__(self, function: Callback) -> None:
+        self._function = function
+        self._warned: dict[Any, Any] = {}
+
+    def __call__(self, step: int, values: dict[str, float]) -> None:
+        """Call the function."""
+        try:
+            self._function(step, values)
+        except Exception as error:
+            name = getattr(self._function, "__name__", type(self._function).__name__)
+            text = plain(f"progress: {name} raised {first_line(error)}; the run goes on")
+            place = traceback.extract_tb(error.__traceback__)[:2][-1]  # of the function, not of what it calls
+            warnings.warn_explicit(text, RunWarning, place.filename, place.lineno or 1, registry=self._warned)
+
+
+def asked(
+    progress: object, display: type[Display], choose: Callable[[bool], Display], calls: Callable[[Callback], Display]
+) -> Display:
+    """The display that an argument `progress` asks for; UserError if it is none and no function of step and numbers."""
+    if progress is None or progress is False or (isinstance(progress, str) and progress == "auto"):
+        return choose(not progress)
+    if not isinstance(progress, type):
+        if isinstance(progress, display):
+            return progress
+        if callable(progress) and _takes_two(progress):
+            return calls(progress)
+    *others, last = (name for name in vars(display) if not name.startswith("_"))
+    methods = f"{', '.join(others)} and {last}"
+    raise UserError(
+        f'progress: {shorten(repr(progress))}; expected "auto", False, a function of (step, values), or an object with '
+        f"the methods {methods}"
+    )
+
+
+def _takes_two(function: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(function).bind(0, {})
+    except TypeError:
+        return False
+    except ValueError:  # some functions written in C do not tell what they take
+        return True
+    return True
+
 
 #: Headers and widths of the table's columns, 80 characters in all.
 _COLUMNS = {"time": 9, "lam": 10, "gamma": 10, "R": 11, "D": 12, "C": 11, "|grad J|": 9, "ETA": 8}
@@ -211,3 +268,59 @@ def _in_notebook() -> bool:
     interactive = sys.modules.get("IPython")
     shell = None if interactive is None else interactive.get_ipython()
     return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+#: A descent is superlinear at its end, so that its pace before foretells up to ten times the steps that it takes
+#: (digits VAEs of 623 and 2,110 parameters, 75 to 308 steps): only what is further off than this is told.
+_MARGIN = 10.0
+
+
+@dataclass
+class Outlook:
+    """Passes on the steps of an equilibration, and judges its second quarter by the fall of the lowest |∇J|.
+
+    Attributes:
+        progress: Receives the steps.
+        tolerance: On |∇J|.
+        steps: Those that Newton may take.
+        clock: Process clock of the start.
+    """
+
+    progress: Progress
+    tolerance: float
+    steps: int
+    clock: float
+    _lowest: float = math.inf
+    _quarter: tuple[float, float] = field(default=(math.nan, math.nan))
+    _told: bool = False
+
+    def __call__(self, phase: str, step: int, free_energy: float, residual: float) -> None:
+        """Take a step, with J and |∇J|."""
+        self.progress.equilibrating(phase, step, free_energy, residual)
+        if phase != "newton":
+            return
+        self._lowest = min(self._lowest, residual)
+        quarter = self.steps // 4
+        if step == quarter:
+            self._quarter = self._lowest, time.monotonic()
+        elif step == 2 * quarter and quarter and not self._told:
+            self._told = True
+            self._judge(quarter)
+
+    def _judge(self, quarter: int) -> None:
+        if self._lowest <= self.tolerance:
+            return
+        before, since = self._quarter
+        fall, left = math.log(before / self._lowest), math.log(self._lowest / self.tolerance)
+        more = quarter * left / fall if fall > 0 else math.inf
+        if more <= _MARGIN * self.steps:
+            return
+        minutes = (time.monotonic() - since) / quarter * more / 60
+        when = f"take {more:.2g} more ({minutes:.2g} min) to reach" if math.isfinite(more) else "never reach"
+        text = (
+            f"the start may not become an equilibrium: |grad J| is {self._lowest:.1e} after {2 * quarter} of "
+            f"{self.steps} steps, and at the pace of the last {quarter} it would {when} {self.tolerance:.1e}; raise "
+            "start.equilibrate.adam_steps or objective.weight_prior_precision, or loosen start.equilibrate.tolerance"
+        )
+        warnings.warn(text, RunWarning, stacklevel=2)
+        self.progress.event(Event("warning", self.clock, text, {}))

@@ -16,8 +16,8 @@ from rdc_dyn.scenario import Scenario
 from rdc_dyn.simulate import Frozen, Point, Problem, aimed, collapsed, freeze, noise_gap, saddle, to_record
 from rdc_dyn.status import RESUMABLE, RunWarning
 from rdc_dyn.store.checkpoint import Checkpoint
-from rdc_dyn.store.in_memory import Store
 from rdc_dyn.store.log import Mark
+from rdc_dyn.store.run_writer import Store
 
 
 @dataclass(frozen=True)

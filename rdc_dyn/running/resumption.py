@@ -21,11 +21,10 @@ from rdc_dyn.record import Event
 from rdc_dyn.running.build import Built, build
 from rdc_dyn.running.own_files import own_networks
 from rdc_dyn.running.passed import passed
-from rdc_dyn.running.progress import Progress, Silent, chosen
+from rdc_dyn.running.progress import Callback, Progress, Silent, chosen
 from rdc_dyn.running.recorder import Recorder
 from rdc_dyn.running.runner import carry, describe_run, guarded
 from rdc_dyn.running.signals import Signals
-from rdc_dyn.running.watcher import Callback
 from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.scenario.written import by_key
 from rdc_dyn.simulate import Frozen, Point, thaw
@@ -33,11 +32,10 @@ from rdc_dyn.status import RESUMABLE, DataError, NumericalFailure, Status, UserE
 from rdc_dyn.store.checkpoint import Checkpoint, load_checkpoint
 from rdc_dyn.store.commit import commit
 from rdc_dyn.store.disk import below
-from rdc_dyn.store.in_memory import InMemory
 from rdc_dyn.store.lock import Lock
 from rdc_dyn.store.log import LOG, Logged, read_log
 from rdc_dyn.store.run_directory import DIGESTS, SCENARIO, TRAJECTORY, checkpoints, open_run
-from rdc_dyn.store.run_writer import RunWriter
+from rdc_dyn.store.run_writer import InMemory, RunWriter
 
 #: Attributes that identify a run; a difference is refused unless forced.
 _PROGRAM = ("source", "versions", "commit", "source_digest", "data_digest", "coupling_digest", "parameters")

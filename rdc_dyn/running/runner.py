@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import xarray as xr
@@ -21,26 +22,23 @@ from rdc_dyn.objective import Objective
 from rdc_dyn.objective.own_modules import Own
 from rdc_dyn.record import Event
 from rdc_dyn.running.build import Built, build
-from rdc_dyn.running.outlook import Outlook
 from rdc_dyn.running.own_files import own_networks
 from rdc_dyn.running.passed import overrides, passed
-from rdc_dyn.running.progress import Progress, Silent, chosen
+from rdc_dyn.running.progress import Callback, Outlook, Progress, Silent, chosen
 from rdc_dyn.running.recorder import Recorder
 from rdc_dyn.running.signals import Signals
-from rdc_dyn.running.watcher import Callback
-from rdc_dyn.scenario import Document, Scenario
+from rdc_dyn.scenario import Scenario, Source
 from rdc_dyn.simulate import Point, simulate, thaw
 from rdc_dyn.status import Diverged, NumericalFailure, RunWarning, Status, Terminated, UserError
-from rdc_dyn.store.in_memory import InMemory, Store
-from rdc_dyn.store.provenance import provenance
-from rdc_dyn.store.run_writer import RunWriter
+from rdc_dyn.store.provenance import made_by
+from rdc_dyn.store.run_writer import InMemory, RunWriter, Store
 
 #: Graphs that the evaluation of a block may take besides its own: one for each vector in a batch (see `evaluation`).
 _BATCH = 8
 
 
 def run(
-    scenario: Scenario | Mapping[str, Any] | str | os.PathLike[str],
+    scenario: Source,
     output: str | os.PathLike[str] | None = None,
     *,
     device: str | None = None,
@@ -91,56 +89,27 @@ def run(
             loss is not that of its start.
         DataError: If data cannot be used or files cannot be written.
     """
-    shown = chosen(progress)
+    began, shown = time.monotonic(), chosen(progress)
     given = passed(process=process, objective=objective, response=response, corrector=corrector, integrator=integrator)
-    folder = Path(scenario).resolve().parent if isinstance(scenario, (str, os.PathLike)) else Path.cwd()
     document = scenarios.read(scenario)
     document = scenarios.apply_overrides(document, overrides(given, document))
-    return run_scenario(
-        scenarios.resolve(document),
-        folder,
-        output,
-        document=document,
-        device=device,
-        max_time=max_time,
-        progress=shown,
-        networks=networks,
-        trust=trust,
-        given=given,
-    )
-
-
-def run_scenario(
-    scenario: Scenario,
-    folder: Path,
-    output: str | os.PathLike[str] | None = None,
-    *,
-    document: Document | None = None,
-    device: str | None = None,
-    max_time: float | None = None,
-    progress: Progress | None = None,
-    networks: Own | None = None,
-    trust: bool = False,
-    given: Mapping[str, Any] | None = None,
-) -> xr.Dataset:
-    """Run a loaded scenario, whose relative paths start from `folder` and whose keys stand in `document`; see `run`."""
-    began = time.monotonic()
-    if scenario.sweep is not None:
-        raise UserError(f"{scenario.name}: its section sweep makes it many runs; use rdc-dyn sweep, or rdc_dyn.sweep")
-    scenario, networks = own_networks(scenarios.absolute(scenario, folder), networks, document, trust=trust)
+    resolved, folder = scenarios.resolve(document), document.folder or Path.cwd()
+    if resolved.sweep is not None:
+        raise UserError(f"{resolved.name}: its section sweep makes it many runs; use rdc-dyn sweep, or rdc_dyn.sweep")
+    resolved, networks = own_networks(scenarios.absolute(resolved, folder), networks, document, trust=trust)
     if device is not None:  # the run directory records the device in use
-        scenario = scenario.model_copy(update={"device": device})
+        resolved = resolved.model_copy(update={"device": device})
 
     make = partial(build, folder=folder, device=device, networks=networks, given=given)
-    built = make(scenario)
+    built = make(resolved)
     signals = Signals(deaf=not built.leads)
     if not built.leads:
-        output = max_time = progress = None
+        output, max_time, shown = None, None, Silent()
 
     def program() -> xr.Dataset:
-        store: Store = InMemory() if output is None else RunWriter.create(Path(output), scenarios.dump(scenario))
-        recorder = Recorder(scenario, built, built.problem, store, progress or Silent(), signals, rebuild=make)
-        return carry(recorder, describe_run(scenario, built), None, began, max_time)
+        store: Store = InMemory() if output is None else RunWriter.create(Path(output), scenarios.dump(resolved))
+        recorder = Recorder(resolved, built, built.problem, store, shown, signals, rebuild=make)
+        return carry(recorder, describe_run(resolved, built), None, began, max_time)
 
     return guarded(program, built, signals)
 
@@ -152,22 +121,24 @@ def guarded(program: Callable[[], xr.Dataset], built: Built, signals: Signals) -
 
 
 def describe_run(scenario: Scenario, built: Built) -> dict[str, str | int | float]:
-    """Attributes of a run's trajectory."""
-    group = built.group
-    return provenance(
-        name=scenario.name,
-        scenario=scenarios.dump(scenario),
-        seed=scenario.seed,
-        device=built.device_name,
-        dtype=scenario.dtype,
-        threads=torch.get_num_threads(),
-        processes=1 if group is None else group.world,
-        backend=None if group is None else group.backend(built.device),
-        data_digest=built.data_digest,
-        coupling_digest=built.coupling_digest,
-        parameters=built.problem.free_energy.objective.size,
-        choices=built.choices,
-    )
+    """Attributes of a run's trajectory, which netCDF takes as strings and numbers only."""
+    group, text = built.group, scenarios.dump(scenario)
+    return {
+        "title": scenario.name,
+        **made_by(),
+        "scenario": text,
+        "scenario_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "seed": scenario.seed,
+        "device": built.device_name,
+        "dtype": scenario.dtype,
+        "threads": torch.get_num_threads(),
+        "processes": 1 if group is None else group.world,
+        **({} if group is None else {"backend": group.backend(built.device)}),
+        "data_digest": built.data_digest,
+        **({} if built.coupling_digest is None else {"coupling_digest": built.coupling_digest}),
+        "parameters": built.problem.free_energy.objective.size,
+        **built.choices,
+    }
 
 
 def carry(

@@ -83,11 +83,7 @@ class Context:
     @cached_property
     def preconditioner(self) -> Preconditioner:
         """The solver's own, so that it is built once, or a factor of A where that has none."""
-        from rdc_dyn.linalg import ConjugateGradient, Minres
-
-        if isinstance(self.solver, ConjugateGradient | Minres):
-            return self.solver.preconditioner
-        return self.default_preconditioner("factorised")
+        return getattr(self.solver, "preconditioner", None) or self.default_preconditioner("factorised")
 
     def default_preconditioner(self, name: Literal["factorised", "none"]) -> Preconditioner:
         """One that no scenario describes, with the defaults of those that do; a `UserError` where A is too large."""

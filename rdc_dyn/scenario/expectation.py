@@ -1,7 +1,8 @@
-"""What the schema expects at a place in a scenario, read from its JSON schema."""
+"""What the JSON schema expects at a place in a scenario, and the keys and words that a shell completes from it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -144,3 +145,52 @@ def _describe_list(node: Node) -> str:
     count = f"{len(items)} " if items else ""
     empty = "non-empty " if node.get("minItems") and not items else ""
     return f"a {empty}list of {count}{plural}"
+
+
+def keys(section: str = "") -> dict[str, str]:
+    """What may stand in a section, with what it means: `solver.` is a section, `rtol=` takes a value.
+
+    The section is a dotted key, empty for the top level, and the keys begin with it. They are those of all kinds that
+    the section can be of.
+    """
+    found: dict[str, str] = {}
+    for kind in _kinds_at(section):
+        for name, node in kind.get("properties", {}).items():
+            key = f"{section}.{name}" if section else name
+            for sign in dict.fromkeys("." if "properties" in each else "=" for each in _kinds(node)):
+                found.setdefault(key + sign, _meaning(node))
+    return found
+
+
+def words(key: str) -> tuple[str, ...]:
+    """The words that may be the value of a dotted key; none where it takes something else, or is no key."""
+    found: list[str] = []
+    for kind in _kinds_at(key):
+        found += ("true", "false") if kind.get("type") == "boolean" else choices(kind)
+    return tuple(dict.fromkeys(found))
+
+
+def _kinds_at(key: str) -> Iterator[Node]:
+    """What may stand at a dotted key, whatever the kinds of the sections around it."""
+    section, _, name = key.rpartition(".")
+    if not key:
+        yield from _kinds(root())
+        return
+    for kind in _kinds_at(section):
+        if name in kind.get("properties", {}):
+            yield from _kinds(kind["properties"][name])
+
+
+def _kinds(node: Node) -> Iterator[Node]:
+    """The alternatives of a node, without the sections that stand for objects passed in Python."""
+    node = resolve(node)
+    branches = node.get("anyOf") or node.get("oneOf")
+    for branch in branches or ():
+        yield from _kinds(branch)
+    if not branches and not any(choices(below) == (GIVEN,) for below in node.get("properties", {}).values()):
+        yield node
+
+
+def _meaning(node: Node) -> str:
+    """The description of a key, or the first line of that of its section."""
+    return str(node.get("description") or resolve(node).get("description", "")).partition("\n")[0]

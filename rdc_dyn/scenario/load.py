@@ -1,7 +1,8 @@
-"""Turn a file, a text or a mapping into a `Scenario`, or report all of its mistakes at once."""
+"""Turn a file, a text or a mapping into a `Scenario`, or report all of its mistakes at once; and back into YAML."""
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +10,8 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.representer import SafeRepresenter
 
 from rdc_dyn.scenario.catalogue import located
 from rdc_dyn.scenario.document import MAX_BYTES, Document, Position, decode, from_tree, parse_scenario, read_regular
@@ -19,6 +22,9 @@ from rdc_dyn.scenario.paths import outside
 from rdc_dyn.scenario.scenario import Scenario
 from rdc_dyn.scenario.written import Finding, Mistake, ScenarioError
 from rdc_dyn.status import UserError
+
+#: A scenario, also as it is written, a mapping with its keys, the path of a YAML file, or the name of an example.
+Source = Scenario | Document | Mapping[str, Any] | str | os.PathLike[str]
 
 
 def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Scenario:
@@ -40,9 +46,11 @@ def from_mapping(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scen
     return resolve(_from_mapping(tree), overrides)
 
 
-def read(source: Scenario | Mapping[str, Any] | str | os.PathLike[str], overrides: Sequence[str] = ()) -> Document:
+def read(source: Source, overrides: Sequence[str] = ()) -> Document:
     """Read a scenario for `resolve` without validating it, since a sweep may supply what it lacks."""
-    if isinstance(source, Scenario):
+    if isinstance(source, Document):
+        document = source
+    elif isinstance(source, Scenario):
         document = _from_mapping(source.model_dump(by_alias=True))
     elif isinstance(source, Mapping):
         document = _from_mapping(source)
@@ -94,3 +102,37 @@ def _schema_findings(tree: Any) -> tuple[Scenario | None, list[Finding]]:
         return Scenario.model_validate(tree), []
     except ValidationError as error:
         return None, explain(error.errors(include_url=False, include_context=False), tree)
+
+
+class _Representer(SafeRepresenter):
+    """Writes equal parts out each time, because scenarios have no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Tell ruamel.yaml never to write an alias."""
+        return True
+
+
+def dump(scenario: Scenario) -> str:
+    """Write a scenario as YAML that `loads` reads back as an equal scenario."""
+    tree = scenario.model_dump(by_alias=True)
+    if scenario.sweep is None:
+        del tree["sweep"]  # most scenarios describe a single run
+    return dump_tree(tree)
+
+
+def dump_tree(tree: Any) -> str:
+    """Write plain values, such as those of an incomplete scenario, as YAML."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
+    yaml.default_flow_style = None  # innermost sections and lists in brackets
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.width = 120
+    stream = io.StringIO()
+    yaml.dump(tree, stream)
+    return stream.getvalue()
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of scenarios, for editors and other programs."""
+    schema = Scenario.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -10,17 +10,13 @@ from pydantic import Field, WithJsonSchema
 
 from rdc_dyn.scenario.section import Count, Section
 from rdc_dyn.scenario.sections.correctors import CORRECTORS, CorrectorSection
-from rdc_dyn.scenario.sections.correctors.of_a_point import NewtonKrylovSection, QuasiNewtonSection
+from rdc_dyn.scenario.sections.correctors.of_a_point import USUAL, USUALLY, usual
 from rdc_dyn.scenario.sections.data import DataSection
 from rdc_dyn.scenario.sections.integrators import INTEGRATORS, IntegratorSection
-from rdc_dyn.scenario.sections.linearisation import LinearisationSection
 from rdc_dyn.scenario.sections.objectives import OBJECTIVES, ObjectiveSection
-from rdc_dyn.scenario.sections.objectives.variational import AmortisedSection
-from rdc_dyn.scenario.sections.output import OutputSection
 from rdc_dyn.scenario.sections.processes import PROCESSES, ProcessSection
 from rdc_dyn.scenario.sections.responses import RESPONSES, LinearResponseSection, ResponseSection
-from rdc_dyn.scenario.sections.solvers import FactorisedSection
-from rdc_dyn.scenario.sections.start import StartSection
+from rdc_dyn.scenario.sections.start import LinearisationSection, OutputSection, StartSection
 from rdc_dyn.scenario.written import Finding, Path, Tree, section, show
 
 #: Most steps of a run: at a millisecond each they take hours.
@@ -64,11 +60,7 @@ class Scenario(Section):
         default=LinearResponseSection(), description="what gives M and moves theta along with the controls"
     )
     integrator: Annotated[IntegratorSection, INTEGRATORS] = Field(description="how one step is integrated")
-    corrector: Annotated[CorrectorSection, CORRECTORS] = Field(
-        default=NewtonKrylovSection(method="newton_krylov"),
-        description="left out: quasi_newton for an amortised objective whose solver keeps a factor of A, which it can "
-        "up to 10,000 parameters; else newton_krylov",
-    )
+    corrector: Annotated[CorrectorSection, CORRECTORS] = Field(default=USUAL, description=USUALLY)
     output: OutputSection = OutputSection()
     sweep: Sweep = Field(
         default=None,
@@ -77,11 +69,8 @@ class Scenario(Section):
 
     def resolve(self, scenario: Scenario) -> Self:
         """Every section, after the corrector of a scenario that names none has been chosen."""
-        solver = self.response.solver
-        kept = isinstance(solver, FactorisedSection) and solver.curvature == "hessian" and self.response.exact
-        if "corrector" in self.model_fields_set or not kept or not isinstance(self.objective, AmortisedSection):
-            return super().resolve(scenario)
-        return super(Scenario, self.set(corrector=QuasiNewtonSection(method="quasi_newton"))).resolve(scenario)
+        own = self if "corrector" in self.model_fields_set else self.set(corrector=usual(self))
+        return super(Scenario, own).resolve(scenario)
 
     @property
     def precision(self) -> float:

@@ -11,8 +11,7 @@ from rdc_dyn.dynamics import Curve, CurvePoint
 from rdc_dyn.linalg.base import decomposing
 from rdc_dyn.record import Event
 from rdc_dyn.simulate import events
-from rdc_dyn.simulate.dissipation import with_dissipation
-from rdc_dyn.simulate.problem import Point, Problem, Walk
+from rdc_dyn.simulate.problem import Point, Problem, Walk, with_dissipation
 from rdc_dyn.status import NumericalFailure, Status
 
 #: Smallest cosine allowed between the tangents at the two ends of a step.

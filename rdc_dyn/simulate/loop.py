@@ -8,11 +8,9 @@ from dataclasses import replace
 from rdc_dyn.dynamics import StepSize
 from rdc_dyn.record import Event
 from rdc_dyn.simulate import events
-from rdc_dyn.simulate.aim_geodesic import aim
-from rdc_dyn.simulate.dissipation import with_dissipation
 from rdc_dyn.simulate.follow import follow
-from rdc_dyn.simulate.problem import Point, Problem, Watch
-from rdc_dyn.simulate.start import start
+from rdc_dyn.simulate.problem import Point, Problem, Watch, with_dissipation
+from rdc_dyn.simulate.start import aim, start
 from rdc_dyn.simulate.step import advance, relax
 from rdc_dyn.status import NumericalFailure, Status
 

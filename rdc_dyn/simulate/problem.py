@@ -1,10 +1,11 @@
-"""What a run needs, and what it knows at a point of its path."""
+"""What a run needs, and what it knows at a point of its path, with the free energy lost on the way there."""
 
 from __future__ import annotations
 
+import math
 import time as clock
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -23,14 +24,15 @@ from rdc_dyn.dynamics import (
     Minimiser,
     Monitor,
     Process,
-    Response,
     ResponseModel,
     Stability,
     State,
     StepSize,
     SurfacePoint,
 )
+from rdc_dyn.dynamics.responses.base import Response, free_energy_hessian
 from rdc_dyn.linalg import Preconditioner
+from rdc_dyn.linalg.base import Controls
 
 #: Called with (phase, step, J, |∇J|) while the start is equilibrated.
 Watch = Callable[[str, int, float, float], None]
@@ -50,6 +52,7 @@ class Problem:
         on_fold: Where a branch of minima ends: stop there, relax to the minimum that takes over, or follow the branch.
         monitor: Watches for singular points ahead; None leaves them to be found by steps that fail.
         aims: Whether the process is only the way to the equilibrium at which a geodesic is to aim.
+        slope: dD/dR of the geodesic, where it has aimed.
         adam_batch: Data of each part in an Adam minibatch; None takes all of them.
         drop_every: Steps after which Adam's learning rate drops to a tenth; None anneals it to zero instead.
         seed: Seed of Adam's minibatches.
@@ -71,6 +74,7 @@ class Problem:
     on_fold: Literal["stop", "relax", "follow"]
     monitor: Monitor | None
     aims: bool = False
+    slope: float | None = None
     adam_batch: int | None = None
     drop_every: int | None = None
     seed: int = 0
@@ -180,3 +184,40 @@ class Point:
         """The part of the point that a process may look at."""
         rate = float(self.response.functionals[0])
         return SurfacePoint(self.at.controls, self.response.matrix, self.response.forces, rate)
+
+
+def with_dissipation(problem: Problem, before: Point, after: Point) -> Point:
+    """The point with the free energy dissipated on the way to it, and the error of that.
+
+    The work of a step follows the trapezoidal rule. Where Hess F is solved for, or estimated with an error, it corrects
+    the work (Hermite's rule, of fifth order). The error is that of the estimate, or else the size of the correction;
+    rounding and the noise of (D, C) are added in quadrature.
+    """
+    move = after.at.controls - before.at.controls
+    work = float(0.5 * (before.at.forces + after.at.forces) @ move)
+    correction, doubt = _bend(before.response, after.response, move)
+    if math.isfinite(correction) and (problem.response.tangent or after.response.estimate is not None):
+        work += correction / 12
+    lost = work - (after.at.value - before.at.value)
+    rounding = torch.finfo(after.at.theta.dtype).eps * (abs(after.at.value) + abs(work))
+    error = math.hypot(doubt / 12 if math.isfinite(doubt) else 0.1 * abs(work), _noise(before, after), 10 * rounding)
+    return replace(
+        after, dissipation=before.dissipation + lost, dissipation_error=math.hypot(before.dissipation_error, error)
+    )
+
+
+def _bend(before: Response, after: Response, move: Controls) -> tuple[float, float]:
+    """Δc·(Hess F(before) − Hess F(after)) Δc and its error, which is the value itself unless Hess F is estimated."""
+    if before.estimate is not None and after.estimate is not None:
+        return after.estimate.bend(before.estimate, move)
+    value = float((torch.outer(move, move) * (free_energy_hessian(before) - free_energy_hessian(after))).sum())
+    return value, value
+
+
+def _noise(before: Point, after: Point) -> float:
+    """Error of the work from the standard errors of (D, C, ∂_tF) at both ends."""
+    move, found = after.at.controls - before.at.controls, 0.0
+    for estimate in (before.response.estimate, after.response.estimate):
+        if estimate is not None:
+            found = math.hypot(found, 0.5 * float((estimate.errors * move).norm()))
+    return found

@@ -1,23 +1,22 @@
-"""∇_θ J = 0 at the first multipliers: Adam, then L-BFGS in the metric of a factor, then trust-region Newton."""
+"""The start: ∇_θ J = 0 by Adam, L-BFGS in the metric of a factor and trust-region Newton, and where a geodesic aims."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 import torch
 
 from rdc_dyn.curvature.linearisation import Linearisation
-from rdc_dyn.dynamics import Correction, State
-from rdc_dyn.dynamics.adam import Adam
-from rdc_dyn.dynamics.correctors.gradient import stream
+from rdc_dyn.dynamics import Correction, GeodesicTransfer, State
+from rdc_dyn.dynamics.correctors.gradient import Adam, stream
 from rdc_dyn.linalg.base import all_finite, decomposing
 from rdc_dyn.record import Event
 from rdc_dyn.simulate.collapse import collapse
 from rdc_dyn.simulate.problem import Point, Problem, Watch
 from rdc_dyn.simulate.step import watched
-from rdc_dyn.status import NumericalFailure, Status
+from rdc_dyn.status import NumericalFailure, Status, UserError
 
 
 def start(problem: Problem, watch: Watch | None) -> Generator[Event, None, Point]:
@@ -108,3 +107,47 @@ def _annealed(problem: Problem, step: int) -> float:
     if problem.drop_every is not None:
         return 0.1 ** (step // problem.drop_every)
     return 0.5 * (1 + math.cos(math.pi * step / problem.adam_steps))
+
+
+#: Largest relative difference at which two classification losses count as the same.
+_SAME = 1e-4
+
+
+def aim(
+    problem: Problem, watch: Watch | None, simulate: Callable[[Problem, Watch | None], Iterator[Point | Event]]
+) -> tuple[Problem, Event]:
+    """Follow the problem's straight path in (λ, γ, t) to the goal once, and aim the geodesic along the chord.
+
+    Where a branch ends, that path relaxes. The returned problem is that of the geodesic, starting from the equilibrium
+    that was found; the event reports its slope. Raises NumericalFailure if the path does not reach the goal, and
+    UserError if C at the goal differs from C at the start or R does not.
+    """
+    points: list[Point] = []
+    for item in simulate(replace(problem, aims=False, on_fold="relax"), watch):
+        if isinstance(item, Point):
+            points = [*points[:1], item]
+        elif item.kind == "end" and item.values["status"] != Status.COMPLETED.name:
+            detail = f"on the way to process.toward at time {item.time:.6g}: {item.values['detail']}"
+            raise NumericalFailure(Status[item.values["status"]], detail)
+    start, goal = points[0], points[-1]
+    (rate, distortion, classification), end = start.at.functionals.tolist(), goal.at.functionals.tolist()
+    excess = end[2] - classification
+    if abs(excess) > _SAME * abs(classification):
+        gamma = goal.state.gamma  # C falls roughly as 1/gamma, hence a Newton step in 1/gamma
+        closer = gamma / max(1 + excess / (gamma * float(goal.response.matrix[2, 1])), 0.1)
+        raise UserError(
+            f"process.toward: at lam = {goal.state.lam:g}, gamma = {gamma:g} the classification loss is "
+            f"{end[2]:.8g}, at the start it is {classification:.8g}: off by {excess:.3g}, allowed are "
+            f"{_SAME * abs(classification):.3g}; gamma = {closer:.6g} would be closer"
+        )
+    if abs(end[0] - rate) <= 1e-9 * abs(rate):
+        raise UserError(f"process.toward: the rate there is that of the start, {rate:.6g}; no line has this slope")
+    slope = (end[1] - distortion) / (end[0] - rate)
+    text = f"the line to lam = {goal.state.lam:g}, gamma = {goal.state.gamma:g} has the slope dD/dR = {slope:.8g}"
+    geodesic = replace(aimed(problem, slope), start=start.state, adam_steps=0)
+    return geodesic, Event("aimed", start.time, text, {"slope": slope, "rate": end[0], "distortion": end[1]})
+
+
+def aimed(problem: Problem, slope: float) -> Problem:
+    """The same problem with the geodesic of slope dD/dR as its process."""
+    return replace(problem, process=GeodesicTransfer(problem.process.span, slope), slope=slope, aims=False)

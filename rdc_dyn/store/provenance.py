@@ -6,7 +6,6 @@ import hashlib
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -63,44 +62,17 @@ def program() -> str:
     return f"rdc_dyn {program_version()} {commit()} {source_digest()[:12]}"
 
 
-def provenance(
-    *,
-    name: str,
-    scenario: str,
-    seed: int,
-    device: str,
-    dtype: str,
-    threads: int,
-    processes: int,
-    backend: str | None,
-    data_digest: str,
-    coupling_digest: str | None,
-    parameters: int,
-    choices: Mapping[str, str | int | float],
-) -> dict[str, str | int | float]:
-    """Attributes that tell where a trajectory comes from and how to rerun it; netCDF takes strings and numbers only."""
+def made_by() -> dict[str, str]:
+    """Attributes that tell which program made a trajectory, when and on what machine."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     versions = ", ".join(f"{library} {version(library)}" for library in _LIBRARIES)
     return {
-        "title": name,
         "source": f"rdc_dyn {program_version()}",
         "references": REFERENCE,
         "history": f"{now} created by rdc_dyn {program_version()}",
-        "scenario": scenario,
-        "scenario_sha256": hashlib.sha256(scenario.encode()).hexdigest(),
         "versions": f"python {platform.python_version()}, {versions}",
         "commit": commit(),
         "source_digest": source_digest(),
-        "seed": seed,
-        "device": device,
-        "dtype": dtype,
-        "threads": threads,
-        "processes": processes,
-        **({} if backend is None else {"backend": backend}),
         "platform": platform.platform(),
         "processor": processor(),
-        "data_digest": data_digest,
-        **({} if coupling_digest is None else {"coupling_digest": coupling_digest}),
-        "parameters": parameters,
-        **choices,
     }

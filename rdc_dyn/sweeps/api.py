@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from rdc_dyn import scenario as scenarios
 from rdc_dyn.read.shown import Shown
-from rdc_dyn.scenario import Document, Scenario
+from rdc_dyn.scenario import Document
 from rdc_dyn.scenario.sources import modules_of_files
 from rdc_dyn.status import ExitCode, UserError, plain
 from rdc_dyn.store.provenance import program
-from rdc_dyn.store.sweep_directory import Manifest, SweptRun, read_point
-from rdc_dyn.store.swept_keys import coordinate_names
+from rdc_dyn.store.sweep_directory import Manifest, SweptRun, coordinate_names, read_point
 from rdc_dyn.sweeps.directory import NETWORKS, clear, discard_unfinished, join_manifest, locked, write_failure
-from rdc_dyn.sweeps.drive import drive
-from rdc_dyn.sweeps.grid import Grid, Grids, choose_grids
-from rdc_dyn.sweeps.local import LocalWorkers
-from rdc_dyn.sweeps.points import Point, resolve_points
+from rdc_dyn.sweeps.grid import Grid, Grids, Point, choose_grids, resolve_points
 from rdc_dyn.sweeps.progress import SweepProgress, chosen, describe
 from rdc_dyn.sweeps.worker import Task
+from rdc_dyn.sweeps.workers import LocalWorkers, drive
 
 if TYPE_CHECKING:
     from rdc_dyn.objective.own_modules import Own
-    from rdc_dyn.running.watcher import Callback
+    from rdc_dyn.running.progress import Callback
 
 #: Points in the table that a notebook shows; the rest are counted.
 _SHOWN = 20
@@ -86,20 +83,19 @@ class Plan:
 
 
 def plan(
-    scenario: Scenario | Mapping[str, Any] | str | os.PathLike[str],
+    scenario: scenarios.Source,
     grid: Grid | Sequence[Grid] | Grids | None = None,
     overrides: Sequence[str] = (),
 ) -> Plan:
     """Validate every point of a sweep without running any; `overrides` are `key=value` and apply to all points."""
-    folder = Path(scenario).resolve().parent if isinstance(scenario, (str, os.PathLike)) else Path.cwd()
-    document = scenarios.apply_overrides(scenarios.read(scenario), overrides)
+    document = scenarios.read(scenario, overrides)
     grids = choose_grids(document, grid)
     coordinate_names(grids.keys)  # keys that an opened sweep could not tell apart are refused before anything runs
-    return Plan(document, grids.keys, tuple(resolve_points(document, grids, folder)))
+    return Plan(document, grids.keys, tuple(resolve_points(document, grids, document.folder or Path.cwd())))
 
 
 def sweep(
-    scenario: Scenario | Mapping[str, Any] | str | os.PathLike[str],
+    scenario: Plan | scenarios.Source,
     grid: Grid | Sequence[Grid] | None = None,
     *,
     output: str | os.PathLike[str],
@@ -119,7 +115,8 @@ def sweep(
     A script that calls this needs `if __name__ == "__main__":`, since workers are new processes.
 
     Args:
-        scenario: A scenario, a mapping with its keys, the path of a YAML file, or the name of a shipped example.
+        scenario: A scenario, a mapping with its keys, the path of a YAML file, or the name of a shipped example;
+            or a sweep that `plan` has validated.
         grid: Values by dotted key, every combination of which is a point, or a sequence of such grids. None takes the
             section `sweep` of the scenario.
         output: Sweep directory, new or from an earlier call.
@@ -149,45 +146,13 @@ def sweep(
             to it.
         DataError: If files cannot be written.
     """
-    shown = chosen(progress)
-    return run_plan(
-        plan(scenario, grid),
-        Path(output),
-        jobs=jobs,
-        executor=executor,
-        threads=threads,
-        device=device,
-        networks=networks,
-        trust=trust,
-        fail_fast=fail_fast,
-        retry_failed=retry_failed,
-        add=add,
-        progress=shown,
-    )
-
-
-def run_plan(
-    made: Plan,
-    path: Path,
-    *,
-    jobs: int,
-    executor: Executor | None,
-    threads: int | None,
-    device: str | None,
-    fail_fast: bool,
-    retry_failed: bool,
-    add: bool,
-    progress: SweepProgress,
-    networks: Own | None = None,
-    trust: bool = False,
-) -> SweepResult:
-    """Run a validated sweep; see `sweep`."""
+    shown, made = chosen(progress), scenario if isinstance(scenario, Plan) else plan(scenario, grid)
     if jobs < 1:
         raise UserError(f"jobs: {jobs} worker processes; expected at least 1")
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise UserError("a sweep starts processes of its own: call it without torchrun")
     threads = threads or max(1, (os.cpu_count() or 1) // jobs)
-    path, text = path.absolute(), scenarios.dump_tree(made.document.tree)
+    path, text = Path(output).absolute(), scenarios.dump_tree(made.document.tree)
     text += _modules(made, networks, trust=trust)
     with locked(path):
         manifest = join_manifest(path, text, made.keys, made.points, add=add)
@@ -201,11 +166,11 @@ def run_plan(
         ]
         for task in tasks:
             clear(manifest, task.name)
-        progress.begin({task.name: manifest.points[task.name] for task in tasks}, len(wanted) - len(tasks))
+        shown.begin({task.name: manifest.points[task.name] for task in tasks}, len(wanted) - len(tasks))
         try:
-            ran = _run(tasks, manifest, executor or LocalWorkers(jobs, threads), executor is None, fail_fast, progress)
+            ran = _run(tasks, manifest, executor or LocalWorkers(jobs, threads), executor is None, fail_fast, shown)
         finally:
-            progress.close()
+            shown.close()
         return SweepResult(path, tuple(read_point(manifest, point.name) for point in made.points), ran)
 
 

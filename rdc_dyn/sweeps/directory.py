@@ -17,7 +17,7 @@ from rdc_dyn.store.lock import LOCK, BusyError, Lock
 from rdc_dyn.store.provenance import program
 from rdc_dyn.store.run_directory import checkpoints
 from rdc_dyn.store.sweep_directory import FAILED, FORMAT, MANIFEST, RUNS, Manifest, read_manifest, read_point
-from rdc_dyn.sweeps.points import Point
+from rdc_dyn.sweeps.grid import Point
 
 
 @contextmanager

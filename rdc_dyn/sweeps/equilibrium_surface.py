@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from rdc_dyn import scenario as scenarios
-from rdc_dyn.scenario import Scenario
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from rdc_dyn.objective.own_modules import Own
-    from rdc_dyn.running.progress import Progress
-    from rdc_dyn.running.watcher import Callback
+    from rdc_dyn.running.progress import Callback, Progress
 
 
 def surface(
-    scenario: Scenario | Mapping[str, Any] | str | os.PathLike[str],
+    scenario: scenarios.Source,
     lam: Sequence[float],
     gamma: Sequence[float],
     output: str | os.PathLike[str] | None = None,
@@ -59,23 +56,11 @@ def surface(
     """
     from rdc_dyn.read.surface import surface as as_surface
     from rdc_dyn.running.progress import chosen
-    from rdc_dyn.running.runner import run_scenario
+    from rdc_dyn.running.runner import run
 
-    folder = Path(scenario).resolve().parent if isinstance(scenario, (str, os.PathLike)) else Path.cwd()
-    shown = chosen(progress)
-    document = on_grid(scenarios.read(scenario), lam, gamma)
+    shown, document = chosen(progress), on_grid(scenarios.read(scenario), lam, gamma)
     return as_surface(
-        run_scenario(
-            scenarios.resolve(document),
-            folder,
-            output,
-            document=document,
-            device=device,
-            max_time=max_time,
-            progress=shown,
-            networks=networks,
-            trust=trust,
-        )
+        run(document, output, device=device, max_time=max_time, progress=shown, networks=networks, trust=trust)
     )
 
 

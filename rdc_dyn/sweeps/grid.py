@@ -1,17 +1,21 @@
-"""Grids of scenario keys, from the command line, from the section `sweep`, or from Python."""
+"""Grids of scenario keys, from the command line, from the section `sweep`, or from Python, and their points."""
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from rdc_dyn.scenario import Document, Mistake, ScenarioError
+from rdc_dyn import scenario as scenarios
+from rdc_dyn.scenario import Document, Mistake, Scenario, ScenarioError
 from rdc_dyn.scenario.document import parse
 from rdc_dyn.scenario.scenario import sweep_form
+from rdc_dyn.scenario.sources import pinned
 from rdc_dyn.status import UserError
 
 #: Most points of a sweep.
@@ -119,3 +123,67 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple, range)) else value
+
+
+_HEX_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep.
+
+    Attributes:
+        name: The first digits of the SHA-256 of `text`.
+        values: Values of the swept keys in the resolved scenario; keys that it lacks are left out.
+        scenario: Resolved, without relative paths, with the digests of the files that make its modules.
+        text: The same as YAML.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    scenario: Scenario
+    text: str
+
+
+def resolve_points(document: Document, grids: Grids, folder: Path) -> list[Point]:
+    """Validate every point, and return each distinct one once.
+
+    The grids may supply what the scenario lacks, and its relative paths start from `folder`. Raises ScenarioError with
+    every mistake of any point.
+    """
+    points: dict[str, Point] = {}
+    problems: dict[Mistake, None] = {}
+    for assignment in grids.assignments():
+        try:
+            # The last override makes the point a scenario of a single run.
+            edited = scenarios.apply_overrides(document, [*overrides(assignment), "sweep=null"], grids.origin)
+            resolved = pinned(scenarios.absolute(scenarios.resolve(edited), folder), edited)
+        except ScenarioError as error:
+            problems.update(dict.fromkeys(error.problems))
+            continue
+        point = _point(resolved, grids.keys)
+        points.setdefault(point.name, point)
+    if problems:
+        raise ScenarioError(problems)
+    return list(points.values())
+
+
+def _point(resolved: Scenario, keys: tuple[str, ...]) -> Point:
+    text = scenarios.dump(resolved)
+    tree = resolved.model_dump(mode="json", by_alias=True)
+    values = {key: value for key in keys if (value := _value_at(tree, key)) is not _ABSENT}
+    return Point(hashlib.sha256(text.encode()).hexdigest()[:_HEX_DIGITS], values, resolved, text)
+
+
+_ABSENT = object()
+
+
+def _value_at(tree: Any, key: str) -> Any:
+    for part in key.split("."):
+        if isinstance(tree, dict) and part in tree:
+            tree = tree[part]
+        elif isinstance(tree, list) and part.isdigit() and int(part) < len(tree):
+            tree = tree[int(part)]
+        else:
+            return _ABSENT
+    return tree

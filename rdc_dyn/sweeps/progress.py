@@ -8,8 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from rdc_dyn.running.progress import hours
-from rdc_dyn.running.watcher import Callback, Watcher, asked
+from rdc_dyn.running.progress import Callback, Watcher, asked, hours
 from rdc_dyn.status import plain
 from rdc_dyn.sweeps.worker import Outcome
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rdc_dyn import scenario as scenarios
+from rdc_dyn.scenario import Scenario
 from rdc_dyn.status import RESUMABLE, DataError, RunWarning, Status, UserError
 from rdc_dyn.store.provenance import program
 from rdc_dyn.store.run_directory import DIGESTS, SCENARIO, checkpoints, open_run, read_text
@@ -97,27 +98,21 @@ def run_point(task: Task) -> Outcome:
 def _run(task: Task) -> Outcome:
     import torch
 
-    from rdc_dyn.running.runner import run_scenario
+    from rdc_dyn.running.runner import run
 
     torch.set_num_threads(task.threads)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RunWarning)  # the outcome reports it
-        trajectory = _gone_on(task)
+        scenario, device, networks = scenarios.loads(task.text), task.device, task.networks
+        trajectory = _gone_on(task, scenario)
         if trajectory is None:
             discard(task.path)  # what is left of an earlier attempt
-            trajectory = run_scenario(
-                scenarios.loads(task.text),
-                Path("/"),
-                task.path,
-                device=task.device,
-                networks=task.networks,
-                trust=task.trust,
-            )
+            trajectory = run(scenario, task.path, device=device, networks=networks, trust=task.trust, progress=False)
     status, detail = Status[trajectory.attrs["status"]], trajectory.attrs["status_detail"]
     return Outcome(task.name, status.name, status.exit_code, status.value + (f" ({detail})" if detail else ""))
 
 
-def _gone_on(task: Task) -> xr.Dataset | None:
+def _gone_on(task: Task, scenario: Scenario) -> xr.Dataset | None:
     """The trajectory of an interrupted attempt, resumed from its last checkpoint to its end.
 
     None if there is nothing of this very scenario that could be resumed, or the run has failed. Whatever else prevents
@@ -125,7 +120,6 @@ def _gone_on(task: Task) -> xr.Dataset | None:
     """
     from rdc_dyn.running.resumption import NoCheckpointError, resume
 
-    scenario = scenarios.loads(task.text)
     if task.device is not None:
         scenario = scenario.model_copy(update={"device": task.device})
     if not checkpoints(task.path) or not _same(task.path, scenarios.dump(scenario)):

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from rdc_dyn.curvature.sum_over_data import Local
 from rdc_dyn.data.samples import Block, Data, Sample
+from rdc_dyn.distributed.evaluated import Distributed
 from rdc_dyn.distributed.group import join
-from rdc_dyn.distributed.sum_over_processes import Distributed
 from rdc_dyn.objective import Amortised
 from rdc_dyn.objective.base import terms_of
 from rdc_dyn.objective.likelihood import Bernoulli

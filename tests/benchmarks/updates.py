@@ -23,9 +23,9 @@ from rdc_dyn.dynamics import Constraint, Feedback
 from rdc_dyn.dynamics.correctors.minibatch_descent import Descent
 from rdc_dyn.objective import Amortised
 from rdc_dyn.objective.architectures import Deconv
-from rdc_dyn.objective.architectures.resnet18 import ResNet18
 from rdc_dyn.objective.likelihood import Bernoulli
 from rdc_dyn.objective.networks import Networks
+from rdc_dyn.objective.resnet18 import ResNet18
 from tests.benchmarks.models import like, mnist
 from tests.benchmarks.timing import machine, medians
 from tests.problems import generator, networks

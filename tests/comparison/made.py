@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from rdc_dyn.scenario import dump, from_mapping
-from rdc_dyn.store.dataset import to_dataset
-from rdc_dyn.store.netcdf import write_netcdf
+from rdc_dyn.store.dataset import to_dataset, write_netcdf
 from rdc_dyn.store.run_directory import TRAJECTORY
 from tests.tiny import ATTRIBUTES, linear_gaussian, record
 

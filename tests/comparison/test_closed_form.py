@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rdc_dyn.comparison.closed_form import ClosedForm, closed_form
-from rdc_dyn.comparison.exact_path import LOOSER, ExactPathError, exact_path
+from rdc_dyn.comparison.exact_path import LOOSER, ExactPathError, closed_form, exact_path
+from rdc_dyn.objective.closed_form import ClosedForm
 from rdc_dyn.scenario import Scenario, from_mapping
 from tests.problems import oracle
 from tests.tiny import linear_gaussian

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import linregress, t
 
-from rdc_dyn.comparison.floor import stagnated
-from rdc_dyn.comparison.order import observed_order
+from rdc_dyn.comparison.errors import observed_order, stagnated
 from rdc_dyn.scenario.sections.integrators import METHODS
 
 STEPS = np.array([0.5, 0.25, 0.125, 0.0625, 0.03125])

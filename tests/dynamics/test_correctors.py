@@ -11,8 +11,7 @@ import torch
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import Constraint, Gradient, Integrator, IsoFunctional, Minimiser, NewtonKrylov, State
-from rdc_dyn.dynamics.adam import Adam
-from rdc_dyn.dynamics.correctors.gradient import schedule
+from rdc_dyn.dynamics.correctors.gradient import Adam, schedule
 from rdc_dyn.linalg import ConjugateGradient, Dense, Factorised, Preconditioner
 from rdc_dyn.simulate.step import advance
 from rdc_dyn.status import Status

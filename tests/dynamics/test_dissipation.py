@@ -20,7 +20,7 @@ from rdc_dyn.dynamics import (
     SecantFilter,
     State,
 )
-from rdc_dyn.read.verify.identities import laws
+from rdc_dyn.read.verify import laws
 from rdc_dyn.simulate import to_record
 from rdc_dyn.store.dataset import to_dataset
 from tests.problems import linear_gaussian, points_and_events, problem

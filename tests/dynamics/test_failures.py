@@ -102,7 +102,7 @@ def test_held_functional_that_nothing_moves() -> None:
 
 
 def test_evaluation_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rdc_dyn.dynamics.vector_field.MAX_EVALUATIONS", 3)
+    monkeypatch.setattr("rdc_dyn.dynamics.integrator.MAX_EVALUATIONS", 3)
     run = problem(linear_gaussian(), IsoFunctional((0.0, 1.0)), 2.0, 3.0, Integrator("rk4"), 0.5, smallest=0.3)
     _, events = points_and_events(run)
     assert [e.values["status"] for e in events if e.kind == "rejected"] == ["EVALUATION_LIMIT"] * 2

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 import rdc_dyn
 from rdc_dyn.cli import main
-from rdc_dyn.comparison.closed_form import closed_form
+from rdc_dyn.comparison.exact_path import closed_form
 from rdc_dyn.dynamics import Grid
 from rdc_dyn.scenario import dump, from_mapping
 from tests.tiny import images, linear_gaussian

@@ -12,7 +12,7 @@ from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Linearisation, Work
 from rdc_dyn.dynamics import Minimiser, Minimum, State, minimise
 from rdc_dyn.linalg import Factorised, Preconditioner, SymmetricOperator, materialise
-from rdc_dyn.linalg.shifted_cholesky import ShiftedCholesky
+from rdc_dyn.linalg.factorised import ShiftedCholesky
 from tests.linalg.matrices import spectrum
 from tests.problems import amortised, blobs, controls, generator
 

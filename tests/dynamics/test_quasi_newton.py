@@ -19,7 +19,7 @@ from rdc_dyn.dynamics import NewtonKrylov, QuasiNewton, State
 from rdc_dyn.dynamics.correctors.base import Correction, Departure
 from rdc_dyn.dynamics.correctors.quasi_newton import _bent
 from rdc_dyn.linalg import ConjugateGradient, Factorised, Preconditioner
-from rdc_dyn.linalg.identity import Identity
+from rdc_dyn.linalg.recipe import Identity
 from rdc_dyn.scenario import loads
 from rdc_dyn.status import Status
 from tests.problems import amortised, blobs, controls, equilibrium, linear_gaussian

@@ -12,7 +12,7 @@ from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import Monitor, linear_response
 from rdc_dyn.dynamics.stability import Approach, approach
 from rdc_dyn.linalg import Dense, Factorised, Preconditioner, materialise, spectrum
-from rdc_dyn.linalg.morse import Spectrum, dense_spectrum
+from rdc_dyn.linalg.ritz import Spectrum, dense_spectrum
 from rdc_dyn.objective import Objective
 from rdc_dyn.status import Status
 from tests.problems import Fold, blobs, controls, equilibrium, finite_latent, generator, linear_gaussian
@@ -67,7 +67,7 @@ def test_smallest_eigenvalue_and_morse_index(monkeypatch: pytest.MonkeyPatch) ->
         found = spectrum(at, Preconditioner(Factorised()))
         assert found.morse_index == int((live < 0).sum()) == (12 if at is saddle else 0)
         assert found.smallest == pytest.approx(float(live[0]), rel=1e-9)
-    monkeypatch.setattr("rdc_dyn.linalg.morse.SMALL", 0)
+    monkeypatch.setattr("rdc_dyn.linalg.ritz.SMALL", 0)
     at = equilibrium(finite_latent(blobs(), 3, 1e-3), controls(0.3, 1.5))
     values = torch.linalg.eigvalsh(materialise(at))
     found = spectrum(at, Preconditioner(Factorised()))

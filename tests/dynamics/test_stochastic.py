@@ -15,7 +15,7 @@ from rdc_dyn.dynamics import Gradient, Integrator, IsoFunctional, Secant, State,
 from rdc_dyn.dynamics.correctors.gradient import stream
 from rdc_dyn.linalg import Nystrom, Preconditioner
 from rdc_dyn.linalg.factorised import Factorised
-from rdc_dyn.linalg.identity import Identity
+from rdc_dyn.linalg.recipe import Identity
 from rdc_dyn.objective import Amortised
 from rdc_dyn.objective.base import terms_of
 from rdc_dyn.status import Status

@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import brentq
 
 import rdc_dyn
-from rdc_dyn.comparison.closed_form import closed_form
+from rdc_dyn.comparison.exact_path import closed_form
 from rdc_dyn.dynamics import (
     GeodesicTransfer,
     Integrator,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rdc_dyn.linalg import Dense, materialise
-from rdc_dyn.linalg.inertia import negative_eigenvalues
+from rdc_dyn.linalg.factorisation import negative_eigenvalues
 from rdc_dyn.status import NumericalFailure, Status
 from tests.linalg.matrices import Matrix, rows, spectrum
 

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rdc_dyn.linalg.conjugate_pairs import ConjugatePairs
-from rdc_dyn.linalg.limited_memory import LimitedMemory
+from rdc_dyn.linalg.limited_memory import ConjugatePairs, LimitedMemory
 from tests.linalg.matrices import FLOAT64, rows, spectrum
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rdc_dyn.linalg import ConjugateGradient, Factorised, Identity, Nystrom, Preconditioner, Recipe
 from rdc_dyn.linalg.base import SymmetricOperator
-from rdc_dyn.linalg.shifted_cholesky import ShiftedCholesky
+from rdc_dyn.linalg.factorised import ShiftedCholesky
 from tests.linalg.matrices import FLOAT64, Matrix, network_like, rows, spectrum, turning
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rdc_dyn.linalg.shifted_cholesky import ShiftedCholesky
+from rdc_dyn.linalg.factorised import ShiftedCholesky
 from tests.linalg.matrices import FLOAT64, spectrum
 
 

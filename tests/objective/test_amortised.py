@@ -11,8 +11,8 @@ from torch.distributions import Normal, kl_divergence
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Work
-from rdc_dyn.data.noise import sobol_normal
 from rdc_dyn.objective.likelihood import Bernoulli, Gaussian, Likelihood
+from rdc_dyn.objective.variational import sobol_normal
 from rdc_dyn.record import Record
 from rdc_dyn.simulate import noise_gap
 from tests.problems import amortised, blobs, controls, generator

@@ -14,8 +14,7 @@ from torch.func import functional_call, jvp, vjp
 from torchvision.models import resnet18
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
-from rdc_dyn.curvature.from_gauss_newton import FromGaussNewton
-from rdc_dyn.curvature.gauss_newton import GaussNewton
+from rdc_dyn.curvature.gauss_newton import FromGaussNewton, GaussNewton
 from rdc_dyn.curvature.kfac import Kfac
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.curvature.memory import bytes_per_datum, evaluation
@@ -25,11 +24,11 @@ from rdc_dyn.linalg import ConjugateGradient, Nystrom, Preconditioner
 from rdc_dyn.linalg.factorisation import materialise
 from rdc_dyn.objective import Amortised
 from rdc_dyn.objective.architectures import ACTIVATIONS, Deconv, Mlp, Shape, mlp
-from rdc_dyn.objective.architectures.resnet18 import ResNet18
 from rdc_dyn.objective.base import terms_of
 from rdc_dyn.objective.importance_weighted import ImportanceWeighted
 from rdc_dyn.objective.likelihood import Gaussian
 from rdc_dyn.objective.networks import Layout, Networks, refuse_no_function
+from rdc_dyn.objective.resnet18 import ResNet18
 from tests.problems import controls, generator
 
 _C = controls(0.7, 1.3)

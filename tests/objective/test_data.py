@@ -11,17 +11,22 @@ import pytest
 import torch
 
 from rdc_dyn.data import samples as data_module
-from rdc_dyn.data.datasets import HeldOut, Selection, load_data, select
-from rdc_dyn.data.sample_checks import check_sample
+from rdc_dyn.data.datasets import Selection, check_sample, load_data, select
 from rdc_dyn.data.samples import Data, Sample
 from rdc_dyn.scenario.sections.data import DataSection
 from rdc_dyn.status import DataError
-from tests.named_data import named
+from tests.named_data import named, sets
 from tests.problems import FLOAT, blobs, finite_latent, generator
 
 
-def load(source: Selection, target: Selection | None, fraction: float, like: torch.Tensor = FLOAT, **more: Any) -> Data:
-    return load_data(source, target, fraction, 0, unit_interval=False, like=like, **more)
+def load(
+    source: Selection,
+    target: Selection | None,
+    fraction: float,
+    like: torch.Tensor = FLOAT,
+    held_out: tuple[Selection, ...] = (),
+) -> Data:
+    return load_data(sets(source, target, *held_out), fraction, 0, unit_interval=False, like=like)
 
 
 def arrays(path: Path, count: int = 12, shape: tuple[int, ...] = (2, 2), **more: Any) -> Selection:
@@ -161,14 +166,14 @@ def test_the_same_share_of_the_target_is_held_out(tmp_path: Path) -> None:
 
 
 def test_named_sets_are_held_out(tmp_path: Path) -> None:
-    sets = [arrays(tmp_path / f"{name}.npz", count) for name, count in zip("abcd", (12, 15, 18, 21))]
-    data = load(sets[0], sets[1], 0.0, held_out=HeldOut(sets[2], sets[3]))
+    files = [arrays(tmp_path / f"{name}.npz", count) for name, count in zip("abcd", (12, 15, 18, 21))]
+    data = load(files[0], files[1], 0.0, held_out=(files[2], files[3]))
     held_out = data.held_out
     assert held_out is not None and held_out.target is not None and held_out.coupling is None
     assert [len(s) for s in (held_out.source, held_out.target)] == [18, 21]
-    digests = {data.digest(), load(sets[0], sets[1], 0.0).digest()}
+    digests = {data.digest(), load(files[0], files[1], 0.0).digest()}
     assert len(digests) == 2
-    assert load(sets[0], sets[1], 0.0).held_out is None
+    assert load(files[0], files[1], 0.0).held_out is None
 
 
 @pytest.mark.parametrize(
@@ -183,7 +188,7 @@ def test_named_sets_are_held_out(tmp_path: Path) -> None:
 )
 def test_held_out_data_that_do_not_fit(tmp_path: Path, held_out: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words):
-        load(arrays(tmp_path / "a.npz"), None, 0.0, held_out=HeldOut(arrays(tmp_path / "b.npz", **held_out)))
+        load(arrays(tmp_path / "a.npz"), None, 0.0, held_out=(arrays(tmp_path / "b.npz", **held_out),))
 
 
 def test_a_share_that_leaves_nothing(tmp_path: Path) -> None:

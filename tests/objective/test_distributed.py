@@ -33,8 +33,8 @@ from rdc_dyn.curvature.graph import First
 from rdc_dyn.curvature.sum_over_data import Local, LocalSecond, Total
 from rdc_dyn.data.coupling import optimal_coupling
 from rdc_dyn.data.samples import Block, Data
+from rdc_dyn.distributed.evaluated import Distributed
 from rdc_dyn.distributed.group import Group, join
-from rdc_dyn.distributed.sum_over_processes import Distributed
 from rdc_dyn.dynamics import SurfacePoint
 from rdc_dyn.objective.base import OverData, terms_of
 from rdc_dyn.scenario import dump, from_mapping
@@ -128,7 +128,7 @@ def all_numbers(total: Total, theta: Tensor, at: Tensor) -> dict[str, Tensor]:
         numbers["dense"] = matrix
     numbers |= {"mm": second.mm(rows), "one": second.mm(rows[:1]), "mixed": mixed, "hessian": control_hessian}
     del second  # the drift must do without
-    return numbers | {"drift": drift.mm(rows)}
+    return numbers | {"drift": drift(rows)}
 
 
 def compare(group: Group, objective: OverData, kept: bool) -> dict[str, float]:

@@ -11,8 +11,7 @@ import torch
 
 import rdc_dyn
 from rdc_dyn.curvature.free_energy import FreeEnergy
-from rdc_dyn.curvature.from_gauss_newton import FromGaussNewton
-from rdc_dyn.curvature.gauss_newton import GaussNewton
+from rdc_dyn.curvature.gauss_newton import FromGaussNewton, GaussNewton
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.linalg import ConjugateGradient, Factorised, Minres, Nystrom, Preconditioner
 from rdc_dyn.scenario import loads

@@ -184,5 +184,5 @@ def test_refused_where_the_loss_is_not_convex() -> None:
             Kfac(objective, 5)
     with pytest.raises(UserError, match="Wavy is not convex"):
         Kfac(replace(amortised(data), likelihood=Wavy()), 5)
-    with pytest.raises(TypeError, match="neither theta nor controls"):
+    with pytest.raises(TypeError, match="not the linearisation of an objective"):
         Kfac(amortised(data), 5).build(GaussNewton(amortised(data), Work(), _theta(amortised(data)), _C))

@@ -17,20 +17,22 @@ import pytest
 import torch
 from PIL import Image
 
-from rdc_dyn.data.datasets import HeldOut, Selection, load_data, select
+from rdc_dyn.data.datasets import Selection, load_data, select
 from rdc_dyn.data.readers import image_folder
 from rdc_dyn.data.samples import Data
 from rdc_dyn.scenario.sections.readers import READERS
 from rdc_dyn.status import DataError
-from tests.named_data import named
+from tests.named_data import named, sets
 from tests.problems import FLOAT
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 NAMES = READERS.members["cifar10"].class_names
 
 
-def load(source: Selection, target: Selection | None, like: torch.Tensor = FLOAT, **more: Any) -> Data:
-    return load_data(source, target, 0.0, 0, unit_interval=True, like=like, **more)
+def load(
+    source: Selection, target: Selection | None, like: torch.Tensor = FLOAT, held_out: tuple[Selection, ...] = ()
+) -> Data:
+    return load_data(sets(source, target, *held_out), 0.0, 0, unit_interval=True, like=like)
 
 
 def refused(selection: Selection, *words: str, seed: int = 0) -> None:
@@ -125,7 +127,7 @@ def test_mnist_from_a_folder() -> None:
     if not (SHARED / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
         pytest.skip("the MNIST files shared/data/MNIST/raw are not beside the checkout")
     selection = named("mnist", limit=1000, path=SHARED)
-    data = load(selection, None, held_out=HeldOut(named("mnist", path=SHARED, split="test")))
+    data = load(selection, None, held_out=(named("mnist", path=SHARED, split="test"),))
     assert data.source.x.shape == (1000, 784) and data.shape == (1, 28, 28)
     assert data.classes == 10
     assert 0.1 < float(data.source.x.mean()) < 0.16
@@ -170,7 +172,7 @@ def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str,
 
 def test_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = write_cifar10(tmp_path, monkeypatch)
-    data = load(named("cifar10", path=tmp_path), None, held_out=HeldOut(named("cifar10", path=tmp_path, split="test")))
+    data = load(named("cifar10", path=tmp_path), None, held_out=(named("cifar10", path=tmp_path, split="test"),))
     assert data.shape == (3, 32, 32) and data.classes == 10
     assert torch.equal(data.source.x, torch.from_numpy(pixels[:50] / 255.0))  # the files are channel first
     assert data.source.y[:12].tolist() == [*range(10), 1, 2]
@@ -290,16 +292,16 @@ def test_a_transfer_between_classes_with_held_out_folders(tmp_path: Path) -> Non
     train = write_images(tmp_path / "train", {"ant": 3, "bee": 3, "cat": 3, "dog": 3})
     test = write_images(tmp_path / "test", {"ant": 2, "bee": 2, "cat": 2, "dog": 2})
     one, other = ("ant", "bee"), ("cat", "dog")
-    held_out = HeldOut(folder(test, classes=one), folder(test, classes=other))
+    held_out = (folder(test, classes=one), folder(test, classes=other))
     data = load(folder(train, classes=one), folder(train, classes=other), held_out=held_out)
     assert data.classes == 2 and data.target_validation is not None and len(data.target_validation) == 4
     assert data.target is not None and data.target.y.tolist() == [0, 0, 0, 1, 1, 1]
-    swapped = HeldOut(folder(test, classes=one), folder(test, classes=("dog", "cat")))
+    swapped = (folder(test, classes=one), folder(test, classes=("dog", "cat")))
     with pytest.raises(DataError, match=r"target: has the classes dog, cat, but data\.target has cat, dog"):
         load(folder(train, classes=one), folder(train, classes=other), held_out=swapped)
     fewer = write_images(tmp_path / "fewer", {"ant": 2, "cat": 2})
     with pytest.raises(DataError, match=r"source: has the classes ant, cat, but data\.source has ant, bee, "):
-        load(folder(train), None, held_out=HeldOut(folder(fewer)))
+        load(folder(train), None, held_out=(folder(fewer),))
 
 
 def test_folders_without_images(tmp_path: Path) -> None:
@@ -384,7 +386,7 @@ def test_photographs_of_cifar10_classes(tmp_path: Path) -> None:
         first = [member for member in tar if member.name.endswith(("/0000.jpg", "/0001.jpg"))]
         tar.extractall(tmp_path, first, filter="data")
     classes = ("airplane", "automobile", "ship", "truck")
-    held_out = HeldOut(folder(tmp_path / "test", classes=classes, size=32))
+    held_out = (folder(tmp_path / "test", classes=classes, size=32),)
     data = load(folder(tmp_path / "train", classes=classes, size=32), None, held_out=held_out)
     assert data.source.x.shape == (8, 3072) and data.shape == (3, 32, 32) and data.classes == 4
     assert data.validation is not None and data.validation.y.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]

@@ -24,7 +24,7 @@ from rdc_dyn.linalg import Dense
 from rdc_dyn.objective import Objective
 from rdc_dyn.scenario import dump, from_mapping, load
 from rdc_dyn.status import DataError
-from tests.named_data import named
+from tests.named_data import named, sets
 from tests.problems import FLOAT, amortised, blobs, controls, equilibrium, finite_latent, generator, importance_weighted
 from tests.tiny import images
 
@@ -253,17 +253,24 @@ def test_a_target_that_does_not_fit(
     source = save(tmp_path / "a.npz", [0, 1, 0, 1])
     target = replace(save(tmp_path / "b.npz", labels, dim), classes=classes)
     with pytest.raises(DataError, match=words):
-        load_data(source, target, 0.0, 0, unit_interval=True, like=FLOAT, transport=Transport())
+        load_data(sets(source, target), 0.0, 0, unit_interval=True, like=FLOAT, transport=Transport())
 
 
 def test_renumbered_classes_are_in_common(tmp_path: Path) -> None:
     source, target = save(tmp_path / "a.npz", [0, 1, 0, 1]), save(tmp_path / "b.npz", [2, 3, 2, 3, 3])
     data = load_data(
-        source, replace(target, classes=(2, 3)), 0.0, 0, unit_interval=True, like=FLOAT.float(), transport=Transport()
+        sets(source, replace(target, classes=(2, 3))),
+        0.0,
+        0,
+        unit_interval=True,
+        like=FLOAT.float(),
+        transport=Transport(),
     )
     assert data.classes == 2 and data.coupling is not None and data.coupling.weights.dtype == torch.float32
     with pytest.raises(DataError, match=r"data\.source: no data left"):
-        load_data(save(tmp_path / "c.npz", []), target, 0.0, 0, unit_interval=True, like=FLOAT, transport=Transport())
+        load_data(
+            sets(save(tmp_path / "c.npz", []), target), 0.0, 0, unit_interval=True, like=FLOAT, transport=Transport()
+        )
 
 
 # --- whole runs -----------------------------------------------------------------------------------------------------

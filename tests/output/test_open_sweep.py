@@ -19,12 +19,10 @@ import rdc_dyn
 from rdc_dyn.read.open_sweep import open_sweep
 from rdc_dyn.record import Event
 from rdc_dyn.status import DataError, UserError
-from rdc_dyn.store.dataset import to_dataset
+from rdc_dyn.store.dataset import to_dataset, write_netcdf
 from rdc_dyn.store.lazy_run import open_lazily
-from rdc_dyn.store.netcdf import write_netcdf
 from rdc_dyn.store.run_writer import RunWriter
-from rdc_dyn.store.sweep_directory import read_sweep
-from rdc_dyn.store.swept_keys import coordinate_names, labels
+from rdc_dyn.store.sweep_directory import coordinate_names, labels, read_sweep
 from rdc_dyn.sweeps import plan
 from tests.tiny import ATTRIBUTES, linear_gaussian, record
 

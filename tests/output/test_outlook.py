@@ -8,8 +8,7 @@ import warnings
 import pytest
 
 from rdc_dyn.record import Event
-from rdc_dyn.running.outlook import Outlook
-from rdc_dyn.running.progress import Silent
+from rdc_dyn.running.progress import Outlook, Silent
 from rdc_dyn.status import RunWarning
 
 

@@ -14,10 +14,10 @@ import xarray as xr
 from click.testing import CliRunner
 
 from rdc_dyn.cli import main
-from rdc_dyn.read.report import run_report, sweep_report, write_page
+from rdc_dyn.read.report import run_report, sweep_report
 from rdc_dyn.status import DataError
+from rdc_dyn.store.dataset import write_netcdf
 from rdc_dyn.store.log import to_text
-from rdc_dyn.store.netcdf import write_netcdf
 from rdc_dyn.store.sweep_directory import read_sweep
 from tests.output.paths import jumping, smooth
 from tests.tiny import ATTRIBUTES, trajectory
@@ -196,16 +196,6 @@ def test_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_to_report(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no run of the sweep has a point"):
         sweep_report(read_sweep(_sweep(tmp_path / "s", {"euler": trajectory(0), "rk4": None})))
-
-
-def test_write(tmp_path: Path) -> None:
-    file = tmp_path / "report.html"
-    file.write_text("old")
-    write_page("λ", file)
-    assert file.read_text(encoding="utf-8") == "λ" and list(tmp_path.iterdir()) == [file]
-    with pytest.raises(DataError, match="cannot be written"):
-        write_page("λ", tmp_path)
-    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.slow

@@ -17,10 +17,9 @@ from netCDF4 import Dataset as NetCdf
 from rdc_dyn.read.verify import verify
 from rdc_dyn.record import Event
 from rdc_dyn.status import DataError, UserError
-from rdc_dyn.store.dataset import to_dataset
+from rdc_dyn.store.dataset import to_dataset, write_netcdf
 from rdc_dyn.store.lock import Lock
 from rdc_dyn.store.log import Log, Logged, Mark, read_log
-from rdc_dyn.store.netcdf import write_netcdf
 from rdc_dyn.store.run_directory import last_checkpoint, open_run
 from rdc_dyn.store.run_writer import RunWriter
 from tests.tiny import ATTRIBUTES, record, trajectory

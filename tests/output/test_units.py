@@ -16,13 +16,12 @@ from matplotlib.text import Text
 
 import rdc_dyn
 from rdc_dyn.cli import main
-from rdc_dyn.read import density, plots
+from rdc_dyn.read import plots, shown
 from rdc_dyn.read.plots.interactive import surface_page, trajectory_page
 from rdc_dyn.read.report import run_report
 from rdc_dyn.record import VARIABLES
 from rdc_dyn.status import DataError, UserError
-from rdc_dyn.store.dataset import MATRICES
-from rdc_dyn.store.netcdf import write_netcdf
+from rdc_dyn.store.dataset import MATRICES, write_netcdf
 from tests.output.figures import clipped
 from tests.output.paths import grid, smooth
 from tests.tiny import linear_gaussian, trajectory
@@ -177,8 +176,8 @@ def test_a_negative_distortion_is_explained_where_it_is_shown(below: bool, tmp_p
 def test_a_negative_c_is_explained_as_well() -> None:
     run = smooth()
     below = {name: run[name] - 10.0 for name in ("distortion", "classification_loss")}
-    assert density.note(run.assign(below)) == "D and C are minus log densities and may be negative."
-    assert density.note(run.assign(rate=run.rate - 10.0)) == ""
+    assert shown.note(run.assign(below)) == "D and C are minus log densities and may be negative."
+    assert shown.note(run.assign(rate=run.rate - 10.0)) == ""
     figure = plots.plot_losses(run.assign(below))
     assert _texts(figure).count(_NOTE) == 2 and not clipped(figure)
 

@@ -30,7 +30,7 @@ from rdc_dyn.cli import main
 from rdc_dyn.scenario import ScenarioError, dump, from_mapping, load, loads
 from rdc_dyn.status import DataError, UserError
 from rdc_dyn.store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from rdc_dyn.store.netcdf import write_netcdf
+from rdc_dyn.store.dataset import write_netcdf
 from tests.tiny import images, linear_gaussian, trajectory
 
 # Each starts processes or opens many files: minutes in all.

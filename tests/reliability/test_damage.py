@@ -162,7 +162,7 @@ def test_verify_tells_a_whole_run_from_a_damaged_one(scratch: Path) -> None:
 
 
 def test_verify_finds_a_broken_identity(scratch: Path) -> None:
-    from rdc_dyn.store.netcdf import write_netcdf
+    from rdc_dyn.store.dataset import write_netcdf
 
     run = rdc_dyn.run(TREE)
     for change, name in (

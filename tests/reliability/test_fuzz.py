@@ -22,7 +22,7 @@ import rdc_dyn
 from rdc_dyn.cli import main
 from rdc_dyn.scenario import dump, from_mapping
 from rdc_dyn.status import DataError
-from rdc_dyn.store.netcdf import write_netcdf
+from rdc_dyn.store.dataset import write_netcdf
 from tests.reliability.test_attacks import bounded
 from tests.tiny import linear_gaussian, trajectory
 

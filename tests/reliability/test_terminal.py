@@ -19,7 +19,7 @@ from rdc_dyn.cli import main
 from rdc_dyn.record import Event
 from rdc_dyn.running.progress import Plain
 from rdc_dyn.status import plain
-from rdc_dyn.store.netcdf import write_netcdf
+from rdc_dyn.store.dataset import write_netcdf
 from tests.tiny import linear_gaussian, trajectory
 
 ROOT = Path(rdc_dyn.__file__).parents[1]

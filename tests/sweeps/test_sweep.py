@@ -27,8 +27,8 @@ from rdc_dyn.store.lock import Lock
 from rdc_dyn.store.run_directory import TRAJECTORY, checkpoints, open_run
 from rdc_dyn.store.sweep_directory import MANIFEST, read_sweep
 from rdc_dyn.sweeps import SweepResult, plan, sweep
-from rdc_dyn.sweeps.local import LocalWorkers, WorkerDied
 from rdc_dyn.sweeps.worker import Outcome, Task, run_point
+from rdc_dyn.sweeps.workers import LocalWorkers, WorkerDied
 from tests.tiny import linear_gaussian
 
 _ROOT = Path(rdc_dyn.__file__).parents[1]
@@ -278,7 +278,7 @@ def test_fail_fast_begins_nothing_more(tmp_path: Path) -> None:
 
 
 def test_an_unexpected_exception_is_an_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rdc_dyn.running.runner.run_scenario", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("rdc_dyn.running.runner.run", lambda *_, **__: 1 / 0)
     result = sweep(_scenario(), {"seed": [1]}, output=tmp_path / "s", executor=InThisProcess())
     assert result.failed[0].message == "ZeroDivisionError: division by zero"
     left = json.loads((tmp_path / "s" / "failed" / f"{result.failed[0].name}.json").read_text())
@@ -514,7 +514,7 @@ def test_no_scheduler_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     pytest.importorskip("distributed")
     import dask
 
-    monkeypatch.setattr("rdc_dyn.sweeps.cluster._PATIENCE", "1 s")
+    monkeypatch.setattr("rdc_dyn.sweeps.workers._PATIENCE", "1 s")
     file = tmp_path / "s.yaml"
     file.write_text(dump(from_mapping(_scenario())))
     arguments = ["sweep", str(file), "--grid", "seed=1", "-o", str(tmp_path / "s"), "--dask"]

@@ -16,7 +16,14 @@ _CLASSES = 10
 
 
 def read_torchvision(
-    name: str, kind: str, folder: str, root: Path | None, split: Literal["train", "test"], *, download: bool
+    name: str,
+    kind: str,
+    folder: str,
+    root: Path | None,
+    split: Literal["train", "test"],
+    names: tuple[str, ...],
+    *,
+    download: bool,
 ) -> Labelled:
     """Read the training or the test images from the root folder; DataError if files are missing or damaged.
 
@@ -48,7 +55,6 @@ def read_torchvision(
     def inputs(rows: Rows, dtype: torch.dtype) -> Tensor:
         return unit_levels(pixels[rows], dtype)
 
-    names = () if name == "mnist" else tuple(images.classes)  # torchvision calls the digit 0 "0 - zero"
     return Labelled(name, y, shape if len(shape) == 3 else (1, *shape), inputs, names)
 
 

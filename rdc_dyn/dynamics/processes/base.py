@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -146,3 +147,24 @@ def size_of(tangent: Tensor, matrix: Matrix, weights: Weights) -> float:
     if not size > 1e2 * torch.finfo(matrix.dtype).eps * scale:
         raise NumericalFailure(Status.DEGENERATE_CONSTRAINT, f"derivative of what is held: {size:.3g}")
     return size
+
+
+CLASSIFICATION: Weights = (0.0, 0.0, 1.0)
+
+
+class Transfer(Process):
+    """ċ = g + Uᵀa with given rates g and free multipliers U, where W M ċ = 0 determines a; the clock is t."""
+
+    free: ClassVar[tuple[int, ...]]
+
+    def _rows(self, here: SurfacePoint) -> Float[Tensor, "m 3"]:
+        """W M, the derivatives of what is held with respect to (λ, γ, t) along the surface."""
+        return here.matrix.new_tensor(self.held) @ here.matrix
+
+    def free_directions(self, here: SurfacePoint) -> Float[Tensor, "m 3"]:
+        """U."""
+        return torch.eye(3, dtype=here.matrix.dtype, device=here.matrix.device)[list(self.free)]
+
+    def elapsed(self, before: SurfacePoint, after: SurfacePoint) -> float:
+        """|Δt|."""
+        return float((after.controls - before.controls)[2].abs())

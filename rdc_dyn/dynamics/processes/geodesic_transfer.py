@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.dynamics.processes.base import SurfacePoint, Triple, Weights
-from rdc_dyn.dynamics.processes.transfer import CLASSIFICATION, Transfer
+from rdc_dyn.dynamics.processes.base import CLASSIFICATION, SurfacePoint, Transfer, Triple, Weights
 from rdc_dyn.linalg.base import Controls
 from rdc_dyn.status import NumericalFailure, Status
 

@@ -16,9 +16,14 @@ from rdc_dyn.dynamics.state import State
 
 @dataclass(frozen=True)
 class NoResponse:
-    """No derivative of the equilibrium; M is unknown (NaN), so that only a prescribed path can be followed."""
+    """No derivative of the equilibrium; M is unknown (NaN), so that only a prescribed path can be followed.
+
+    Attributes:
+        blind: M is unknown at every point.
+    """
 
     tangent: bool = False
+    blind = True
 
     def at_point(
         self, free_energy: FreeEnergy, at: Linearisation, before: Known | None, noise: Float[Tensor, "3"] | None = None

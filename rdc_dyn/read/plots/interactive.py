@@ -12,11 +12,11 @@ import numpy as np
 import xarray as xr
 
 from rdc_dyn.read.identities.branches import jumped
-from rdc_dyn.read.plots.over_clock import residuals_of
-from rdc_dyn.read.plots.runs import Drawn, Runs, as_drawn, positive
-from rdc_dyn.read.plots.style import BLUE, GREEN, ORANGE, RED, Style, label, with_unit
-from rdc_dyn.read.plots.surface import logarithmic
-from rdc_dyn.read.units import Units, in_units
+from rdc_dyn.read.plots.runs import Drawn, Runs, as_drawn, positive, title_of
+from rdc_dyn.read.plots.style import LOOKS, Style, label, with_unit
+from rdc_dyn.read.plots.surface import as_surface, logarithmic
+from rdc_dyn.read.plots.trajectory import residuals_of
+from rdc_dyn.read.units import Units
 from rdc_dyn.record import FUNCTIONALS
 from rdc_dyn.status import UserError
 
@@ -128,9 +128,7 @@ def surface_page(grid: xr.Dataset, *, units: Units = "nats") -> Figure:
             unknown.
     """
     go, make_subplots = _plotly()
-    grid = in_units(grid, units)
-    if set(grid.free_energy.dims) != {"lam", "gamma"} or min(grid.free_energy.shape) < 2:
-        raise UserError("plot_surface: expected a surface with at least two values of lam and of gamma")
+    grid = as_surface(grid, units)
     figure = make_subplots(rows=1, cols=2, specs=[[{"type": "scene"}, {"type": "scene"}]])
     panels = (("lam", "gamma", "free_energy"), "classification_loss"), (FUNCTIONALS, "free_energy")
     like = grid.free_energy.transpose("gamma", "lam")
@@ -153,7 +151,8 @@ def surface_page(grid: xr.Dataset, *, units: Units = "nats") -> Figure:
             row=1, col=column,
         )  # fmt: skip
         scene = {f"{axis}axis_title_text": _label(name, grid[name]) for axis, name in zip("xyz", axes)}
-        types = {f"{axis}axis_type": "log" for axis, name in zip("xyz", axes) if name in _even_in_log(grid)}
+        even_in_log = [name for name in ("lam", "gamma") if logarithmic(grid[name].values)]
+        types = {f"{axis}axis_type": "log" for axis, name in zip("xyz", axes) if name in even_in_log}
         figure.update_scenes(**scene, **types, aspectmode="cube", camera_eye=_EYE, row=1, col=column)
     figure.update_layout(title_text=str(grid.attrs.get("title", "surface")), height=640, margin={"t": 60, "b": 10})
     return figure
@@ -174,11 +173,6 @@ def _html(figure: Figure, *, whole: bool) -> str:
     marks = (figure.layout.meta or {}).get("marks")
     script = None if marks is None else _SCRIPT % (json.dumps(marks), _STEPS)
     return str(figure.to_html(include_plotlyjs=True, full_html=whole, post_script=script))
-
-
-def _even_in_log(grid: xr.Dataset) -> tuple[str, ...]:
-    """The multipliers whose steps are more even in the logarithm."""
-    return tuple(name for name in ("lam", "gamma") if logarithmic(grid[name].values))
 
 
 def _plotly() -> tuple[Any, Any]:
@@ -202,11 +196,10 @@ def _panels(
         yield 2, 1, [time, run.classification_loss.values], one.style, one.name
         yield 2, 3, [time, positive(run.equilibrium_residual.values)], one.style, one.name
         return
-    looks = [Style(BLUE, "o", "-"), Style(RED, "s", "--"), Style(GREEN, "^", "-.")]
-    for name, style in zip(FUNCTIONALS, looks):
+    for name, style in zip(FUNCTIONALS, LOOKS):
         values = run[name].values
         yield 2, 1, [time, values - values[0]], style, with_unit(f"change of {_LABELS[name]}", run[name].attrs)
-    for (name, found), style in zip(residuals_of(run, units).items(), [*looks, Style(ORANGE, "D", ":")]):
+    for (name, found), style in zip(residuals_of(run, units).items(), LOOKS):
         if np.isfinite(found.values).any():
             yield 2, 3, [time, positive(found.values)], style, _label(name, found)
 
@@ -234,7 +227,7 @@ def _dress(figure: Any, drawn: Sequence[Drawn]) -> None:
     steps = [{"method": "skip", "label": f"{k}"} for k in range(_STEPS + 1)]
     slider = {"steps": steps, "currentvalue": {"prefix": "along the path: ", "suffix": " %"}, "pad": {"t": 50}}
     figure.update_layout(
-        title_text=_title(drawn), height=820, sliders=[slider], template="plotly_white", hovermode="closest",
+        title_text=title_of(drawn), height=820, sliders=[slider], template="plotly_white", hovermode="closest",
         margin={"t": 60, "b": 20, "l": 70, "r": 20}, legend={"orientation": "v", "x": 1.02},
     )  # fmt: skip
 
@@ -249,13 +242,6 @@ def _widened(drawn: Sequence[Drawn]) -> dict[str, list[float]]:
         if high - low < least:
             found[f"{axis}axis_range"] = [0.5 * (low + high) - least, 0.5 * (low + high) + least]
     return found
-
-
-def _title(drawn: Sequence[Drawn]) -> str:
-    if len(drawn) > 1:
-        return f"{len(drawn)} runs"
-    attributes = drawn[0].trajectory.attrs
-    return f"{attributes.get('title', drawn[0].name)} [{str(attributes.get('status', '')).lower()}]"
 
 
 def _marker(one: Drawn, style: Style, small: bool) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from rdc_dyn.read.identities.branches import branch_slices, jumped
 from rdc_dyn.read.plots.style import BLACK, Style, label, new_figure, styles
 from rdc_dyn.read.units import Units, in_units
-from rdc_dyn.status import DataError, UserError
+from rdc_dyn.status import DataError, UserError, in_words
 
 #: One trajectory, or several by name.
 Runs = xr.Dataset | Mapping[str, xr.Dataset]
@@ -73,6 +73,14 @@ def _by_name(runs: xr.Dataset) -> dict[str, xr.Dataset]:
 def axis_label(name: str, drawn: Sequence[Drawn]) -> str:
     """The label of a variable, with the unit that the runs have it in."""
     return label(name, *(one.trajectory[name] for one in drawn if name in one.trajectory.variables))
+
+
+def title_of(drawn: Sequence[Drawn]) -> str:
+    """The title and the status of a run, or the number of runs."""
+    if len(drawn) > 1:
+        return f"{len(drawn)} runs"
+    attributes = drawn[0].trajectory.attrs
+    return f"{attributes.get('title', drawn[0].name)}   [{in_words(str(attributes.get('status', '')))}]"
 
 
 def canvas(

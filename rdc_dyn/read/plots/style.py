@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from rdc_dyn.read.density import is_negative
+from rdc_dyn.read.shown import is_negative
 from rdc_dyn.store.commit import commit
 
 # The palette of Okabe and Ito; yellow, which is faint on white, comes last.
@@ -86,6 +86,10 @@ class Style:
     def line(self) -> dict[str, Any]:
         """The style as keywords of a matplotlib line."""
         return {"color": self.color, "marker": self.marker, "linestyle": self.linestyle}
+
+
+#: Looks of several variables of one run.
+LOOKS = (Style(BLUE, "o", "-"), Style(RED, "s", "--"), Style(GREEN, "^", "-."), Style(ORANGE, "D", ":"))
 
 
 def styles(names: Sequence[str]) -> dict[str, Style]:

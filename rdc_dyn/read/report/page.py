@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from rdc_dyn.read.plots.style import plain_ticks
-from rdc_dyn.store.commit import commit
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,3 @@ def _data_url(figure: Figure) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "rdc_dyn"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def write_page(text: str, path: str | os.PathLike[str]) -> None:
-    """Commit a page; DataError if it cannot be written."""
-    commit(Path(path), text.encode())

@@ -6,13 +6,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from rdc_dyn.read.density import note
 from rdc_dyn.read.events import events
 from rdc_dyn.read.identities import first_law_residual, free_energy_closure, geodesic_straightness, maxwell_residual
 from rdc_dyn.read.plots import plot_dissipation, plot_losses, plot_residuals, plot_surface3d, plot_trajectory
 from rdc_dyn.read.plots.interactive import interactive_part, trajectory_page
 from rdc_dyn.read.plots.runs import Runs
 from rdc_dyn.read.report.page import Section, Table, page
+from rdc_dyn.read.shown import note
 from rdc_dyn.record import GRADIENTS_PER_PRODUCT
 from rdc_dyn.status import DataError, sentence
 from rdc_dyn.store.run_directory import EVENTS

@@ -10,13 +10,12 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from rdc_dyn.read.floors import floor_reasons
-from rdc_dyn.read.plots import plot_losses, plot_residuals, plot_surface3d, plot_trajectory, styles
+from rdc_dyn.read.plots import plot_losses, plot_residuals, plot_surface3d, plot_trajectory, plot_work_precision, styles
 from rdc_dyn.read.report.page import Section, Table, page
 from rdc_dyn.read.report.run import GRADIENT_EQUIVALENTS, explored, gradient_equivalents, provenance, residuals
+from rdc_dyn.read.shown import floor_reasons
 from rdc_dyn.status import DataError, in_words
-from rdc_dyn.store.sweep_directory import Sweep, value_list
-from rdc_dyn.store.swept_keys import labels, text_of
+from rdc_dyn.store.sweep_directory import Sweep, labels, text_of, value_list
 
 #: The lines of more runs than this cannot be told apart.
 MOST_DRAWN = 12
@@ -141,8 +140,6 @@ def _figures(named: dict[str, list[str]], whole: dict[str, xr.Dataset]) -> list[
 def _comparison(comparison: xr.Dataset | None, why: str) -> Section:
     if comparison is None:
         return Section("Comparison", f"There is no comparison: {why or 'none was asked for'}.")
-    from rdc_dyn.read.plots.work_precision import plot_work_precision
-
     figure = (plot_work_precision(comparison), "Work–precision: error against cost.")
     tables = (_orders(comparison), _errors(comparison), _floors(comparison))
     return Section("Comparison", tables=[table for table in tables if table.rows], figures=[figure])

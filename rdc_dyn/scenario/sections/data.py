@@ -100,23 +100,17 @@ class DataSection(Section):
 
     def build(self, context: Context, likelihood: Likelihood) -> Data:
         """The data that J averages over, on the device, with what is held out of them."""
-        from rdc_dyn.data.datasets import HeldOut, Transport, load_data
+        from rdc_dyn.data.datasets import Transport, load_data
         from rdc_dyn.objective.likelihood import Bernoulli
 
-        folder, sets = context.folder, self.selections(context.folder)
-        held_out = None
-        if self.validation is not None:
-            held_out = HeldOut(sets["data.validation.source"], sets.get("data.validation.target"))
-        transport = Transport(None if self.coupling is None else folder / self.coupling, self.label_cost)
+        transport = Transport(None if self.coupling is None else context.folder / self.coupling, self.label_cost)
         return load_data(
-            sets["data.source"],  # `check` asks for it
-            sets.get("data.target"),
+            self.selections(context.folder),
             self.validation_fraction,
             context.scenario.seed,
             unit_interval=isinstance(likelihood, Bernoulli),
             like=context.like,
             transport=transport if self.path == "optimal_transport" else None,
-            held_out=held_out,
         )
 
     def selections(self, folder: FilePath) -> dict[str, Selection]:

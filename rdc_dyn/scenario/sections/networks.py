@@ -17,8 +17,8 @@ from rdc_dyn.scenario.written import Finding, Path, Tree, section, show
 
 if TYPE_CHECKING:
     from rdc_dyn.objective.architectures import Architecture
-    from rdc_dyn.objective.ends import Ends
     from rdc_dyn.objective.likelihood import Likelihood
+    from rdc_dyn.objective.own_modules import Ends
     from rdc_dyn.scenario.scenario import Scenario
 
 #: Groups of channels of a norm where nothing else is said and the width allows it.
@@ -135,7 +135,7 @@ class ResNet18EncoderSection(EncoderSection):
 
     def build(self, ends: Ends) -> Architecture:
         """The network; a `DataError` where the data are no images."""
-        from rdc_dyn.objective.architectures.resnet18 import ResNet18  # imports torchvision's models
+        from rdc_dyn.objective.resnet18 import ResNet18  # imports torchvision's models
 
         ends.require_images("objective.encoder", self.kind)
         assert self.groups is not None  # resolved

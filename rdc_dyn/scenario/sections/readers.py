@@ -77,7 +77,7 @@ class DigitsSection(NumberedReaderSection):
 
     def read(self, source: Source) -> Labelled:
         """All of them."""
-        from rdc_dyn.data.readers.digits import read_digits
+        from rdc_dyn.data.readers.arrays import read_digits
 
         return read_digits()
 
@@ -110,7 +110,7 @@ class NpzSection(NumberedReaderSection):
 
     def read(self, source: Source) -> Labelled:
         """All of its data."""
-        from rdc_dyn.data.readers.npz import read_npz
+        from rdc_dyn.data.readers.arrays import read_npz
 
         return read_npz(source.folder / self.file)
 
@@ -131,7 +131,9 @@ class TorchvisionSection(ReaderSection):
         """The training or the test images."""
         from rdc_dyn.data.readers.torchvision_sets import read_torchvision
 
-        return read_torchvision(self.name, *self.published, source.root, self.split, download=source.download)
+        return read_torchvision(
+            self.name, *self.published, source.root, self.split, self.class_names, download=source.download
+        )
 
 
 class MnistSection(NumberedReaderSection, TorchvisionSection):

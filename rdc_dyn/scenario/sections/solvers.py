@@ -30,6 +30,11 @@ class SolverSection(Section):
         """The relative residual of its solves; None where rounding alone limits them."""
         return None
 
+    @property
+    def keeps_factor(self) -> bool:
+        """Whether it solves by a factor of an A met earlier."""
+        return False
+
     @abstractmethod
     def build(self, context: Context) -> LinearSolver:
         """The solver; a `UserError` where A is too large for it."""
@@ -95,7 +100,7 @@ class KrylovSection(SolverSection):
 
     def preconditioned(self, context: Context, damping: float = 0.0) -> Preconditioner:
         """M of A + `damping`, or of the Gauss-Newton matrix in its place."""
-        from rdc_dyn.curvature.from_gauss_newton import FromGaussNewton
+        from rdc_dyn.curvature.gauss_newton import FromGaussNewton
         from rdc_dyn.linalg import Preconditioner
 
         recipe = self.recipe(context, damping)
@@ -163,6 +168,11 @@ class FactorisedSection(KrylovSection):
         description="form and factorise A in float32, which takes 0.65 of the time, and use the factor in the dtype of "
         "theta; minima are proved by factors in that dtype",
     )
+
+    @property
+    def keeps_factor(self) -> bool:
+        """Where it is of A itself."""
+        return self.curvature == "hessian"
 
     def recipe(self, context: Context, damping: float) -> Recipe:
         """A factor."""

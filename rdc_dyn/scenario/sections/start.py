@@ -1,9 +1,9 @@
-"""The section `start`."""
+"""The sections `start`, `linearisation` and `output`, of which there is one kind each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from rdc_dyn.scenario.written import Finding, Path, Tree, dotted, section
 from rdc_dyn.status import DataError
 
 if TYPE_CHECKING:
+    from rdc_dyn.distributed.evaluated import Evaluated
     from rdc_dyn.dynamics import State
     from rdc_dyn.scenario.context import Context
     from rdc_dyn.scenario.scenario import Scenario
@@ -100,3 +101,51 @@ class StartSection(Section):
             if start.get(key) is None and not (ends and isinstance(section(tree, *ends).get(key), list)):
                 pair = f", or a pair in {dotted((*ends, key))}" if ends else ""
                 yield Finding((*path, key), f"missing; give a number >= 0, or start.from{pair}")
+
+
+class LinearisationSection(Section):
+    """How products with the Hessian A are computed; the run records the choice."""
+
+    graph: Literal["auto", "kept", "recomputed"] = Field(
+        default="auto",
+        description=(
+            "kept: the graph of grad J stays in memory, a product is one backward pass; recomputed: the graph is built "
+            "for a block of data at a time; auto: kept where it fits into the memory"
+        ),
+    )
+    memory: Positive | None = Field(
+        default=None, description="GB for graphs; null: a quarter of the machine's memory, half of a GPU's free memory"
+    )
+    curvature_data: Count | None = Field(
+        default=None,
+        description="take A from so many data, drawn once (of each part); J, its gradient and b use all; null: all",
+    )
+
+    def build(self, context: Context) -> Evaluated:
+        """J and its derivatives at the start."""
+        from rdc_dyn.distributed.evaluated import Evaluator
+
+        memory = None if self.memory is None else 1e9 * self.memory
+        scenario = context.scenario
+        evaluator = Evaluator(
+            self.graph,
+            memory,
+            self.curvature_data,
+            scenario.seed,
+            scenario.multiplies,
+            context.group,
+            scenario.objective.kind,
+        )
+        return evaluator.evaluated(context.objective, context.start.theta, context.start.controls)
+
+
+class OutputSection(Section):
+    """What is kept."""
+
+    every: Count = Field(default=1, description="record every so many accepted steps; the last is always recorded")
+    theta: Literal["checkpoints", "none"] = Field(
+        default="checkpoints", description="whether the last two checkpoints stay when the run is complete"
+    )
+    checkpoint_every: Count = Field(
+        default=10, description="end a segment and write a checkpoint every so many records; the last is always written"
+    )

@@ -206,3 +206,17 @@ class VarianceReducedSection(EquilibratingSection):
             self.step,
             context.scenario.seed,
         )
+
+
+#: The corrector of a scenario that names none, before it is resolved, and what becomes of it then.
+USUAL = NewtonKrylovSection(method="newton_krylov")
+USUALLY = (
+    "left out: quasi_newton for an amortised objective whose solver keeps a factor of A, which it can up to 10,000 "
+    "parameters; else newton_krylov"
+)
+
+
+def usual(scenario: Scenario) -> CorrectorSection:
+    """The corrector of a scenario that names none."""
+    kept = scenario.response.exact and scenario.response.solver.keeps_factor
+    return QuasiNewtonSection(method="quasi_newton") if kept and scenario.objective.convex else USUAL

@@ -14,6 +14,7 @@ from rdc_dyn.scenario.written import Finding, Path, Tree, section
 
 if TYPE_CHECKING:
     from rdc_dyn.objective import Objective
+    from rdc_dyn.objective.closed_form import ClosedForm
     from rdc_dyn.scenario.context import Context
 
 
@@ -37,6 +38,10 @@ class ObjectiveSection(Section):
     def closed_form(self) -> bool:
         """Whether F of the optimum is known in closed form."""
         return False
+
+    def optimum(self, path: Literal["mixture", "optimal_transport"]) -> ClosedForm | None:
+        """F in closed form, or None, where the data move on a path."""
+        return None
 
     @property
     def networks(self) -> Mapping[str, NetworkSection]:

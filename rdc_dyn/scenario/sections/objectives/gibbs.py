@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rdc_dyn.objective import Objective
+    from rdc_dyn.objective.closed_form import ClosedForm
     from rdc_dyn.scenario.context import Context
 
 _SYMMETRY = 1e-12  # relative: a product such as X'X / n is not symmetric to the last bit
@@ -105,6 +106,18 @@ class LinearGaussianSection(ObjectiveSection):
             path="mixture" if data is None else data.path,
             weight_prior_precision=self.weight_prior_precision,
         )
+
+    def optimum(self, path: Literal["mixture", "optimal_transport"]) -> ClosedForm | None:
+        """F by eigenvalues, without a weight prior."""
+        import numpy as np
+
+        from rdc_dyn.objective.closed_form import ClosedForm, displaced, mixture
+
+        rows = self.target_second_moment
+        source, target = np.array(self.source_second_moment), None if rows is None else np.array(rows)
+        moments = mixture(source, target) if target is None or path == "mixture" else displaced(source, target)
+        dims, variances = (self.x_dim, self.y_dim, self.latent_dim), (self.distortion_variance, self.label_variance)
+        return ClosedForm(dims, variances, moments) if self.closed_form else None
 
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:

@@ -54,7 +54,7 @@ class VariationalSection(ObjectiveSection):
 
     def common(self, context: Context) -> dict[str, Any]:
         """What all objectives with networks take."""
-        from rdc_dyn.objective.ends import Ends, connected
+        from rdc_dyn.objective.own_modules import Ends, connected
 
         own = self.decoder.density()
         data, latent_dim = context.data(own), self.encoder.latent_dim

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -52,6 +52,10 @@ class ProcessSection(Section):
     @abstractmethod
     def build(self, start: State) -> Process:
         """The process from the start on."""
+
+    def on_surface(self, start: State, losses: Callable[..., Any]) -> Process:
+        """The process where the surface is known: `losses` are (R, D, C) at (λ, γ, t)."""
+        return self.build(start)
 
     @property
     def data_position(self) -> float:

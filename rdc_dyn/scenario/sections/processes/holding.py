@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -153,6 +153,15 @@ class GeodesicTransferSection(ProcessSection):
                 "where no geodesic starts"
             )
         return GeodesicTransfer(self.span, self.slope)
+
+    def on_surface(self, start: State, losses: Callable[..., Any]) -> Process:
+        """The geodesic, whose slope towards its goal is known at once."""
+        if self.toward is None:
+            return self.build(start)
+        from rdc_dyn.dynamics import GeodesicTransfer
+
+        goal, first = losses(self.toward.lam, self.toward.gamma, self.span[1]), losses(*start.controls.tolist())
+        return GeodesicTransfer(self.span, float((goal[1] - first[1]) / (goal[0] - first[0])))
 
     @classmethod
     def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:

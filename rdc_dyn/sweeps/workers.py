@@ -1,24 +1,23 @@
-"""Worker processes on this machine, as a `concurrent.futures.Executor`.
-
-Unlike with `ProcessPoolExecutor`, where a process that dies (out of memory, say) takes the pool and all runs in flight
-with it, each process has a pipe of its own, so that its death is known by its exit code and concerns one run.
-"""
+"""Worker processes, on this machine or of a dask.distributed cluster, and the points of a sweep driven through them."""
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
-from rdc_dyn.sweeps.worker import THREAD_VARIABLES
+from rdc_dyn.status import DataError, UserError
+from rdc_dyn.sweeps.progress import SweepProgress
+from rdc_dyn.sweeps.worker import THREAD_VARIABLES, Outcome, Task, failure, run_point
 
 _CONTEXT = get_context("spawn")  # a fork would copy torch and HDF5 in whatever state their threads are
 _GRACE = 5.0
@@ -161,3 +160,84 @@ def _die_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+_PATIENCE = "10 s"
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Executor]:
+    """Connect to a scheduler, at an address such as tcp://host:8786, and yield its cluster as an executor.
+
+    The workers must see the sweep directory under the same path. Raises UserError if dask.distributed is missing or the
+    address is malformed, and DataError if no scheduler answers.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UserError("--dask needs dask.distributed: pip install 'rdc-dyn[dask]'") from None
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    try:
+        # A default client, closed or never connected, would remain for whatever uses dask next, such as xarray.
+        client = Client(address, timeout=_PATIENCE, set_as_default=False)
+    except ValueError as error:
+        raise UserError(f"--dask {address}: not the address of a scheduler ({error})") from None
+    except OSError as error:  # timeouts included
+        reason = str(error).splitlines()[0] if str(error) else "no answer"
+        raise DataError(f"--dask {address}: no scheduler answers ({reason})") from None
+    with client:
+        yield client.get_executor(pure=False)
+
+
+#: Seconds between updates of the running points on the display.
+_INTERVAL = 0.5
+
+
+def drive(
+    tasks: Sequence[Task], executor: Executor, progress: SweepProgress, *, fail_fast: bool = False
+) -> Iterator[Outcome]:
+    """Run all tasks and yield each outcome as it comes; with `fail_fast`, start none after the first failure.
+
+    A point whose worker process died may have lacked memory. Unless `fail_fast` is set, it is tried once more, alone,
+    when all others have ended.
+    """
+    died: list[Task] = []
+    for task, end in _ends(tasks, executor, progress, fail_fast):
+        if isinstance(end, WorkerDied) and not fail_fast:
+            died.append(task)
+        else:
+            yield _final(task, end)
+    for again in died:
+        for task, end in _ends([again], executor, progress, fail_fast):
+            yield _final(task, end)
+
+
+def _final(task: Task, end: Outcome | WorkerDied) -> Outcome:
+    return end if isinstance(end, Outcome) else failure(task.name, end.exit_code, str(end))
+
+
+def _ends(
+    tasks: Sequence[Task], executor: Executor, progress: SweepProgress, fail_fast: bool
+) -> Iterator[tuple[Task, Outcome | WorkerDied]]:
+    """Submit all tasks and yield each with its end; with `fail_fast`, start none after the first failure."""
+    waiting: dict[Future[Outcome], Task] = {executor.submit(run_point, task): task for task in tasks}
+    while waiting:
+        progress.running([task.name for future, task in waiting.items() if future.running()])
+        ended, _ = wait(waiting, timeout=_INTERVAL, return_when=FIRST_COMPLETED)
+        for future in ended:
+            task = waiting.pop(future)
+            if future.cancelled():
+                continue
+            end = _end(future, task)
+            if fail_fast and (isinstance(end, WorkerDied) or end.failed):
+                for other in waiting:
+                    other.cancel()  # has no effect on one that is running
+            yield task, end
+
+
+def _end(future: Future[Outcome], task: Task) -> Outcome | WorkerDied:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    # Other executors raise their own: dask, for one, gives up on a point that has killed several of its workers.
+    return error if isinstance(error, WorkerDied) else failure(task.name, 1, f"{type(error).__name__}: {error}")

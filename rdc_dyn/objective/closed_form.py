@@ -8,9 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rdc_dyn.scenario import Scenario
-from rdc_dyn.scenario.sections.objectives.gibbs import LinearGaussianSection
-
 #: Maps a data position t to S, dS/dt and d²S/dt².
 Moments = Callable[[float], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
@@ -60,19 +57,21 @@ class ClosedForm:
     minimum from there on.
 
     Attributes:
-        model: Its dimensions, σ² and τ².
+        dims: Components of x, of y and of the code z.
+        variances: σ² and τ².
         moments: S(t) with its first two derivatives.
     """
 
-    model: LinearGaussianSection
+    dims: tuple[int, int, int]
+    variances: tuple[float, float]
     moments: Moments
 
     @property
     def _slopes(self) -> np.ndarray:
         """∂(diag P)/∂λ and ∂(diag P)/∂γ, one row each; P is linear in both."""
-        slopes = np.zeros((2, self.model.x_dim + self.model.y_dim))
-        slopes[0, : self.model.x_dim] = 1 / self.model.distortion_variance
-        slopes[1, self.model.x_dim :] = 1 / self.model.label_variance
+        n, m, _ = self.dims
+        slopes = np.zeros((2, n + m))
+        slopes[0, :n], slopes[1, n:] = (1 / variance for variance in self.variances)
         return slopes
 
     def at(self, controls: np.ndarray) -> ExactPoint:
@@ -85,7 +84,7 @@ class ClosedForm:
         slopes = self._slopes
         precision = controls[:2] @ slopes
         values, left, right = _eigen(precision, moment)
-        active = (np.arange(values.size) < self.model.latent_dim) & (values > 1)
+        active = (np.arange(values.size) < self.dims[2]) & (values > 1)
         safe = np.where(active, values, 1.0)
         first = 1 / safe
         changes = np.stack([slopes[0][:, None] * moment, slopes[1][:, None] * moment, precision[:, None] * speed])
@@ -97,12 +96,7 @@ class ClosedForm:
             curved[row, 2] = curved[2, row] = slope[:, None] * speed
         curved[2, 2] = precision[:, None] * acceleration
         hessian += 0.5 * np.einsum("k,ik,abij,jk->ab", first, left, curved, right)
-        constants = np.array(
-            [
-                0.5 * self.model.x_dim * math.log(2 * math.pi * self.model.distortion_variance),
-                0.5 * self.model.y_dim * math.log(2 * math.pi * self.model.label_variance),
-            ]
-        )
+        constants = np.array([0.5 * n * math.log(2 * math.pi * v) for n, v in zip(self.dims, self.variances)])
         free_energy = float(constants @ controls[:2]) + 0.5 * float(np.where(active, np.log(safe) + 1, values).sum())
         gradient[:2] += constants
         return ExactPoint(np.array(controls, dtype=float), free_energy, gradient, hessian, int(active.sum()))
@@ -133,25 +127,13 @@ def _divided(values: np.ndarray, active: np.ndarray) -> np.ndarray:
     return np.where(both, -1 / product, np.where(one, (first[:, None] - first[None, :]) / gap, 0.0))
 
 
-def closed_form(scenario: Scenario) -> ClosedForm | None:
-    """The closed form of a scenario's objective, or None if the objective has none."""
-    section = scenario.objective
-    if not isinstance(section, LinearGaussianSection) or not section.closed_form:
-        return None
-    source = np.array(section.source_second_moment, dtype=float)
-    target = None if section.target_second_moment is None else np.array(section.target_second_moment, dtype=float)
-    transport = scenario.data is not None and scenario.data.path == "optimal_transport"
-    moves = _displaced(source, target) if target is not None and transport else _mixture(source, target)
-    return ClosedForm(section, moves)
-
-
-def _mixture(source: np.ndarray, target: np.ndarray | None) -> Moments:
+def mixture(source: np.ndarray, target: np.ndarray | None) -> Moments:
     """S(t) = (1 − t) S_s + t S_t."""
     speed = np.zeros_like(source) if target is None else target - source
     return lambda t: (source + t * speed, speed, np.zeros_like(source))
 
 
-def _displaced(source: np.ndarray, target: np.ndarray) -> Moments:
+def displaced(source: np.ndarray, target: np.ndarray) -> Moments:
     """S(t) = B S_s Bᵀ, B = (1 − t) I + t T, T = S_s^{−½}(S_s^{½} S_t S_s^{½})^{½} S_s^{−½}."""
     root, inverse = _power(source, 0.5), _power(source, -0.5)
     eye = np.eye(source.shape[0])

@@ -1,4 +1,4 @@
-"""Reads named arrays from a NumPy npz file, or says in one line why it cannot."""
+"""Reads arrays: those of a NumPy npz file, with labels or without, and the 1,797 8 x 8 digits of scikit-learn."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import IO
 from zipfile import ZipFile, ZipInfo
 
 import numpy as np
+import torch
 from numpy.lib import format as npy
+from torch import Tensor
 
+from rdc_dyn.data.readers.labelled import Labelled, Rows
 from rdc_dyn.status import DataError
 
 #: Largest array that is read, in bytes.
@@ -57,3 +60,39 @@ def _require_numbers(path: Path, name: str, stream: IO[bytes], member: ZipInfo) 
         raise DataError(f"{path}: {name} has shape {shape}; expected numbers (at most 8 GB)")
     if needed > member.file_size or needed > max(_SMALL, _GROWTH * member.compress_size):
         raise DataError(f"{path}: {name} has shape {shape}, more than its {member.compress_size} bytes can hold")
+
+
+_DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+def read_npz(path: Path) -> Labelled:
+    """Read x and y, or raise a DataError; one x is (channel, height, width), (height, width), or of any other shape."""
+    x, y = read_arrays(path, "x", "y")
+    if x.ndim < 2 or y.ndim != 1:
+        raise DataError(f"{path}: x has shape {x.shape}, y has shape {y.shape}; expected (N, ...) and (N,)")
+    if len(x) != len(y):
+        raise DataError(f"{path}: {len(x)} inputs but {len(y)} labels")
+    wrong = np.flatnonzero(~((y >= 0) & (y < 2**31) & (y == np.floor(y))))  # a NaN fails every comparison
+    if wrong.size:
+        raise DataError(f"{path}: datum {wrong[0]} has label {y[wrong[0]]}; expected whole numbers from 0")
+    flat = x.reshape(len(x), int(np.prod(x.shape[1:])))
+
+    def inputs(rows: Rows, dtype: torch.dtype) -> Tensor:
+        with np.errstate(over="ignore"):  # too large a number becomes infinite, which the check of the data reports
+            return torch.from_numpy(flat[rows.numpy()].astype(_DTYPES[dtype], copy=False))
+
+    shape = (1, *x.shape[1:]) if x.ndim == 3 else x.shape[1:]
+    return Labelled("npz", torch.from_numpy(y.astype(np.int64)), shape, inputs)
+
+
+def read_digits() -> Labelled:
+    """Read all digits."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    grey = torch.from_numpy(x / 16.0)
+
+    def inputs(rows: Rows, dtype: torch.dtype) -> Tensor:
+        return grey[rows].to(dtype)
+
+    return Labelled("digits", torch.from_numpy(y.astype(np.int64)), (1, 8, 8), inputs)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, ResNet, conv3x3
 
-from rdc_dyn.objective.architectures.base import ACTIVATIONS, Shape
+from rdc_dyn.objective.architectures import ACTIVATIONS, Shape
 
 #: ReLU is the activation of torchvision and of the paper. With it J is only piecewise smooth: A is the curvature of the
 #: piece that contains θ, and equilibria are lost where a path crosses into the next. So it is never the default.

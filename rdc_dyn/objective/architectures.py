@@ -1,15 +1,58 @@
-"""z ↦ image by four transposed convolutions: 1 → ⌈H/8⌉ → ⌈H/4⌉ → ⌈H/2⌉ → H."""
+"""Architectures of encoder, decoder and classifier: each builds a network from the shapes of its input and output."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from rdc_dyn.objective.architectures.base import ACTIVATIONS, Shape
+#: Shape of one input or output, without the data dimension: (n,), or (C, H, W) for an image.
+Shape = tuple[int, ...]
+
+# ReLU is missing on purpose: its second derivative vanishes, so A and the response would be those of another function.
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "tanh": nn.Tanh,
+    "softplus": nn.Softplus,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+class Architecture(Protocol):
+    """A family of networks with given settings."""
+
+    def build(self, inputs: Shape, outputs: Shape) -> nn.Module:
+        """A module from flattened inputs (N, n) to flattened outputs (N, m), its parameters on the meta device."""
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """Linear layers with an activation φ between them; without hidden layers the map is linear.
+
+    One hidden layer of 500 tanh units gives the networks of Kingma & Welling (2013).
+    """
+
+    hidden: tuple[int, ...]
+    activation: str = "tanh"
+
+    def build(self, inputs: Shape, outputs: Shape) -> nn.Module:
+        """A perceptron whose inputs and outputs are flattened, images included."""
+        return mlp((math.prod(inputs), *self.hidden, math.prod(outputs)), self.activation)
+
+
+def mlp(sizes: tuple[int, ...], activation: str) -> nn.Sequential:
+    """Linear layers on the meta device, of the given sizes from input to output, with an activation between them."""
+    layers: list[nn.Module] = []
+    for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
+        if i:
+            layers.append(ACTIVATIONS[activation]())
+        layers.append(nn.Linear(fan_in, fan_out, device="meta"))
+    return nn.Sequential(*layers)
 
 
 @dataclass(frozen=True)

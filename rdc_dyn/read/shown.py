@@ -6,11 +6,13 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import xarray as xr
+from typing import TYPE_CHECKING
 
 from rdc_dyn.record import VARIABLES
 from rdc_dyn.status import RESUMABLE, escaped, plain, sentence
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _SYMBOLS = {"distortion": "D", "classification_loss": "C"}
 #: Every variable that is a D or a C, with its symbol.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -209,31 +209,27 @@ def _runs(grid: _Grid) -> Iterable[LazyRun]:
 def _provenance(grid: _Grid) -> dict[str, xr.Variable]:
     """Outcome and provenance of each run, as variables of the swept keys."""
 
-    def words(long_name: str, of: dict[Cell, str]) -> xr.Variable:
-        values = np.full(grid.shape, "", dtype=object)
-        for cell, text in of.items():
-            values[cell] = text
-        return xr.Variable(grid.dims, values.astype(str), {"long_name": long_name})
-
-    def numbers(long_name: str, units: str, of: dict[Cell, float]) -> xr.Variable:
-        values = np.full(grid.shape, np.nan)
-        for cell, number in of.items():
-            values[cell] = number
-        return xr.Variable(grid.dims, values, {"long_name": long_name, "units": units})
+    def variable(long_name: str, of: Mapping[Cell, str | float], units: str = "") -> xr.Variable:
+        """Words where no unit is given, else numbers."""
+        values = np.full(grid.shape, np.nan if units else "", dtype=object)
+        for cell, value in of.items():
+            values[cell] = value
+        attributes = {"long_name": long_name} | ({"units": units} if units else {})
+        return xr.Variable(grid.dims, values.astype(np.float64 if units else str), attributes)
 
     runs = {cell: point.trajectory for cell, point in grid.cells.items() if point.trajectory is not None}
     wall = {cell: run.read("wall_time")[-1:] for cell, run in runs.items()}
     return {
-        "run": words("name of the run, its folder in runs/", {c: p.name for c, p in grid.cells.items()}),
-        "status": words("how the run ended", {c: p.status for c, p in grid.cells.items()}),
-        "status_message": words("the same in words", {c: p.message for c, p in grid.cells.items()}),
-        **{name: words(name, {c: str(r.attributes.get(name, "")) for c, r in runs.items()}) for name in _WORDS},
+        "run": variable("name of the run, its folder in runs/", {c: p.name for c, p in grid.cells.items()}),
+        "status": variable("how the run ended", {c: p.status for c, p in grid.cells.items()}),
+        "status_message": variable("the same in words", {c: p.message for c, p in grid.cells.items()}),
+        **{name: variable(name, {c: str(r.attributes.get(name, "")) for c, r in runs.items()}) for name in _WORDS},
         **{
-            name: numbers(text, "1", {c: float(r.attributes.get(name, np.nan)) for c, r in runs.items()})
+            name: variable(text, {c: float(r.attributes.get(name, np.nan)) for c, r in runs.items()}, "1")
             for name, text in _NUMBERS.items()
         },
-        "run_wall_time": numbers(
-            "wall time of the run until its last point", "s", {c: float(t[-1]) for c, t in wall.items() if t.size}
+        "run_wall_time": variable(
+            "wall time of the run until its last point", {c: float(t[-1]) for c, t in wall.items() if t.size}, "s"
         ),
-        "points": numbers("recorded points", "1", {c: float(run.points) for c, run in runs.items()}),
+        "points": variable("recorded points", {c: float(run.points) for c, run in runs.items()}, "1"),
     }

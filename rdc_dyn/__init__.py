@@ -4,8 +4,6 @@ Importing the package registers the accessor `ds.rdc` of `xarray.Dataset`, and c
 used: the command line's light commands stay light.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any

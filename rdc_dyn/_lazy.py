@@ -1,7 +1,5 @@
 """Import one module right after another has been imported, whenever that happens."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from importlib import import_module

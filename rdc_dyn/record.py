@@ -1,7 +1,5 @@
 """A recorded point and an event of a run, as plain numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """`rdc-dyn compare`: errors, observed orders and costs of many runs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -3,8 +3,6 @@
 A completion that ends with `=`, `.` or `/` is meant to be continued.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import wraps

@@ -1,7 +1,5 @@
 """`rdc-dyn doctor`: describe this machine, or check the derivatives of a scenario."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

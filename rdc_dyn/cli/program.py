@@ -1,7 +1,5 @@
 """The command `rdc-dyn`, whose light commands import neither torch nor xarray."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path

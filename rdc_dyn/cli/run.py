@@ -1,7 +1,5 @@
 """`rdc-dyn run`, `resume` and `surface`: what runs a scenario into a run directory."""
 
-from __future__ import annotations
-
 import math
 import os
 from pathlib import Path

@@ -4,8 +4,6 @@ Click's scripts put a space behind whatever they complete, also behind a key tha
 word apart at `=` and `:` before click sees it.
 """
 
-from __future__ import annotations
-
 import os
 import re
 

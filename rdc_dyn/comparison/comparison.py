@@ -1,7 +1,5 @@
 """Collect errors, floors, costs and observed orders of many runs in one `xarray.Dataset`."""
 
-from __future__ import annotations
-
 import math
 import os
 import warnings

@@ -1,7 +1,5 @@
 """Errors of a run, none of which needs θ, floors below which smaller steps do not reduce them, and observed orders."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """References that runs are measured against: a closed form, the finest run, or a run that the user names."""
 
-from __future__ import annotations
-
 import difflib
 import math
 from collections.abc import Callable, Sequence

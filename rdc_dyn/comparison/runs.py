@@ -1,7 +1,5 @@
 """Read the runs of a folder, and group them into problems, and series of which each has one method."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections import defaultdict

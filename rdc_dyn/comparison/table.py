@@ -1,7 +1,5 @@
 """Format a comparison as text of at most 100 columns, and as CSV."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """A ≈ ⊕ E[g gᵀ] ⊗ E[a aᵀ] + ρ I over Linear layers (Martens & Grosse 2015), with a dense core where it is largest."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

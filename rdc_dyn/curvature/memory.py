@@ -1,7 +1,5 @@
 """Measures how many bytes the graph of ∇J keeps per datum, and decides how J is evaluated within a given memory."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -6,8 +6,6 @@ the slope g_k and the curvature H_k in h_k, the weights above k held fixed:
     g_k = φ_k' ∘ W_{k+1}ᵀ g_{k+1},    H_k = φ_k' W_{k+1}ᵀ H_{k+1} W_{k+1} φ_k' + diag(φ_k'' ∘ W_{k+1}ᵀ g_{k+1}).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Processes 0 … W−1 of one run, started by torchrun: all compute the same, and all end as process 0 does."""
 
-from __future__ import annotations
-
 import atexit
 import gc
 import importlib

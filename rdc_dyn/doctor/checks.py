@@ -1,7 +1,5 @@
 """The checks of an objective: errors |found − expected| / scale of J's derivatives, their bounds, and what to do."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Measure what derivatives cost, in gradients, and describe the machine at hand."""
 
-from __future__ import annotations
-
 import os
 import platform
 import statistics

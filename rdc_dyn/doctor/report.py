@@ -1,7 +1,5 @@
 """Check the derivatives of a scenario's objective at θ₀ and near it, measure what they cost, and print the findings."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

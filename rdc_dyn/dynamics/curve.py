@@ -1,7 +1,5 @@
 """Pseudo-arclength continuation of {∇_θ J = 0, h = h⁰, f(c) = f⁰} as a curve in (θ, λ, γ, t), smooth at a fold."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Integration of d(θ, c)/ds = (Σ_c θ_c ċ, ċ) over one segment of the path by a torchdiffeq method."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

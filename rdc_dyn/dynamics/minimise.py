@@ -1,7 +1,5 @@
 """Minimisation of J at fixed controls: L-BFGS in the metric of a factor, then trust-region Newton (Steihaug 1983)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A point (θ, λ, γ, t) of the path."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """A u = b for a symmetric A that is known only by its products v → A v."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """A formed as a matrix, A u = b solved by a factor, L Lᵀ or V diag(w) Vᵀ where A is singular, and the signs of A."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

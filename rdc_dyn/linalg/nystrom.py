@@ -1,7 +1,5 @@
 """A₀ ≈ U Λ Uᵀ + shift I by random products: the Nyström preconditioner of Frangella, Tropp & Udell (2023)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

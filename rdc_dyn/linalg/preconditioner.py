@@ -1,7 +1,5 @@
 """M ≈ A⁻¹ kept along a path of slowly changing A: rarely rebuilt, and updated by what solves learn about A."""
 
-from __future__ import annotations
-
 import math
 import weakref
 from dataclasses import dataclass

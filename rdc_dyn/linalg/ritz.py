@@ -1,7 +1,5 @@
 """max_v vᵀBv / vᵀAv by locally optimal preconditioned CG (Knyazev 2001), λ_min(A) by it, and the Morse index."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 

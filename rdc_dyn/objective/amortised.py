@@ -1,7 +1,5 @@
 """J = R(θ) + λ D(θ) + γ C(θ) with a network encoder e_θ(z|x) = N(μ, diag s²), m = N(0, I) and frozen samples of z."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

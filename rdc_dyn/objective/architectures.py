@@ -1,7 +1,5 @@
 """Architectures of encoder, decoder and classifier: each builds a network from the shapes of its input and output."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from itertools import pairwise

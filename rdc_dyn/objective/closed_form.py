@@ -1,7 +1,5 @@
 """Exact surface of the linear-Gaussian model, F = const + ½ Σ_active (ln ℓ_i + 1) + ½ Σ_inactive ℓ_i, in NumPy only."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

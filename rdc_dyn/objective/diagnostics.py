@@ -1,7 +1,5 @@
 """E f over the data at t for quantities recorded besides J, a block at a time so that memory stays bounded."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """J = −E_x log Σ_z m(z) d(x|z)^λ c(y|z)^γ: exact Gibbs sums over z in {1..K} (9, 14)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

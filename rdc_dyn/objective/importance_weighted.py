@@ -1,7 +1,5 @@
 """J = −E_x log (1/K) Σ_k e^{−H(z_k)} / e_θ(z_k|x), z_k ~ e_θ(z|x): between amortised (K = 1) and Gibbs (K → ∞)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from typing import ClassVar

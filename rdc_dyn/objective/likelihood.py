@@ -1,7 +1,5 @@
 """Normalised log-likelihoods log d(x|z): Gaussian N(x; μ, σ²I) and Bernoulli Π p^x (1−p)^(1−x)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import ClassVar, Protocol

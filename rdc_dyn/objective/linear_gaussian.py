@@ -1,7 +1,5 @@
 """J = −E log ∫ N(z; 0, I) N(x; Wz, σ²I)^λ N(y; Vz, τ²I)^γ dz: a linear-Gaussian model with its Gibbs encoder."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import cached_property

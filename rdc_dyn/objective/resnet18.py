@@ -1,7 +1,5 @@
 """h ↦ φ(h + F(h)), eight times: torchvision's ResNet-18 (He et al. 2015) with GroupNorm, of any width."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import partial

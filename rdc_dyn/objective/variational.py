@@ -1,7 +1,5 @@
 """What objectives with a network encoder e_θ(z|x) = N(μ, diag s²) share: codes z = μ(x) + s(x) ε with frozen ε."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import cached_property

@@ -1,7 +1,5 @@
 """BibTeX of the paper and of the program that made a trajectory."""
 
-from __future__ import annotations
-
 from importlib.metadata import version
 
 import xarray as xr

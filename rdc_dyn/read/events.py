@@ -5,8 +5,6 @@ log keeps them, a run in memory has them too, and selecting points does not drop
 their own they would clutter every printout, merge and concatenation of the trajectory.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping, Sequence

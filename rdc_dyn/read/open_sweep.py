@@ -1,7 +1,5 @@
 """All trajectories of a sweep as one lazy dataset over the swept keys and a common clock."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

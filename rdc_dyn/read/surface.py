@@ -1,7 +1,5 @@
 """A run over a grid of (λ, γ) as a surface: one Dataset with the dimensions lam and gamma."""
 
-from __future__ import annotations
-
 import numpy as np
 import xarray as xr
 

@@ -1,7 +1,5 @@
 """Nats and bits: a bit is ln 2 nats. Trajectories are stored in nats; the attribute `units` says which numbers are."""
 
-from __future__ import annotations
-
 import math
 import re
 from difflib import get_close_matches

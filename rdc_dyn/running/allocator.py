@@ -1,7 +1,5 @@
 """Keep large blocks of memory: glibc returns them to the system when they are freed, and each then faults in anew."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

@@ -1,7 +1,5 @@
 """Build the problem that a scenario describes, on each of the processes that share it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Read the data of a scenario as a run would, without running it: all that is wrong with them, or what there is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial

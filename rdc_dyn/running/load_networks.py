@@ -1,7 +1,5 @@
 """Load θ of a checkpoint as encoder, decoder and classifier that anyone can call."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Modules that files make: the code of a file that a scenario names is run only where its user trusts it."""
 
-from __future__ import annotations
-
 import inspect
 import random
 import sys

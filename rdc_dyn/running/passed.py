@@ -1,7 +1,5 @@
 """Objects that are passed to a run in place of sections of its scenario."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Turn points and events of a simulation into records and checkpoints."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

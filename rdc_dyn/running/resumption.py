@@ -1,7 +1,5 @@
 """Resume a run from its last checkpoint: on the same machine, bit for bit as if it had never been stopped."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Run a scenario to a trajectory: the outermost call, with files, limits and signals."""
 
-from __future__ import annotations
-
 import gc
 import hashlib
 import os

@@ -3,8 +3,6 @@
 A second SIGINT ends the process at once.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

@@ -1,7 +1,5 @@
 """What a scenario can choose from, and commented scenarios to start from."""
 
-from __future__ import annotations
-
 import os
 from importlib.resources import files
 from pathlib import Path

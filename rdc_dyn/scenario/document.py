@@ -1,7 +1,5 @@
 """Read YAML text, or a mapping made by a program, into a tree of plain values whose parts have places."""
 
-from __future__ import annotations
-
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace

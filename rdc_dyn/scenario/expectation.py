@@ -1,7 +1,5 @@
 """What the JSON schema expects at a place in a scenario, and the keys and words that a shell completes from it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """Translate pydantic's errors into findings in plain words, one for each key."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Objects that were passed in Python in place of sections: recorded by their names and the digests of their sources."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import re

@@ -1,7 +1,5 @@
 """Turn a file, a text or a mapping into a `Scenario`, or report all of its mistakes at once; and back into YAML."""
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Overrides of single keys, such as `--set integrator.step_size=0.05`, applied to the tree before validation."""
 
-from __future__ import annotations
-
 import copy
 import sys
 from collections.abc import Sequence

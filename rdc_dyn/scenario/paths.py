@@ -4,8 +4,6 @@ A scenario may come from a stranger, and whoever runs it has not chosen what it 
 own folder, and those given on the command line may lie anywhere.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Scalars and keys: those of YAML 1.2's core schema, in which `1e-3` is a float and `no` a string, and of programs."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The files whose code a scenario names: they are read and digested here, and never run."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import TypeVar

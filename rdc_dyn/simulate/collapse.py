@@ -1,7 +1,5 @@
 """Whether codes say anything: I(x; z) ≤ R, and C of codes that say nothing of y is the entropy H(y) of the labels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The events that a run reports besides its points."""
 
-from __future__ import annotations
-
 from rdc_dyn.record import FUNCTIONALS, Event
 from rdc_dyn.simulate.problem import Point
 from rdc_dyn.status import NumericalFailure, Status

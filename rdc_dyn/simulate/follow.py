@@ -1,7 +1,5 @@
 """The path beyond a fold, by pseudo-arclength: time keeps running forward while the multipliers turn round."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 

@@ -5,8 +5,6 @@ the price of a build. What is kept thus stays small. On one machine with the sam
 same to the last bit. To check that, a point's echo is kept: J, ∇J, and what its preconditioners make of ∇J.
 """
 
-from __future__ import annotations
-
 import time as clock
 from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace

@@ -1,7 +1,5 @@
 """The main loop: one segment at a time, accepted or halved, until the span or the branch ends."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 

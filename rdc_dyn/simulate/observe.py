@@ -1,7 +1,5 @@
 """The numbers that are recorded of a point, and the warnings that they give rise to."""
 
-from __future__ import annotations
-
 import math
 import time as clock
 

@@ -1,7 +1,5 @@
 """What a run needs, and what it knows at a point of its path, with the free energy lost on the way there."""
 
-from __future__ import annotations
-
 import math
 import time as clock
 from collections.abc import Callable, Mapping

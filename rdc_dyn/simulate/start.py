@@ -1,7 +1,5 @@
 """The start: ∇_θ J = 0 by Adam, L-BFGS in the metric of a factor and trust-region Newton, and where a geodesic aims."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """One segment: predict, correct, check that the branch is still the same, look ahead."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Checkpoints, from which runs resume: safetensors files with a digest of all their bytes, never pickle."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

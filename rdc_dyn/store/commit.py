@@ -1,7 +1,5 @@
 """Commits: temporary name, fsync, rename, fsync of the folder; under its own name a file is whole or absent."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Records → `xarray.Dataset` → netCDF with checksums: the one module that knows the layout of a trajectory."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod

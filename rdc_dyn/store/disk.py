@@ -1,7 +1,5 @@
 """The operations on files that a run or a sweep consists of: each one that changes something passes `before`."""
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Callable, Iterator

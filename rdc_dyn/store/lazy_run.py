@@ -1,7 +1,5 @@
 """A run of a sweep: its attributes and clock at once, its variables when they are needed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Where a trajectory comes from: scenario, program, versions, machine, data."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

@@ -1,7 +1,5 @@
 """Reading a run directory: `trajectory.nc` if the run has ended, else what it has logged."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

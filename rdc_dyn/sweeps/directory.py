@@ -1,7 +1,5 @@
 """What a sweep writes besides its runs: a manifest, records of failed points, and a lock that admits one writer."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence

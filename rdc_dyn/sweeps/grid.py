@@ -1,7 +1,5 @@
 """Grids of scenario keys, from the command line, from the section `sweep`, or from Python, and their points."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

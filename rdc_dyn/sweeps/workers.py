@@ -1,7 +1,5 @@
 """Worker processes, on this machine or of a dask.distributed cluster, and the points of a sweep driven through them."""
 
-from __future__ import annotations
-
 import logging
 import os
 import queue

@@ -1,7 +1,5 @@
 """Reads arrays: those of a NumPy npz file, with labels or without, and the 1,797 8 x 8 digits of scikit-learn."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import IO

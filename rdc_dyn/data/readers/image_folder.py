@@ -1,7 +1,5 @@
 """Reads a user's own images CLASS/NAME.ext, brought to one size and colour mode, with values divided by 255."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Labelled data (x_i, y_i): labels at hand, inputs on demand, so that only chosen data are decoded or converted."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Reads MNIST, Fashion-MNIST and CIFAR-10 from torchvision's root folder, with values divided by 255."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """Interface of the correctors, which bring a state back to ∇_θ J = 0 and to the held values h(θ, c) = h⁰."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Rules u(e) by which free multipliers respond to the deviation e of held functionals during minibatch updates."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 

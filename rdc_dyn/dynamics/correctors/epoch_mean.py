@@ -1,7 +1,5 @@
 """Adam on minibatches while the multipliers go to the end of the step, then the mean θ̄ of whole epochs there."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

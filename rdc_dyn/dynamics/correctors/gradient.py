@@ -1,7 +1,5 @@
 """Adam at fixed controls, with the paper's learning rate η_k ∝ (k/K)² (1 − k/K)⁵ (§5) or a constant one."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Newton's method on the surface and, bordered, on level sets of h: [A −b_d; ∇hᵀ h_d] [δθ; δ] = −[∇J; h − h⁰]."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

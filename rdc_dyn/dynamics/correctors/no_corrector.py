@@ -1,7 +1,5 @@
 """The absent corrector, which leaves θ where the integrator put it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from rdc_dyn.curvature.free_energy import FreeEnergy

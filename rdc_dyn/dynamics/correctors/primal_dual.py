@@ -1,7 +1,5 @@
 """The stochastic bordered corrector: ∇J(θ̄) = 0 and h(θ̄) = h⁰ for the mean θ̄ of whole epochs."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """θ ← θ − H∇J + δ θ_d, c ← c + δ d: one gradient an iteration, with H ≈ A⁻¹ from a kept factor and BFGS pairs."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field, replace
 

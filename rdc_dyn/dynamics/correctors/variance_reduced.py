@@ -1,7 +1,5 @@
 """SVRG (Johnson & Zhang 2013) preconditioned by P ≈ |A|⁻¹: θ ← θ − η P [∇J_B(θ) − ∇J_B(θ̃) + ∇J(θ̃)]."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Processes: the rates (λ̇, γ̇, ṫ) of the controls from the response matrix M, and the functionals they hold."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """From source to target on a straight line in (R, D) at constant C."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

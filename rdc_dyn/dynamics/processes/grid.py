@@ -1,7 +1,5 @@
 """λ(s) and γ(s) from node to node of a grid, row by row, back and forth."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """A level set of one functional h = w·(R, D, C)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """One functional stays constant while the data change."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

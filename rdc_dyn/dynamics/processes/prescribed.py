@@ -1,7 +1,5 @@
 """λ(s), γ(s) and t(s) as given functions of the clock."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """Finite differences M ≈ [(R, D, C)(c + δe) − (R, D, C)(c)]/δ, with θ equilibrated anew at each c + δe (31)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -4,8 +4,6 @@ All products b_a·θ_b come from b_aᵀA⁻¹b_b = b_a·u_b + u_a·r_b + r_aᵀA
 residuals r = b − A u. Without its last term, which is recorded as its error, this is of second order in that of u.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch

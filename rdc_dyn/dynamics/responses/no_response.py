@@ -1,7 +1,5 @@
 """θ_c = 0: θ waits for the corrector, as in a warm-started sweep, fine-tuning, or training at given multipliers."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """M from the path's own history: Hess F += r wᵀ + w rᵀ − (r·Δc) w wᵀ, r = Δ(D, C, ∂_tF) − Hess F Δc, w·Δc = 1."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch

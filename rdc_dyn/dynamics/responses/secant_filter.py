@@ -1,7 +1,5 @@
 """M of averaged points by a Kalman filter over the path's own steps: Δ(D, C, ∂_tF) = (E + X) Δc + noise."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch

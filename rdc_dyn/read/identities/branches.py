@@ -1,7 +1,5 @@
 """Where a trajectory leaves one branch of equilibria for another, or goes round a fold."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

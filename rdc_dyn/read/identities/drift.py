@@ -1,7 +1,5 @@
 """The drift of a functional from its value at the start."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from difflib import get_close_matches
 

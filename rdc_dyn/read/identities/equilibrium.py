@@ -1,7 +1,5 @@
 """Which points lie on the equilibrium surface."""
 
-from __future__ import annotations
-
 import io
 import math
 from typing import Any

@@ -1,7 +1,5 @@
 """The first law, the free energy as a potential, and its Hessian: what a path of equilibria must obey."""
 
-from __future__ import annotations
-
 import numpy as np
 import xarray as xr
 

@@ -1,7 +1,5 @@
 """The geometry of the curve in (R, D, C): its arclength, its curvature and its straightness in (R, D)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """What all figures of runs share: styles, axes, branches with their jumps, and the legend."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The look of figures: colours for colour-blind readers, one style per run, labels with symbols and units."""
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """F, R, D and C over a grid of (λ, γ), and the equilibrium surface in three dimensions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Figures of trajectories: path, multipliers, losses, residuals, dissipation, and the four of them that tell most."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Work–precision diagrams: error against cost, wall time and step size, to see which runs are accurate and cheap."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

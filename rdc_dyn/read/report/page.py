@@ -1,7 +1,5 @@
 """An HTML page that needs no other file, network or script: `page.html`, filled in with all text escaped."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence

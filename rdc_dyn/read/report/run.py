@@ -1,7 +1,5 @@
 """The report of a run."""
 
-from __future__ import annotations
-
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure

@@ -1,7 +1,5 @@
 """The report of a sweep."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

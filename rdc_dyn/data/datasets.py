@@ -63,36 +63,6 @@ def _first(wrong: Tensor) -> list[int] | None:
     return found
 
 
-def check_shape(name: str, shape: tuple[int, ...], of_source: tuple[int, ...]) -> None:
-    """Raise a DataError if one x of these data and one x of the source differ in shape."""
-    if prod(shape) != prod(of_source):
-        raise DataError(f"{name}: {prod(shape)} components per datum, but data.source has {prod(of_source)}")
-    if shape != of_source:
-        one, other = (" x ".join(map(str, each)) for each in (shape, of_source))
-        raise DataError(f"{name}: x has the shape {one}, but that of data.source is {other}")
-
-
-def check_labels(source: Int[Tensor, "N"], target: Int[Tensor, "M"]) -> None:
-    """Raise a DataError if the target has no class in common with the source."""
-    if not bool(torch.isin(source, target).any()):
-        of_target, of_source = (listed(labels.unique().tolist()) for labels in (target, source))
-        raise DataError(
-            f"data.target: has the labels {of_target} and data.source {of_source}, none in common; "
-            "name the classes of both, which renumbers them 0, 1, ... in the order given"
-        )
-
-
-def check_names(name: str, names: tuple[str, ...], other: str, expected: tuple[str, ...]) -> None:
-    """Raise a DataError if held-out data name their classes differently, so that their labels mean something else.
-
-    Data whose classes have no names (an empty tuple) always pass.
-    """
-    if names and expected and names != expected:
-        raise DataError(
-            f"{name}: has the classes {listed(names)}, but {other} has {listed(expected)}; name the same in both"
-        )
-
-
 #: What the sets are called: their keys in a scenario.
 SOURCE, TARGET, HELD_OUT, HELD_OUT_TARGET = (
     "data.source",
@@ -210,8 +180,8 @@ def load_data(
     sets to use instead. Without a `transport` the data of source and target mix. DataError is raised for invalid data.
     """
     sets = {name: select(one, seed) for name, one in selections.items()}
-    for _, check in agreements(sets, validation_fraction):
-        check()
+    for _, wrong in disagreements(sets, validation_fraction):
+        raise DataError(wrong)
     classes = max(each.classes for name, each in sets.items() if name in (SOURCE, TARGET))
     load = partial(load_sample, unit_interval=unit_interval, like=like)
     start, validation = _split(SOURCE, sets[SOURCE], validation_fraction, seed + 1, load)
@@ -234,40 +204,50 @@ def load_data(
     return data if transport is None or goal is None else _coupled(data, transport, like)
 
 
-def agreements(sets: Mapping[str, Chosen], fraction: float) -> Iterator[tuple[str, Callable[[], None]]]:
-    """What must hold of the sets, as checks that raise a DataError, each with the name of the set that it is about.
+def disagreements(sets: Mapping[str, Chosen], fraction: float) -> Iterator[tuple[str, str]]:
+    """What is wrong with the sets and between them, each with the name of the set that it is about.
 
     `fraction` is the share of source and target that is held out.
     """
     training = {name: each for name, each in sets.items() if name in (SOURCE, TARGET)}
     for name, each in sets.items():
-        yield name, partial(_require_some, name, len(each))
+        if not len(each):
+            yield name, f"{name}: no data left (check classes and limit)"
     for name, each in training.items():
-        yield name, partial(_require_split, name, len(each), fraction)
+        if fraction > 0 and not 0 < held_out_count(len(each), fraction) < len(each):
+            yield name, f"data.validation_fraction: the {len(each)} data of {name} cannot be split so"
     source = sets[SOURCE]
     if TARGET in sets:
-        yield TARGET, partial(check_shape, TARGET, sets[TARGET].labelled.shape, source.labelled.shape)
-        yield TARGET, partial(check_labels, source.y, sets[TARGET].y)
-    yield SOURCE, partial(_require_classes, max(each.classes for each in training.values()))
+        target = sets[TARGET]
+        yield from _other_shape(TARGET, target.labelled.shape, source.labelled.shape)
+        if not bool(torch.isin(source.y, target.y).any()):
+            of_target, of_source = (listed(each.y.unique().tolist()) for each in (target, source))
+            yield (
+                TARGET,
+                (
+                    f"data.target: has the labels {of_target} and data.source {of_source}, none in common; "
+                    "name the classes of both, which renumbers them 0, 1, ... in the order given"
+                ),
+            )
+    if max(each.classes for each in training.values()) < 2:
+        yield SOURCE, "data.source: only one class; a classification loss needs at least two"
     for name, end in ((HELD_OUT, SOURCE), (HELD_OUT_TARGET, TARGET)):
-        if name in sets and end in sets:
-            yield name, partial(check_names, name, sets[name].names, end, sets[end].names)
-            yield name, partial(check_shape, name, sets[name].labelled.shape, sets[end].labelled.shape)
+        if name not in sets or end not in sets:
+            continue
+        names, expected = sets[name].names, sets[end].names
+        if names and expected and names != expected:  # labels would mean something else
+            classes = f"has the classes {listed(names)}, but {end} has {listed(expected)}"
+            yield name, f"{name}: {classes}; name the same in both"
+        yield from _other_shape(name, sets[name].labelled.shape, sets[end].labelled.shape)
 
 
-def _require_some(name: str, count: int) -> None:
-    if not count:
-        raise DataError(f"{name}: no data left (check classes and limit)")
-
-
-def _require_split(name: str, count: int, fraction: float) -> None:
-    if fraction > 0 and not 0 < held_out_count(count, fraction) < count:
-        raise DataError(f"data.validation_fraction: the {count} data of {name} cannot be split so")
-
-
-def _require_classes(classes: int) -> None:
-    if classes < 2:
-        raise DataError("data.source: only one class; a classification loss needs at least two")
+def _other_shape(name: str, shape: tuple[int, ...], of_source: tuple[int, ...]) -> Iterator[tuple[str, str]]:
+    """How one x of a set differs in shape from one of the source."""
+    if prod(shape) != prod(of_source):
+        yield name, f"{name}: {prod(shape)} components per datum, but data.source has {prod(of_source)}"
+    elif shape != of_source:
+        one, other = (" x ".join(map(str, each)) for each in (shape, of_source))
+        yield name, f"{name}: x has the shape {one}, but that of data.source is {other}"
 
 
 def held_out_count(count: int, fraction: float) -> int:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 
 from rdc_dyn.data.coupling import read_coupling, require_plan
-from rdc_dyn.data.datasets import SOURCE, TARGET, Chosen, Selection, agreements, held_out_count, load_sample, select
+from rdc_dyn.data.datasets import SOURCE, TARGET, Chosen, Selection, disagreements, held_out_count, load_sample, select
 from rdc_dyn.data.readers import Labelled
 from rdc_dyn.objective.likelihood import Bernoulli
 from rdc_dyn.objective.own_modules import Ends
@@ -67,20 +67,16 @@ def look(scenario: Scenario, document: Document, folder: Path) -> str:
     data, findings = scenario.data, Findings(scenario, document)
     sets = _chosen(data, folder, scenario.seed, findings)
     if len(sets) == len(data.sets):
-        told: set[str] = set()
-        for key, check in agreements(sets, data.validation_fraction):
-            if key not in told and findings.attempt(key, partial(_passes, check)) is None:
-                told.add(key)
+        first: dict[str, str] = {}
+        for key, wrong in disagreements(sets, data.validation_fraction):
+            first.setdefault(key, wrong)
+        for key, wrong in first.items():
+            findings.add(key, wrong)
     facts = _facts(scenario, data, sets, findings)
     if len(facts) == len(data.sets):
         _fits(scenario, data, folder, sets, findings)
     findings.require_none()
     return "; ".join(facts)
-
-
-def _passes(check: Callable[[], None]) -> bool:
-    check()
-    return True
 
 
 def _chosen(data: DataSection, folder: Path, seed: int, findings: Findings) -> dict[str, Chosen]:

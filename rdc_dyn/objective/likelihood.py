@@ -15,9 +15,11 @@ class Likelihood(Protocol):
 
     Attributes:
         convex: Whether −log d(x|z) is convex in the output, as `GaussNewton` and `Kfac` need.
+        unit_interval: Whether x must be in [0, 1].
     """
 
     convex: ClassVar[bool]
+    unit_interval: ClassVar[bool]
 
     def log_prob(self, x: Float[Tensor, "*b n"], output: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
         """log d(x|z) in nats, summed over the components of x; the arguments broadcast."""
@@ -39,6 +41,7 @@ class Gaussian:
 
     variance: float
     convex: ClassVar[bool] = True
+    unit_interval: ClassVar[bool] = False
 
     def _normaliser(self, n: int) -> float:
         return 0.5 * n * math.log(2 * math.pi * self.variance)
@@ -65,6 +68,7 @@ class Bernoulli:
     """
 
     convex: ClassVar[bool] = True
+    unit_interval: ClassVar[bool] = True
 
     def log_prob(self, x: Float[Tensor, "*b n"], output: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
         """log d(x|z) with logits `output`."""

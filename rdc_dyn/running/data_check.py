@@ -12,7 +12,6 @@ import torch
 from rdc_dyn.data.coupling import read_coupling, require_plan
 from rdc_dyn.data.datasets import SOURCE, TARGET, Chosen, Selection, disagreements, held_out_count, load_sample, select
 from rdc_dyn.data.readers import Labelled
-from rdc_dyn.objective.likelihood import Bernoulli
 from rdc_dyn.objective.own_modules import Ends
 from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.scenario.section import PathMark, marks
@@ -123,7 +122,7 @@ def _located(part: ReaderSection) -> str:
 def _facts(scenario: Scenario, data: DataSection, sets: dict[str, Chosen], findings: Findings) -> list[str]:
     """What each set holds whose values are fit for J."""
     decoder = getattr(scenario.objective, "decoder", None)
-    unit = isinstance(decoder, LikelihoodSection) and isinstance(decoder.density(), Bernoulli)
+    unit = isinstance(decoder, LikelihoodSection) and decoder.density().unit_interval
     like = torch.zeros((), dtype=getattr(torch, scenario.dtype))
     training = [sets.get(key) for key in (SOURCE, TARGET) if key in data.sets]
     known = [each.classes for each in training if each is not None]

@@ -101,14 +101,13 @@ class DataSection(Section):
     def build(self, context: Context, likelihood: Likelihood) -> Data:
         """The data that J averages over, on the device, with what is held out of them."""
         from rdc_dyn.data.datasets import Transport, load_data
-        from rdc_dyn.objective.likelihood import Bernoulli
 
         transport = Transport(None if self.coupling is None else context.folder / self.coupling, self.label_cost)
         return load_data(
             self.selections(context.folder),
             self.validation_fraction,
             context.scenario.seed,
-            unit_interval=isinstance(likelihood, Bernoulli),
+            unit_interval=likelihood.unit_interval,
             like=context.like,
             transport=transport if self.path == "optimal_transport" else None,
         )

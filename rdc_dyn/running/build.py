@@ -17,6 +17,7 @@ from rdc_dyn.objective.own_modules import Ends, Own, describe
 from rdc_dyn.running.allocator import keep_large_blocks
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.scenario.context import Context
+from rdc_dyn.scenario.sections.solvers import FACTOR, NOTHING
 from rdc_dyn.simulate import Problem
 from rdc_dyn.status import DataError, UserError
 
@@ -171,7 +172,7 @@ def _minimiser(context: Context) -> Minimiser:
     section, solver, small = context.scenario.start.equilibrate, context.scenario.response.solver, context.factorisable
     own: Preconditioner | None = getattr(context.solver, "preconditioner", None)
     assert section.tolerance is not None  # resolved
-    preconditioner = context.default_preconditioner("factorised" if small else "none")
+    preconditioner = (FACTOR if small else NOTHING).preconditioned(context)
     if own is not None and solver.damping == 0.0:
         if own.recipe.spectral or not small:
             preconditioner = own

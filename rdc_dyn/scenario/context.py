@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rdc_dyn.scenario.given import Given
 from rdc_dyn.scenario.scenario import Scenario
-from rdc_dyn.scenario.sections.solvers import PRECONDITIONERS
+from rdc_dyn.scenario.sections.solvers import FACTOR
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:
@@ -83,11 +83,7 @@ class Context:
     @cached_property
     def preconditioner(self) -> Preconditioner:
         """The solver's own, so that it is built once, or a factor of A where that has none."""
-        return getattr(self.solver, "preconditioner", None) or self.default_preconditioner("factorised")
-
-    def default_preconditioner(self, name: Literal["factorised", "none"]) -> Preconditioner:
-        """One that no scenario describes, with the defaults of those that do; a `UserError` where A is too large."""
-        return PRECONDITIONERS.members[name](method="cg", preconditioner=name).preconditioned(self)
+        return getattr(self.solver, "preconditioner", None) or FACTOR.preconditioned(self)
 
     @property
     def largest(self) -> int:

@@ -14,7 +14,7 @@ from rdc_dyn.scenario.given import Given
 from rdc_dyn.scenario.section import Positive, Section
 from rdc_dyn.scenario.sections.correctors import CORRECTORS
 from rdc_dyn.scenario.sections.processes import PROCESSES
-from rdc_dyn.scenario.sections.solvers import SOLVERS, FactorisedSection, SolverSection
+from rdc_dyn.scenario.sections.solvers import FACTOR, SOLVERS, SolverSection
 from rdc_dyn.scenario.written import Finding, Path, Tree, section
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class ResponseSection(Section):
 
     kind: str
     solver: Annotated[SolverSection, SOLVERS] = Field(
-        default=FactorisedSection(method="cg"),
+        default=FACTOR,
         description="of linear_response, of secant's start and of the corrector newton_krylov, and the preconditioner "
         "of variance_reduced",
     )

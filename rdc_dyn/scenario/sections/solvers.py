@@ -230,5 +230,7 @@ class PlainSection(KrylovSection):
         return Identity()
 
 
+#: What preconditions where no scenario says how: a factor, where A can be formed, or nothing.
+FACTOR, NOTHING = FactorisedSection(method="cg"), PlainSection(method="cg", preconditioner="none")
 PRECONDITIONERS = Family("preconditioners", KrylovSection, "preconditioner", default="factorised", module="solvers")
 SOLVERS = Family("solvers", SolverSection, "method", inner=PRECONDITIONERS)

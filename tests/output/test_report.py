@@ -181,10 +181,9 @@ def test_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         {"run": ["a", "b"], "series": ("run", ["euler", "euler"]), "resolution": ("run", [0.1, 0.05]),
          "quantity": quantities, "series_name": ["euler"]},
     )  # fmt: skip
-    work_precision = pytest.importorskip("rdc_dyn.read.plots.work_precision")
     from rdc_dyn.read.plots import plot_path
 
-    monkeypatch.setattr(work_precision, "plot_work_precision", lambda comparison: plot_path(smooth()))
+    monkeypatch.setattr("rdc_dyn.read.report.sweep.plot_work_precision", lambda comparison: plot_path(smooth()))
     page = _check(sweep_report(read_sweep(_sweep(tmp_path / "s", {"euler": smooth(5)})), comparison))
     assert "euler 1.02 [0.90, 1.10]" in page.text
     assert "euler 0.1 1.00e-03 2.00e-03 10 1" in page.text  # no star

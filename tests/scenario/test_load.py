@@ -386,7 +386,7 @@ def test_the_catalogue_lists_every_choice_with_a_line_on_each() -> None:
             "geodesic_transfer",
             "prescribed",
         ],
-        "clocks": ["alpha", "multipliers", "rate_distortion", "lam"],
+        "clocks": ["alpha", "multipliers", "rate_distortion", "lam", "log_lam"],
         "integrators": ["euler", "midpoint", "heun2", "heun3", "rk4", *ADAPTIVE_METHODS],
         "correctors": [
             "none",

@@ -27,6 +27,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}{_MARK}{os.getpid()}")
     try:
         with reported(path):
+            if path.exists() and not path.is_file():  # a device or a pipe would be replaced by a file
+                raise OSError("is no regular file")
             temporary.unlink(missing_ok=True)  # of a process with this number that died
             yield temporary
             disk.rename(temporary, path)

@@ -30,7 +30,9 @@ def below(folder: Path, *names: str) -> Path:
     """The path of a file or folder below a run or sweep directory; DataError if a link stands on the way."""
     for name in names:
         folder = folder / name
-        if folder.is_symlink():
+        with reported(folder, "cannot be read"):
+            is_link = folder.is_symlink()
+        if is_link:
             raise DataError(f"{folder}: is a link, and below a run or sweep directory none is followed")
     return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import keyword
 import math
@@ -89,10 +90,12 @@ def text_of(value: Any) -> str:
 
 
 MANIFEST, RUNS, FAILED = "sweep.json", "runs", "failed"
-FORMAT = "rdc_dyn sweep 1"
+FORMAT = "rdc_dyn sweep 2"
 #: Sizes in bytes of the largest manifest, and of the largest record of a failure, that are read.
 _MOST, _MOST_FAILED = 1 << 30, 16 << 20
 _NAME = re.compile("[0-9a-f]{12}")
+#: Before the digest with which both kinds of file end.
+_SEAL = b',\n "sha256": "'
 
 State = Literal["done", "failed", "missing"]
 
@@ -152,7 +155,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     path = Path(path)
     try:
         with reported(path, f"not a sweep directory, no readable {MANIFEST}"):
-            content = json.loads(disk.read(path / MANIFEST, _MOST))
+            content = unsealed(disk.read(path / MANIFEST, _MOST))
         if content["format"] != FORMAT:
             raise DataError(f"{path / MANIFEST}: of another format, {content['format']!r}; expected {FORMAT!r}")
         points = {str(point["name"]): dict(point["values"]) for point in content["points"]}
@@ -187,14 +190,37 @@ def read_point(manifest: Manifest, name: str) -> SweptRun:
         return SweptRun(name, values, state, status, message + (f" ({detail})" if detail else ""), run)
     try:
         message = str(read_failure(manifest.failure(name))["message"])
-    except (OSError, DataError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
         return SweptRun(name, values, "missing", "MISSING", "not run yet", None)
+    except (OSError, DataError, ValueError, KeyError, TypeError) as error:
+        told = f"the record of its failure is damaged ({one_line(error)})"
+        return SweptRun(name, values, "missing", "MISSING", told, None)
     return SweptRun(name, values, "failed", "FAILED", message, None)
 
 
 def read_failure(file: Path) -> Any:
     """The record of a failed point, JSON; raises OSError or ValueError if it cannot be read."""
-    return json.loads(disk.read(file, _MOST_FAILED))
+    return unsealed(disk.read(file, _MOST_FAILED))
+
+
+def sealed(content: Mapping[str, Any]) -> bytes:
+    """An object as JSON whose last entry is the SHA-256 of the rest."""
+    text = json.dumps(content, indent=1).encode()
+    return text[:-2] + _SEAL + _digest(text)
+
+
+def unsealed(file: bytes) -> Any:
+    """The content of a sealed file; ValueError if any byte of it has changed."""
+    text, _, digest = file.rpartition(_SEAL)
+    text += b"\n}"
+    if digest != _digest(text):
+        raise ValueError("its digest is another one")
+    return json.loads(text)
+
+
+def _digest(text: bytes) -> bytes:
+    """The end of a sealed file."""
+    return hashlib.sha256(text).hexdigest().encode() + b'"\n}'
 
 
 def value_list(points: tuple[SweptRun, ...], key: str) -> list[Any]:

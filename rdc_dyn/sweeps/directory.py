@@ -14,7 +14,7 @@ from rdc_dyn.store.disk import below, reported
 from rdc_dyn.store.lock import LOCK, BusyError, Lock
 from rdc_dyn.store.provenance import program
 from rdc_dyn.store.run_directory import checkpoints
-from rdc_dyn.store.sweep_directory import FAILED, FORMAT, MANIFEST, RUNS, Manifest, read_manifest, read_point
+from rdc_dyn.store.sweep_directory import FAILED, FORMAT, MANIFEST, RUNS, Manifest, read_manifest, read_point, sealed
 from rdc_dyn.sweeps.grid import Point
 
 
@@ -66,7 +66,7 @@ def join_manifest(path: Path, scenario: str, keys: Sequence[str], points: Sequen
         "keys": list(keys),
         "points": [{"name": name, "values": dict(values)} for name, values in manifest.points.items()],
     }
-    commit(path / MANIFEST, json.dumps(content, indent=1).encode())
+    commit(path / MANIFEST, sealed(content))
     return manifest
 
 
@@ -141,4 +141,4 @@ def write_failure(manifest: Manifest, name: str, exit_code: int, message: str, t
     with reported(manifest.path):
         disk.make_folder(below(manifest.path, FAILED))
     told = content | ({"traceback": traceback} if traceback else {})
-    commit(manifest.failure(name), json.dumps(told, indent=1).encode())
+    commit(manifest.failure(name), sealed(told))

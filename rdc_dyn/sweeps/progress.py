@@ -48,7 +48,7 @@ def describe(values: Mapping[str, Any]) -> str:
             return str(next((value[tag] for tag in ("method", "kind", "name") if tag in value), json.dumps(value)))
         return value if isinstance(value, str) else json.dumps(value)
 
-    return " ".join(f"{key.rpartition('.')[2]}={short(value)}" for key, value in values.items())
+    return plain(" ".join(f"{key.rpartition('.')[2]}={short(value)}" for key, value in values.items()))
 
 
 class Count(SweepProgress):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import warnings
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from rdc_dyn.comparison import cheapest, compare, show
 from rdc_dyn.read.plots.work_precision import plot_work_precision
 from rdc_dyn.running.runner import run
 from rdc_dyn.status import DataError, RunWarning, UserError
+from rdc_dyn.store.sweep_directory import sealed
 from tests.comparison.made import STEPS, write_run, write_series
 from tests.output.figures import clipped
 from tests.tiny import linear_gaussian
@@ -98,7 +98,7 @@ def test_failed_runs_are_listed_and_left_out(tmp_path: Path) -> None:
     (runs / "broken" / "trajectory.nc").write_bytes(b"no netCDF")
     (tmp_path / "failed").mkdir()
     failure = {"name": "abc", "values": {"integrator.step_size": 0.4}, "exit_code": 2, "message": "no such data"}
-    (tmp_path / "failed" / "abc.json").write_text(json.dumps(failure))
+    (tmp_path / "failed" / "abc.json").write_bytes(sealed(failure))
     found = compare(tmp_path, "exact")
     assert order(found, "euler")[3] == 4
     assert str(found.status.sel(run="stopped").item()) == "FOLD"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import keyword
 import shutil
 import subprocess
@@ -22,7 +21,7 @@ from rdc_dyn.status import DataError, UserError
 from rdc_dyn.store.dataset import to_dataset, write_netcdf
 from rdc_dyn.store.lazy_run import open_lazily
 from rdc_dyn.store.run_writer import RunWriter
-from rdc_dyn.store.sweep_directory import coordinate_names, labels, read_sweep
+from rdc_dyn.store.sweep_directory import FORMAT, coordinate_names, labels, read_sweep, sealed, unsealed
 from rdc_dyn.sweeps import plan
 from tests.tiny import ATTRIBUTES, linear_gaussian, record
 
@@ -44,9 +43,9 @@ def _sweep(path: Path, keys: Sequence[str], points: Sequence[tuple[Mapping[str, 
         if trajectory is not None:
             (path / "runs" / name).mkdir(parents=True)
             write_netcdf(trajectory, path / "runs" / name / "trajectory.nc")
-    content = {"format": "rdc_dyn sweep 1", "program": "rdc_dyn 0.1 abc", "scenario": "name: x\n", "keys": list(keys)}
+    content = {"format": FORMAT, "program": "rdc_dyn 0.1 abc", "scenario": "name: x\n", "keys": list(keys)}
     path.mkdir(exist_ok=True)
-    (path / "sweep.json").write_text(json.dumps({**content, "points": listed}))
+    (path / "sweep.json").write_bytes(sealed({**content, "points": listed}))
     return path
 
 
@@ -261,9 +260,9 @@ def test_opening_writes_nothing(grid: Path) -> None:
 @pytest.mark.parametrize("name", ["../../victim", "..", "/etc", "a/b", "0123456789aB", "x" * 300, ""])
 def test_a_name_that_is_not_ours_is_refused(tmp_path: Path, name: str) -> None:
     path = _sweep(tmp_path / "s", ["seed"], [({"seed": 1}, _run(_SAME))])
-    content = json.loads((path / "sweep.json").read_text())
+    content = unsealed((path / "sweep.json").read_bytes())
     content["points"].append({"name": name, "values": {"seed": 2}})
-    (path / "sweep.json").write_text(json.dumps(content))
+    (path / "sweep.json").write_bytes(sealed(content))
     with pytest.raises(DataError, match=r"sweep\.json: damaged .* is not the name of a run"):
         read_sweep(path)
 
@@ -314,13 +313,13 @@ def test_a_thousand_runs_open_in_a_moment(tmp_path: Path) -> None:
         writer.record(record(float(t), lam=t, rate=1.0 + t * t))
     writer.event(Event("end", 1.0, "done", {"status": "COMPLETED", "detail": ""}))
     writer.finish()
-    manifest = json.loads((first / "sweep.json").read_text())
+    manifest = unsealed((first / "sweep.json").read_bytes())
     manifest["keys"], manifest["points"] = ["seed", "start.lam"], []
     for number in range(1000):
         name = f"{number:012x}"
         shutil.copytree(tmp_path / "run", first / "runs" / name)
         manifest["points"].append({"name": name, "values": {"seed": number // 40, "start.lam": number % 40 / 8}})
-    (first / "sweep.json").write_text(json.dumps(manifest))
+    (first / "sweep.json").write_bytes(sealed(manifest))
     root = Path(rdc_dyn.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", _PROBE, str(first)], capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, done.stderr

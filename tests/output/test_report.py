@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,7 +17,7 @@ from rdc_dyn.read.report import run_report, sweep_report
 from rdc_dyn.status import DataError
 from rdc_dyn.store.dataset import write_netcdf
 from rdc_dyn.store.log import to_text
-from rdc_dyn.store.sweep_directory import read_sweep
+from rdc_dyn.store.sweep_directory import FORMAT, read_sweep, sealed
 from tests.output.paths import jumping, smooth
 from tests.tiny import ATTRIBUTES, trajectory
 
@@ -127,13 +126,13 @@ def _sweep(path: Path, runs: dict[str, xr.Dataset | None]) -> Path:
         if run is None:
             (path / "failed").mkdir(parents=True, exist_ok=True)
             failure = {"name": name, "values": values, "exit_code": 4, "message": f"no data {_HOSTILE}"}
-            (path / "failed" / f"{name}.json").write_text(json.dumps(failure))
+            (path / "failed" / f"{name}.json").write_bytes(sealed(failure))
             continue
         (path / "runs" / name).mkdir(parents=True, exist_ok=True)
         write_netcdf(run, path / "runs" / name / "trajectory.nc")
-    manifest = {"format": "rdc_dyn sweep 1", "program": "rdc_dyn 0 abc", "scenario": "name: tiny\n",
+    manifest = {"format": FORMAT, "program": "rdc_dyn 0 abc", "scenario": "name: tiny\n",
                 "keys": ["integrator.method"], "points": points}  # fmt: skip
-    (path / "sweep.json").write_text(json.dumps(manifest))
+    (path / "sweep.json").write_bytes(sealed(manifest))
     return path
 
 

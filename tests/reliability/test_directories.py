@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import warnings
@@ -16,6 +15,7 @@ from click.testing import CliRunner
 import rdc_dyn
 from rdc_dyn.cli import main
 from rdc_dyn.store.run_directory import checkpoints
+from rdc_dyn.store.sweep_directory import sealed, unsealed
 from tests.tiny import linear_gaussian
 
 TREE = linear_gaussian(output={"checkpoint_every": 2})
@@ -174,9 +174,9 @@ def test_a_link_in_a_sweep_is_named(made: Path, scratch: Path, name: str) -> Non
 @pytest.mark.parametrize("name", ["../../outside", "..", "", ".", "/etc", "a/../../outside", "0" * 300])
 def test_a_name_in_a_manifest_leads_nowhere(made: Path, scratch: Path, name: str) -> None:
     path, outside = _spoilt(scratch, made / "sweep", "failed", "a folder")
-    content = json.loads((path / "sweep.json").read_text())
+    content = unsealed((path / "sweep.json").read_bytes())
     content["points"][0]["name"] = name
-    (path / "sweep.json").write_text(json.dumps(content))
+    (path / "sweep.json").write_bytes(sealed(content))
     before = _surroundings(outside)
     for call in (rdc_dyn.open_sweep, _sweep):
         with pytest.raises(rdc_dyn.DataError, match="is not the name of a run"):

@@ -19,7 +19,7 @@ from rdc_dyn.read.events import events
 from rdc_dyn.read.verify import verify
 from rdc_dyn.store.log import Mark
 from rdc_dyn.store.run_directory import read_digests
-from rdc_dyn.store.sweep_directory import read_sweep
+from rdc_dyn.store.sweep_directory import FORMAT, read_sweep, sealed
 from tests.tiny import linear_gaussian
 
 _json = st.recursive(
@@ -118,7 +118,7 @@ _names = st.one_of(
 )
 _points = st.lists(st.fixed_dictionaries({"name": _names, "values": _json}), max_size=3)
 _manifests = st.fixed_dictionaries(
-    {"format": st.one_of(st.just("rdc_dyn sweep 1"), _json), "program": st.just("x"), "scenario": _json, "keys": _json}
+    {"format": st.one_of(st.just(FORMAT), _json), "program": st.just("x"), "scenario": _json, "keys": _json}
     | {"points": st.one_of(_points, _json)}
 )
 _listed = st.lists(
@@ -149,7 +149,7 @@ def test_some_logs(changes: list[tuple[int, str, str, Any]]) -> None:
 @_FEW
 @given(_manifests)
 def test_some_manifests(content: dict[str, Any]) -> None:
-    _any_text("sweep.json", json.dumps(content), read_sweep)
+    _any_text("sweep.json", sealed(content).decode(), read_sweep)
 
 
 @_FEW
@@ -169,7 +169,7 @@ def test_many_logs(changes: list[tuple[int, str, str, Any]]) -> None:
 @_MANY
 @given(_manifests)
 def test_many_manifests(content: dict[str, Any]) -> None:
-    _any_text("sweep.json", json.dumps(content), read_sweep)
+    _any_text("sweep.json", sealed(content).decode(), read_sweep)
 
 
 @pytest.mark.slow

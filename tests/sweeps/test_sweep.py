@@ -25,7 +25,7 @@ from rdc_dyn.scenario import dump, from_mapping, loads
 from rdc_dyn.status import DataError, UserError
 from rdc_dyn.store.lock import Lock
 from rdc_dyn.store.run_directory import TRAJECTORY, checkpoints, open_run
-from rdc_dyn.store.sweep_directory import MANIFEST, read_sweep
+from rdc_dyn.store.sweep_directory import FORMAT, MANIFEST, read_sweep
 from rdc_dyn.sweeps import SweepResult, plan, sweep
 from rdc_dyn.sweeps.worker import Outcome, Task, run_point
 from rdc_dyn.sweeps.workers import LocalWorkers, WorkerDied
@@ -96,7 +96,7 @@ def test_failed_points_do_not_stop_the_rest(mixed: tuple[Path, SweepResult]) -> 
 def test_the_directory_says_what_it_is(mixed: tuple[Path, SweepResult]) -> None:
     path, result = mixed
     manifest = json.loads((path / MANIFEST).read_text())
-    assert manifest["format"] == "rdc_dyn sweep 1"
+    assert manifest["format"] == FORMAT
     assert manifest["keys"] == ["integrator.step_size", "start.equilibrate.newton_steps", "start.from"]
     assert [p["name"] for p in manifest["points"]] == [p.name for p in result.points]
     assert rdc_dyn.scenario.loads(manifest["scenario"]).integrator.step_size == 0.4

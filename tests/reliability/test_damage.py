@@ -16,7 +16,9 @@ from rdc_dyn.cli import main
 from rdc_dyn.read.verify import verify
 from rdc_dyn.store.checkpoint import load_checkpoint
 from rdc_dyn.store.run_directory import checkpoints
+from rdc_dyn.store.sweep_directory import read_sweep
 from tests.reliability.made import draws, same_bits
+from tests.reliability.test_injected import Here
 from tests.tiny import linear_gaussian
 
 # Each starts processes or opens many files: minutes in all.
@@ -159,6 +161,55 @@ def test_verify_tells_a_whole_run_from_a_damaged_one(scratch: Path) -> None:
     for left_out in range(len(lines)):  # a short list
         (run / "SHA256SUMS").write_text("".join(lines[:left_out] + lines[left_out + 1 :]))
         assert any(finding.verdict == "FAILED" and finding.name == "SHA256SUMS" for finding in verify(run)), left_out
+
+
+def _all_found(run: Path, each: int) -> int:
+    """Damage every file of a run, one at a time; the number of damages, each of which `verify` must find."""
+    done = 0
+    for file in [path for path in sorted(run.rglob("*")) if path.is_file() and path.name != ".lock"]:
+        whole = file.read_bytes()
+        for damaged in _damages(whole, each, each // 3):
+            file.write_bytes(damaged)
+            found = [finding for finding in verify(run) if finding.verdict == "FAILED" and finding.kind == "files"]
+            cut = whole.startswith(damaged) and file.name == "log.jsonl" and not (run / "SHA256SUMS").exists()
+            if not cut or len(damaged) < load_checkpoint(checkpoints(run)[0]).log.length:  # else as a kill cuts it
+                assert found, (file, len(damaged), len(whole))
+            done += 1
+        file.write_bytes(whole)
+    assert not [finding for finding in verify(run) if finding.verdict == "FAILED"]
+    return done
+
+
+def test_every_damage_of_a_run_is_found(stopped: Path, scratch: Path) -> None:
+    rdc_dyn.run(TREE, scratch / "ended")
+    killed = _copy(stopped, scratch / "killed")
+    for name in ("SHA256SUMS", "trajectory.nc"):
+        (killed / name).unlink()
+    *lines, end = (killed / "log.jsonl").read_bytes().splitlines(keepends=True)
+    assert b'"event": "end"' in end
+    (killed / "log.jsonl").write_bytes(b"".join(lines))
+    assert _all_found(scratch / "ended", 24) + _all_found(killed, 24) >= 300
+
+
+def test_every_damage_of_a_sweep_is_found(scratch: Path) -> None:
+    """Of a run by `verify`, of what the sweep itself has written when it is opened; a repeated sweep mends it."""
+    sweep, grid = scratch / "sweep", {"start.gamma": [1.0, 1.2], "start.from": ["/nowhere"]}
+    grids = [{key: values} for key, values in grid.items()]
+    swept = rdc_dyn.sweep(TREE, grids, output=sweep, executor=Here(), threads=1)
+    assert [point.state for point in swept.points] == ["done", "done", "failed"]
+    done = sum(_all_found(run, 9) for run in (sweep / "runs").iterdir())
+    for file in (sweep / "sweep.json", *(sweep / "failed").iterdir()):
+        whole = file.read_bytes()
+        for damaged in _damages(whole, 60, 20):
+            file.write_bytes(damaged)
+            if file.name == "sweep.json":
+                with pytest.raises(rdc_dyn.DataError, match=r"sweep.json: damaged \(its digest is another one"):
+                    read_sweep(sweep)
+            else:
+                assert read_sweep(sweep).points[2].message.startswith("the record of its failure is damaged")
+            done += 1
+        file.write_bytes(whole)
+    assert read_sweep(sweep).points == swept.points and done >= 260
 
 
 def test_verify_finds_a_broken_identity(scratch: Path) -> None:

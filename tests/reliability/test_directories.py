@@ -205,3 +205,12 @@ def test_a_copy_that_cannot_be_written_opens(made: Path, scratch: Path, monkeypa
     for command in (("info", "ended"), ("verify", "ended"), ("verify", "stopped"), ("compare", "sweep")):
         _in_order(command[0], str(made / command[1]))
     assert _surroundings(made) == before
+
+
+@pytest.mark.parametrize("which", ["stopped", "ended", "sweep"])
+def test_what_is_drawn_is_all_that_is_written(made: Path, scratch: Path, which: str) -> None:
+    before = _surroundings(made)
+    for command, name in (("plot", "x.png"), ("report", "x.html")):
+        _in_order(command, str(made / which), "-o", str(scratch / name))
+    assert _surroundings(made) == before
+    assert sorted(file.name for file in scratch.iterdir()) == ["x.html", "x.png"]

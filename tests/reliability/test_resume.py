@@ -179,6 +179,22 @@ def test_sources_that_have_changed_are_another_program(tmp_path: Path, monkeypat
         rdc_dyn.resume(tmp_path / "run")
 
 
+def test_the_digest_of_the_sources_is_of_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rdc_dyn.store import provenance
+
+    found = set()
+    for text in ("x = 1", "x = 2"):
+        (tmp_path / "inner").mkdir(exist_ok=True)
+        (tmp_path / "inner" / "a.py").write_text(text)
+        for name in ("b.py", "c.py"):
+            (tmp_path / "b.py").unlink(missing_ok=True)
+            (tmp_path / name).write_text("")
+            monkeypatch.setattr(provenance, "_PACKAGE", tmp_path)
+            found.add(provenance.source_digest.__wrapped__())
+        (tmp_path / "c.py").unlink()
+    assert len(found) == 4
+
+
 def test_the_commit_is_that_of_this_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rdc_dyn.store.provenance import commit
 

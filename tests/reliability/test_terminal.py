@@ -20,6 +20,8 @@ from rdc_dyn.record import Event
 from rdc_dyn.running.progress import Plain
 from rdc_dyn.status import plain
 from rdc_dyn.store.dataset import write_netcdf
+from rdc_dyn.sweeps.progress import Plain as PlainSweep
+from rdc_dyn.sweeps.worker import Outcome
 from tests.tiny import linear_gaussian, trajectory
 
 ROOT = Path(rdc_dyn.__file__).parents[1]
@@ -102,7 +104,8 @@ def test_a_terminal_without_greek_letters_shows_something(
 
 @pytest.mark.parametrize(
     "command", ["info LONG", "report LONG -o x.html", "report RUN -o LONG.html", "plot RUN -o LONG.png", "verify LONG",
-                "compare LONG", "compare RUN --csv LONG.csv", "resume LONG"],
+                "compare LONG", "compare RUN --csv LONG.csv", "compare RUN --netcdf LONG.nc", "resume LONG",
+                "run RUN/scenario.yaml -o LONG", "sweep RUN/scenario.yaml --grid seed=1,2 -o LONG"],
 )  # fmt: skip
 def test_a_name_of_300_characters_is_one_line(
     run: Path, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
@@ -195,6 +198,17 @@ def test_a_write_that_fails_leaves_the_old_file(
     assert file.stat().st_size > 100 and [each.name for each in file.parent.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("what", ["a pipe", "a link to a device"])
+@pytest.mark.parametrize("command", ["report RUN -o", "compare RUN --csv", "schema -o"])
+def test_what_is_no_file_is_not_replaced_by_one(run: Path, tmp_path: Path, command: str, what: str) -> None:
+    target = tmp_path / "x.html"
+    os.mkfifo(target) if what == "a pipe" else target.symlink_to("/dev/null")
+    result = _invoke(*command.replace("RUN", str(run)).split(), target)
+    assert result.exit_code == 4 and "x.html: cannot be written (is no regular file)" in result.output
+    assert target.is_fifo() if what == "a pipe" else target.is_symlink()
+    assert [each.name for each in tmp_path.iterdir()] == ["x.html"]
+
+
 # --- matplotlib ---------------------------------------------------------------------------------------------------
 
 
@@ -225,5 +239,10 @@ def test_text_of_strangers_commands_no_terminal(tmp_path: Path, capsys: pytest.C
     (tmp_path / "s.yaml").write_text(json.dumps({evil: 1}))
     unknown = _invoke("validate", tmp_path / "s.yaml")
     Plain().event(Event("fold", 0.0, EVIL, {}))
-    for text in (result.output, unknown.output, capsys.readouterr().err):
+    shown = PlainSweep()
+    shown.begin({"x": {"data.source.folder": EVIL}}, 0)
+    shown.outcome(Outcome("x", "FAILED", 4, EVIL))
+    said = capsys.readouterr()
+    assert "folder=abcdefghi: failed" in said.out
+    for text in (result.output, unknown.output, said.out, said.err):
         assert text == plain(text)

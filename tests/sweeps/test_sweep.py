@@ -21,6 +21,9 @@ from click.testing import CliRunner
 
 import rdc_dyn
 from rdc_dyn.cli import main
+from rdc_dyn.read.verify import verify
+from rdc_dyn.record import Record
+from rdc_dyn.running.progress import Silent
 from rdc_dyn.scenario import dump, from_mapping, loads
 from rdc_dyn.status import DataError, UserError
 from rdc_dyn.store.lock import Lock
@@ -29,6 +32,7 @@ from rdc_dyn.store.sweep_directory import FORMAT, MANIFEST, read_sweep
 from rdc_dyn.sweeps import SweepResult, plan, sweep
 from rdc_dyn.sweeps.worker import Outcome, Task, run_point
 from rdc_dyn.sweeps.workers import LocalWorkers, WorkerDied
+from tests.reliability.made import same_bits, spawn
 from tests.tiny import linear_gaussian
 
 _ROOT = Path(rdc_dyn.__file__).parents[1]
@@ -226,6 +230,39 @@ def test_a_run_that_somebody_resumes_is_not_removed(tmp_path: Path) -> None:
     lock.release()
     again = sweep(tree, {"seed": [1]}, output=tmp_path / "s", executor=InThisProcess(), retry_failed=True)
     assert again.exit_code == 0 and "resumed at time" in open_run(run).attrs["history"]
+
+
+class _Pausing(Silent):
+    """Stops the process, as Ctrl-Z does, at the first point that it records."""
+
+    def record(self, record: Record, fraction: float) -> None:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _resume_and_pause(run: Path) -> None:
+    rdc_dyn.resume(run, progress=_Pausing())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the state of a process in /proc")
+def test_a_resume_that_was_paused_loses_nothing_to_a_repeated_sweep(tmp_path: Path) -> None:
+    tree, run = _half_done(tmp_path / "s")
+    whole = rdc_dyn.run(rdc_dyn.scenario.loads((run / "scenario.yaml").read_text()))
+    process = spawn(_resume_and_pause, run)
+    for _ in range(whole.sizes["time"]):
+        while process.is_alive() and Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            time.sleep(0.01)
+        if not process.is_alive():
+            break
+        before = _files(run)
+        result = sweep(tree, {"seed": [1]}, output=tmp_path / "s", executor=InThisProcess(), retry_failed=True)
+        assert "another run is writing here" in _failure(tmp_path / "s") and result.exit_code == 6
+        assert _files(run) == before
+        os.kill(process.pid or 0, signal.SIGCONT)
+        time.sleep(0.1)
+    process.join(60)
+    assert process.exitcode == 0
+    assert same_bits(open_run(run), whole)
+    assert not [finding for finding in verify(run) if finding.verdict == "FAILED"]
 
 
 def test_a_full_disk_does_not_cost_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

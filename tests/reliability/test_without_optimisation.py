@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 import rdc_dyn
+from rdc_dyn.dynamics.responses.linear_response import LinearResponse
 from tests.tiny import images
 
 #: |∇J| that the corrector leaves; γ, which has to hold C, is less certain by 1/C_γ.
@@ -47,7 +48,19 @@ def _default() -> xr.Dataset:
     ],
 )
 def test_the_path_is_that_of_the_defaults(solver: dict[str, Any], linearisation: dict[str, Any]) -> None:
-    whole, bare = _default(), _run(solver, linearisation)
+    _same_path(_run(solver, linearisation), linearisation)
+
+
+def test_the_path_without_first_guesses_of_solves(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_guess, work = LinearResponse._solve, int(_default().krylov_iterations[-1])
+    monkeypatch.setattr(LinearResponse, "_solve", lambda self, energy, at, start: with_guess(self, energy, at, None))
+    bare = _run({}, {})
+    assert int(bare.krylov_iterations[-1]) > work
+    _same_path(bare, {})
+
+
+def _same_path(bare: xr.Dataset, linearisation: dict[str, Any]) -> None:
+    whole = _default()
     assert whole.attrs["status"] == bare.attrs["status"] == "COMPLETED"
     assert whole.attrs["linearisation_graph"] == "kept" and float(whole.equilibrium_residual.max()) <= _TOLERANCE
     if linearisation:

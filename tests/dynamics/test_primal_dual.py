@@ -311,6 +311,25 @@ def test_geco_multiplies_and_nupi_integrates() -> None:
     assert float(nupi.used) == pytest.approx(0.1 * 20 * 0.02 + 0.5 * 20 * 0.002)
 
 
+def test_controllers_go_on_from_where_they_are() -> None:
+    """At rest a sign before the state makes no difference."""
+    busy = Controlled(tensors(0.3), tensors(0.001), tensors(0.5))
+    slow = replace(PLANT, gain=tensors(1e-4)[:, None])
+    done, answer = Feedback(gain=1.0, integral=0.5).step(busy, tensors(0.002), slow), 0.0012 / 0.05
+    assert float(done.error) == pytest.approx(0.0012)
+    assert float(done.amount) == pytest.approx(0.3 + 0.5 * 0.002 * answer, rel=1e-12)
+    assert float(done.used) == pytest.approx(0.3 + (1 + 0.5 * 0.002) * answer, rel=1e-12)
+    assert float(Feedback().step(busy, tensors(-7.0), slow).error) == pytest.approx(-0.02)
+    geco = Geco(smoothing=0.9, rate=2.0)
+    assert 4 + float(geco.step(busy, tensors(0.02), PLANT).used) == pytest.approx(4.3 * math.exp(2 * 0.0029 / 0.2))
+    for deviation, limit in ((100.0, 2.0), (-100.0, -2.0)):
+        assert 4 + float(geco.step(busy, tensors(deviation), PLANT).amount) == pytest.approx(4.3 * math.exp(limit))
+    nupi = NuPi(proportional=0.5, integral=0.1, smoothing=0.9).step(busy, tensors(0.02), PLANT)
+    assert float(nupi.error) == pytest.approx(0.0029)
+    assert float(nupi.amount) == pytest.approx(0.3 + 0.1 * 20 * 0.02)
+    assert float(nupi.used) == pytest.approx(0.3 + 0.1 * 20 * 0.02 + 0.5 * 20 * 0.0029)
+
+
 @pytest.mark.parametrize(("answer", "slope"), [(-0.08, -0.4), (-0.01, -0.1), (0.08, -0.1)])
 def test_a_slope_that_was_too_flat_is_corrected_between_means(answer: float, slope: float) -> None:
     """γ went up by 0.2: what is held has answered by more than −0.02, by less, or the other way."""

@@ -60,10 +60,15 @@ def _script(name: str, source: Path, folder: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("script", "sweep", "words"),
     [
-        ("integrators", "integrators", ("reference: closed form", "rk4, no corrector", "cheapest run")),
-        ("corrector", "integrators", ("euler", "error off")),
-        ("predictor", "predictor", ("finite_difference", "linear_response", "corrector")),
-        ("tolerances", "tolerances", ("evaluations of the vector field", "is enough")),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("integrators", "integrators", ("reference: closed form", "rk4, no corrector", "cheapest run")),
+                ("corrector", "integrators", ("euler", "error off")),
+                ("predictor", "predictor", ("finite_difference", "linear_response", "corrector")),
+                ("tolerances", "tolerances", ("evaluations of the vector field", "is enough")),
+            )
+        ),
         ("equilibrium_surface", "surface", ("3 runs, 5 equilibria each", "dD/dgamma", "3 of 3")),
     ],
 )

@@ -224,6 +224,7 @@ def test_figure_4b_measures_slopes_and_work_of_the_first_run(sweeps: Path, scrip
     assert table["mean slope dgamma/dlam"][0] == "6.8"
 
 
+@pytest.mark.slow
 def test_figure_5_compares_the_transfer_with_fine_tuning_and_from_scratch(runs: Path, script: Script) -> None:
     places = [runs / name for name in ("geodesic", "geodesic_recipe", "fine_tuning", "scratch")]
     table = script("fig5", *places)

@@ -364,6 +364,7 @@ def test_a_package_that_does_not_fit_is_named(installed: Path, entries: str, mes
     assert "Traceback" not in ran.stderr and not (installed / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_run_whose_package_is_gone_says_so(installed: Path) -> None:
     assert command(installed, "run", "ray.yaml", "-o", "out", "-q", "--max-time", "0.001s").returncode == 5
     _register(installed, "bowl = ray_sections:Bowl\nstill = ray_sections:Still")

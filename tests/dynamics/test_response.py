@@ -113,6 +113,7 @@ def digits_path() -> xr.Dataset:
     return to_dataset(records, {})
 
 
+@pytest.mark.slow
 def test_maxwell_and_concavity_on_digits(digits_path: xr.Dataset) -> None:
     assert float(digits_path.rdc.maxwell_residual().max()) < 1e-8
     assert float(digits_path.rdc.hessian_eigenvalues().max()) < 0

@@ -178,7 +178,7 @@ def test_the_wrong_reading_of_the_geodesic_is_not_straight() -> None:
     assert ends[WrongReading] > 1e-1
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [PATHS[0], *(pytest.param(p, marks=pytest.mark.slow) for p in PATHS[1:])])
 @pytest.mark.parametrize(
     "shape", [(4, 1, 3), *(pytest.param(shape, marks=pytest.mark.slow) for shape in ((3, 2, 2), (4, 2, 2)))]
 )

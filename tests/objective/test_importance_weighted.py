@@ -215,6 +215,7 @@ def test_the_label_is_hidden_from_the_codes_that_predict_it() -> None:
 # --- convergence to the Gibbs encoder -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_equilibrium_and_response_converge_to_those_of_the_gibbs_encoder() -> None:
     """(R, D, C), F and M = d(R, D, C)/d(λ, γ) at re-equilibrated θ.
 

@@ -100,6 +100,7 @@ def test_run() -> None:
     assert run_report(run) == text  # the same run, the same page
 
 
+@pytest.mark.slow
 def test_run_with_jump_failure_and_no_events() -> None:
     text = run_report(jumping().assign_attrs(status="FOLD", status_message="a fold", status_detail="lam = 1"))
     assert "fold: a fold (lam = 1)" in _check(text).text and '<p class="bad">fold' in text

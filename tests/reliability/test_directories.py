@@ -207,6 +207,7 @@ def test_a_copy_that_cannot_be_written_opens(made: Path, scratch: Path, monkeypa
     assert _surroundings(made) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["stopped", "ended", "sweep"])
 def test_what_is_drawn_is_all_that_is_written(made: Path, scratch: Path, which: str) -> None:
     before = _surroundings(made)

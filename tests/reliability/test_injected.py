@@ -173,9 +173,8 @@ def _report_faults(scratch: Path, each: int) -> int:
 _COMMANDS = {"run": _run_faults, "resume": _resume_faults, "sweep": _sweep_faults, "report": _report_faults}
 
 
-@pytest.mark.parametrize("command", ["run", "resume"])
-def test_some_faults(scratch: Path, command: str) -> None:
-    assert _COMMANDS[command](scratch, 149) >= 2
+def test_some_faults(scratch: Path) -> None:
+    assert _resume_faults(scratch, 149) >= 2
 
 
 @pytest.mark.slow

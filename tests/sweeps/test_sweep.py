@@ -32,7 +32,6 @@ from rdc_dyn.store.sweep_directory import FORMAT, MANIFEST, read_sweep
 from rdc_dyn.sweeps import SweepResult, plan, sweep
 from rdc_dyn.sweeps.worker import Outcome, Task, run_point
 from rdc_dyn.sweeps.workers import LocalWorkers, WorkerDied
-from tests.reliability.made import same_bits, spawn
 from tests.tiny import linear_gaussian
 
 _ROOT = Path(rdc_dyn.__file__).parents[1]
@@ -245,6 +244,8 @@ def _resume_and_pause(run: Path) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the state of a process in /proc")
 def test_a_resume_that_was_paused_loses_nothing_to_a_repeated_sweep(tmp_path: Path) -> None:
+    from tests.reliability.made import same_bits, spawn  # which import torch: not in the workers
+
     tree, run = _half_done(tmp_path / "s")
     whole = rdc_dyn.run(rdc_dyn.scenario.loads((run / "scenario.yaml").read_text()))
     process = spawn(_resume_and_pause, run)
@@ -420,7 +421,7 @@ _ONE = {"integrator.method": ["rk4"]}
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGKILL, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGINT))]
+    "number", [pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)]
 )
 def test_a_point_that_was_stopped_goes_on(number: signal.Signals, tmp_path: Path, undisturbed: xr.Dataset) -> None:
     """Bit for bit as if it had not been, from its last checkpoint and not from its start."""

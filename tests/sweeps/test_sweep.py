@@ -21,7 +21,6 @@ from click.testing import CliRunner
 
 import rdc_dyn
 from rdc_dyn.cli import main
-from rdc_dyn.read.verify import verify
 from rdc_dyn.record import Record
 from rdc_dyn.running.progress import Silent
 from rdc_dyn.scenario import dump, from_mapping, loads
@@ -244,7 +243,8 @@ def _resume_and_pause(run: Path) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the state of a process in /proc")
 def test_a_resume_that_was_paused_loses_nothing_to_a_repeated_sweep(tmp_path: Path) -> None:
-    from tests.reliability.made import same_bits, spawn  # which import torch: not in the workers
+    from rdc_dyn.read.verify import verify  # imports torch, as the next line does: not in the workers
+    from tests.reliability.made import same_bits, spawn
 
     tree, run = _half_done(tmp_path / "s")
     whole = rdc_dyn.run(rdc_dyn.scenario.loads((run / "scenario.yaml").read_text()))

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rdc_dyn.data.coupling import optimal_coupling, read_coupling
-from rdc_dyn.data.readers import Labelled, Rows, listed
+from rdc_dyn.data.readers import DataRows, Labelled, listed
 from rdc_dyn.data.samples import Data, Sample
 from rdc_dyn.status import DataError
 
@@ -25,7 +25,7 @@ def check_sample(
     classes: int,
     *,
     unit_interval: bool,
-    rows: Rows | None = None,
+    rows: DataRows | None = None,
 ) -> None:
     """Raise a DataError that names the first value which would make J meaningless.
 
@@ -114,7 +114,7 @@ class Chosen:
     """
 
     labelled: Labelled
-    rows: Rows
+    rows: DataRows
     y: Int[Tensor, "n"]
     classes: int
     names: tuple[str, ...]
@@ -130,7 +130,7 @@ class Chosen:
             return x
         return torch.where(x.isfinite(), (x > self.binarise).to(dtype), x)  # what is no number is still to be found
 
-    def __getitem__(self, order: Rows) -> Chosen:
+    def __getitem__(self, order: DataRows) -> Chosen:
         return replace(self, rows=self.rows[order], y=self.y[order])
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rdc_dyn.curvature.free_energy import repetition_error
 from rdc_dyn.curvature.sum_over_data import Local
-from rdc_dyn.doctor.place import Line, Place
+from rdc_dyn.doctor.scaled_state import Line, ScaledState
 from rdc_dyn.linalg.base import Vector
 from rdc_dyn.objective import Objective
 from rdc_dyn.objective.base import OverData, terms_of
@@ -18,8 +18,8 @@ from rdc_dyn.status import NumericalFailure
 
 #: Data of each part on which kept and recomputed graphs are compared, and data per block of the latter.
 _DATA, _BLOCK = 64, 24
-_Error = Callable[[Place], float]
-_ErrorAlong = Callable[[Place, Line], float]
+_Error = Callable[[ScaledState], float]
+_ErrorAlong = Callable[[ScaledState, Line], float]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Examination:
     error: _Error
     bound: _Error
 
-    def of(self, place: Place) -> Check:
+    def of(self, place: ScaledState) -> Check:
         """Make the check at a place; it also fails if torch cannot compute it, with torch's message in the hint."""
         try:
             return Check(self.name, self.error(place), self.bound(place), self.hint)
@@ -62,19 +62,21 @@ class Examination:
             return Check(self.name, float("nan"), self.bound(place), f"{self.hint} ({words})")
 
 
-def _check(name: str, hint: str, bound: _Error = Place.rounding_bound) -> Callable[[_Error], Examination]:
+def _check(name: str, hint: str, bound: _Error = ScaledState.rounding_bound) -> Callable[[_Error], Examination]:
     """Make an examination of an error; the default bound is for two ways to compute the same number."""
     return lambda error: Examination(name, hint, error, bound)
 
 
-def _difference(name: str, hint: str, lines: Callable[[Place], Sequence[Line]]) -> Callable[[_ErrorAlong], Examination]:
+def _difference(
+    name: str, hint: str, lines: Callable[[ScaledState], Sequence[Line]]
+) -> Callable[[_ErrorAlong], Examination]:
     """Make an examination of a finite difference, by the largest error along a few lines."""
 
-    def largest(error: _ErrorAlong, place: Place) -> float:
+    def largest(error: _ErrorAlong, place: ScaledState) -> float:
         enough = 0.1 * place.difference_bound()
         return max(line.settled(partial(error, place), enough) for line in lines(place))
 
-    return lambda error: Examination(name, hint, partial(largest, error), Place.difference_bound)
+    return lambda error: Examination(name, hint, partial(largest, error), ScaledState.difference_bound)
 
 
 @_check(
@@ -82,7 +84,7 @@ def _difference(name: str, hint: str, lines: Callable[[Place], Sequence[Line]]) 
     "look for log 0, square roots of 0, divisions and overflow; try smaller multipliers or float64",
     lambda _: 0.0,
 )
-def _finite(place: Place) -> float:
+def _finite(place: ScaledState) -> float:
     """Number of entries of J's derivatives that are NaN or infinite."""
     at = place.at
     numbers = (at.gradient, at.forces, at.mv(place.directions(1)[0]), at.mixed, at.control_hessian)
@@ -94,7 +96,7 @@ def _finite(place: Place) -> float:
     "J is no function of theta: freeze its noise, take dropout out or call eval() on its modules",
     lambda place: repetition_error(place.state.theta),
 )
-def _repetition(place: Place) -> float:
+def _repetition(place: ScaledState) -> float:
     """How far two evaluations at the same state differ."""
     return place.free_energy.disagreement(place.state.theta, place.state.controls)
 
@@ -104,7 +106,7 @@ def _repetition(place: Place) -> float:
     "look for detach(), no_grad(), .data, changes in place and functions with a backward of their own",
     lambda place: place.lines(4),
 )
-def _gradient(place: Place, line: Line) -> float:
+def _gradient(place: ScaledState, line: Line) -> float:
     """∇J · v against differences of J."""
     found, expected = line.slope(place.free_energy.value), float(place.at.gradient @ line.rates.theta)
     return abs(found - expected) * place.length / place.energy
@@ -116,13 +118,13 @@ def _of_control(number: int) -> tuple[Examination, Examination]:
     hint = f"J must depend on {control} as the tensor that it is given; look for float(), item() and new_tensor()"
 
     @_difference(name, hint, lambda place: place.control_line(number))
-    def force(place: Place, line: Line) -> float:
+    def force(place: ScaledState, line: Line) -> float:
         expected = float(place.at.forces[number] * line.rates.controls[number])
         scale = abs(expected) + place.energy / line.scale
         return abs(line.slope(place.free_energy.value) - expected) / scale
 
     @_difference(f"b_{control} is -d(grad J)/d{control}", hint, lambda place: place.control_line(number))
-    def mixed(place: Place, line: Line) -> float:
+    def mixed(place: ScaledState, line: Line) -> float:
         expected = -place.at.mixed[number] * line.rates.controls[number]
         return _relative(_slope_of_gradient(place, line), expected, place.energy / (place.length * line.scale))
 
@@ -135,13 +137,13 @@ def _of_control(number: int) -> tuple[Examination, Examination]:
     "that use detached numbers",
     lambda place: place.lines(1),
 )
-def _product(place: Place, line: Line) -> float:
+def _product(place: ScaledState, line: Line) -> float:
     """A v against differences of ∇J."""
     return _relative(_slope_of_gradient(place, line), place.at.mv(line.rates.theta), place.curvature)
 
 
 @_check("A is symmetric", "grad J is no gradient: a backward function is wrong, or its own derivative is")
-def _symmetry(place: Place) -> float:
+def _symmetry(place: ScaledState) -> float:
     """u · A v against v · A u."""
     u, v = place.directions(2)
     au, av = place.at.mv(u), place.at.mv(v)
@@ -152,7 +154,7 @@ def _symmetry(place: Place) -> float:
     "A is linear",
     "the second backward pass must not depend on what is multiplied; look at functions with one of their own",
 )
-def _linearity(place: Place) -> float:
+def _linearity(place: ScaledState) -> float:
     """A (2u − 3v) against 2 A u − 3 A v."""
     u, v = place.directions(2)
     return _relative(place.at.mv(2 * u - 3 * v), 2 * place.at.mv(u) - 3 * place.at.mv(v), place.curvature)
@@ -162,7 +164,7 @@ def _linearity(place: Place) -> float:
     "products at once and one by one",
     "an operation differs under vmap; write its backward with operations of torch that have batching rules",
 )
-def _batched(place: Place) -> float:
+def _batched(place: ScaledState) -> float:
     """A v for eight vectors at once against one at a time."""
     rows = place.directions(8)
     return _relative(place.at.mm(rows), torch.stack([place.at.mv(v) for v in rows]), place.curvature)
@@ -171,9 +173,9 @@ def _batched(place: Place) -> float:
 @_difference(
     "dA/ds is the slope of A",
     "third derivatives are wrong or missing; set process.look_ahead to false, and do not follow branches",
-    Place.joint_line,
+    ScaledState.joint_line,
 )
-def _drift(place: Place, line: Line) -> float:
+def _drift(place: ScaledState, line: Line) -> float:
     """(dA/ds) v against differences of A v, as θ and all controls move."""
     v = place.directions(2)[0]
     found = line.slope(lambda theta, controls: place.free_energy.linearise(theta, controls).mv(v))
@@ -185,7 +187,7 @@ def _drift(place: Place, line: Line) -> float:
     "kept and recomputed graphs",
     "J is not the sum of what its blocks of data add: average each block by its share and mix no data in the networks",
 )
-def _graphs(place: Place) -> float:
+def _graphs(place: ScaledState) -> float:
     """J, ∇J, (D, C, ∂_tJ) and A v from a kept graph of some data against those from blocks with recomputed graphs."""
     objective, state, v = place.free_energy.objective, place.state, place.directions(1)
     assert isinstance(objective, OverData)
@@ -206,7 +208,7 @@ def _relative(found: Tensor, expected: Tensor, scale: float) -> float:
     return float((found - expected).norm()) / (float(expected.norm()) + scale)
 
 
-def _slope_of_gradient(place: Place, line: Line) -> Vector:
+def _slope_of_gradient(place: ScaledState, line: Line) -> Vector:
     return line.slope(lambda theta, controls: place.free_energy.gradient(theta, controls)[1])
 
 

@@ -13,7 +13,7 @@ from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.doctor.checks import Check, examinations
 from rdc_dyn.doctor.measure import measure
-from rdc_dyn.doctor.place import Place
+from rdc_dyn.doctor.scaled_state import ScaledState
 from rdc_dyn.doctor.trials import Scan, Trial
 from rdc_dyn.dynamics import State
 from rdc_dyn.objective.own_modules import Own
@@ -39,7 +39,7 @@ class Report:
         return all(check.passed for check in self.checks)
 
 
-def examine(places: Sequence[Place]) -> tuple[Check, ...]:
+def examine(places: Sequence[ScaledState]) -> tuple[Check, ...]:
     """All checks of an objective at one or more places, each where it is worst."""
     worst: dict[str, Check] = {}
     for place in places:
@@ -50,11 +50,11 @@ def examine(places: Sequence[Place]) -> tuple[Check, ...]:
     return tuple(worst.values())
 
 
-def two_places(free_energy: FreeEnergy, start: State) -> tuple[Place, Place]:
+def two_places(free_energy: FreeEnergy, start: State) -> tuple[ScaledState, ScaledState]:
     """θ₀, where a run begins before it equilibrates, and a place near it."""
-    here = Place(free_energy, start)
-    away = _AWAY * here.length * Place(free_energy, start, seed=1).directions(1)[0]
-    return here, Place(free_energy, State(start.theta + away, start.controls), seed=2)
+    here = ScaledState(free_energy, start)
+    away = _AWAY * here.length * ScaledState(free_energy, start, seed=1).directions(1)[0]
+    return here, ScaledState(free_energy, State(start.theta + away, start.controls), seed=2)
 
 
 def diagnose(scenario: Scenario, folder: Path, device: str | None = None, networks: Own | None = None) -> Report:

@@ -4,7 +4,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML, events
@@ -12,7 +12,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
 from rdc_dyn.scenario.scalars import Node, plain_scalar, plain_word, scalar, word
-from rdc_dyn.scenario.written import Finding, Mistake, Path, ScenarioError, dotted, shorten
+from rdc_dyn.scenario.written import Finding, KeyPath, Mistake, ScenarioError, dotted, shorten
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
@@ -55,13 +55,13 @@ class Document:
     """
 
     tree: Any = None
-    places: dict[Path, Place] = field(default_factory=dict)
+    places: dict[KeyPath, Place] = field(default_factory=dict)
     mistakes: list[tuple[Position, Mistake]] = field(default_factory=list)
-    spoiled: set[Path] = field(default_factory=set)
+    spoiled: set[KeyPath] = field(default_factory=set)
     by_key: bool = False
-    folder: FilePath | None = None
+    folder: Path | None = None
 
-    def position(self, path: Path, at_key: bool = False) -> Position:
+    def position(self, path: KeyPath, at_key: bool = False) -> Position:
         """Position of a value or its key; for a path that was not written, the key of the nearest section around it."""
         if path in self.places:
             place = self.places[path]
@@ -77,16 +77,16 @@ class Document:
         position = self.position(finding.path, finding.at_key)
         return position, Mistake(position.text, dotted(finding.path), finding.message)
 
-    def note(self, position: Position, path: Path | None, message: str) -> None:
+    def note(self, position: Position, path: KeyPath | None, message: str) -> None:
         """Add a mistake in the text itself; the path is None inside a value that is not kept."""
         self.mistakes.append((position, Mistake(position.text, dotted(path or ()), message)))
 
-    def is_spoiled(self, path: Path) -> bool:
+    def is_spoiled(self, path: KeyPath) -> bool:
         """Whether the value at a path, or something around it, was refused and is not what the user wrote."""
         return any(path[:length] in self.spoiled for length in range(len(path) + 1))
 
 
-def read_regular(path: FilePath, most: int) -> bytes:
+def read_regular(path: Path, most: int) -> bytes:
     """The first bytes of a regular file, at most so many; a ValueError says why it cannot be read."""
     try:
         mode = path.stat().st_mode
@@ -183,7 +183,7 @@ class _Reader:
             # The parser itself fails on some malformed texts, for example on the escape "\UFFFFFFFF".
             raise self._stopped(_after("", self._name), f"not valid YAML: {shorten(str(error))}") from None
 
-    def _value(self, event: Node, path: Path | None, depth: int, key: Position | None = None) -> Any:
+    def _value(self, event: Node, path: KeyPath | None, depth: int, key: Position | None = None) -> Any:
         """Read the value that an event begins; its path is None if it is only read for its mistakes."""
         position, value, kept = self._bounded(event, depth), None, path
         try:
@@ -204,7 +204,7 @@ class _Reader:
             value = self._contents(event, kept, depth + 1)
         return None if kept is None else value
 
-    def _contents(self, event: events.CollectionStartEvent, path: Path | None, depth: int) -> Any:
+    def _contents(self, event: events.CollectionStartEvent, path: KeyPath | None, depth: int) -> Any:
         """Read the section or list that an event begins; the value of a refused key is only read for its mistakes."""
         inner = takewhile(lambda event: not isinstance(event, events.CollectionEndEvent), self._events)
         if isinstance(event, events.SequenceStartEvent):
@@ -254,7 +254,7 @@ def _after(text: str, name: str) -> Position:
     return Position(line, column, f"{name}:{line}:{column}")
 
 
-def _copy(document: Document, value: Any, path: Path) -> Any:
+def _copy(document: Document, value: Any, path: KeyPath) -> Any:
     """Copy a value into plain types and record its place; None, with a mistake noted, if this is impossible."""
     # All positions have the same line and column, so that they sort by their text, the dotted key.
     position = Position(1, 1, dotted(path) or "scenario")

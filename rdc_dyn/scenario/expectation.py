@@ -7,7 +7,7 @@ from typing import Any
 
 from rdc_dyn.scenario.given import GIVEN
 from rdc_dyn.scenario.scenario import Scenario
-from rdc_dyn.scenario.written import Path
+from rdc_dyn.scenario.written import KeyPath
 
 Node = dict[str, Any]
 #: What a type is called, and several of it.
@@ -70,22 +70,22 @@ class Target:
         path: Keys and indices that the user wrote or should have written.
         node: What the schema expects there.
         parent: The node of the section or list around it.
-        union: Path and node of the untagged union that was entered on the way, if any.
+        union: KeyPath and node of the untagged union that was entered on the way, if any.
         tagged: The tagged union whose section was entered last, its key and tag.
     """
 
-    path: Path
+    path: KeyPath
     node: Node
     parent: Node
-    union: tuple[Path, Node] | None = None
+    union: tuple[KeyPath, Node] | None = None
     tagged: tuple[Node, str, str] | None = None
 
 
 def locate(location: tuple[str | int, ...]) -> Target:
     """Find the target of pydantic's location, dropping elements that are not keys: tags and names of union branches."""
     node, parent = resolve(root()), root()
-    path: Path = ()
-    union: tuple[Path, Node] | None = None
+    path: KeyPath = ()
+    union: tuple[KeyPath, Node] | None = None
     tagged: tuple[Node, str, str] | None = None
     for element in location:
         if "discriminator" in node:

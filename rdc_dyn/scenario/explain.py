@@ -8,15 +8,15 @@ from pydantic_core import ErrorDetails
 from rdc_dyn.scenario.expectation import Node, Target, bounds, choices, describe, locate, offered, properties, variants
 from rdc_dyn.scenario.section import TOO_MANY
 from rdc_dyn.scenario.sections.integrators import INTEGRATORS
-from rdc_dyn.scenario.written import Finding, Path, did_you_mean, show, unknown
+from rdc_dyn.scenario.written import Finding, KeyPath, did_you_mean, show, unknown
 
 _OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 
 
 def explain(errors: Iterable[ErrorDetails], tree: Any) -> list[Finding]:
     """Translate the errors of validating `tree` into one finding for each wrong key."""
-    findings: dict[Path, Finding] = {}
-    unions: dict[Path, Node] = {}
+    findings: dict[KeyPath, Finding] = {}
+    unions: dict[KeyPath, Node] = {}
     for error in errors:
         target = locate(error["loc"])
         if target.union is not None and (target.path == target.union[0] or error["type"] == "missing"):
@@ -53,7 +53,7 @@ def _finding(error: ErrorDetails, target: Target, tree: Any) -> Finding:
     return _mismatch(path, target.node, tree)
 
 
-def _mismatch(path: Path, node: Node, tree: Any) -> Finding:
+def _mismatch(path: KeyPath, node: Node, tree: Any) -> Finding:
     return Finding(path, f"expected {describe(node)}, got {show(_value_at(tree, path))}")
 
 
@@ -82,7 +82,7 @@ def _wrong_tag(target: Target, tree: Any) -> Finding:
     return Finding(path, unknown(name, tag, tags))
 
 
-def _value_at(tree: Any, path: Path) -> Any:
+def _value_at(tree: Any, path: KeyPath) -> Any:
     for part in path:
         tree = tree[part]
     return tree

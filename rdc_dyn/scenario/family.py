@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 from rdc_dyn.scenario.section import Section, marks
-from rdc_dyn.scenario.written import Path
+from rdc_dyn.scenario.written import KeyPath
 from rdc_dyn.status import UserError
 
 _SECTIONS = "rdc_dyn.scenario.sections"
@@ -95,7 +95,7 @@ class Family(Generic[S]):
         return {self.key: self.default, **value} if isinstance(value, dict) else value
 
 
-def walk(section: type[Section], own: Any, path: Path = ()) -> Iterator[tuple[type[Section], Any, Path]]:
+def walk(section: type[Section], own: Any, path: KeyPath = ()) -> Iterator[tuple[type[Section], Any, KeyPath]]:
     """The sections of a raw tree from one on, each with what is written there, and where; of unknown kinds none."""
     yield section, own, path
     for name, info in section.model_fields.items():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rdc_dyn.scenario.document import MAX_DEPTH, Document, Place, Position, parse
-from rdc_dyn.scenario.written import Path, ScenarioError, dotted, shorten, show
+from rdc_dyn.scenario.written import KeyPath, ScenarioError, dotted, shorten, show
 
 
 def apply_overrides(document: Document, overrides: Sequence[str], origin: str = "--set") -> Document:
@@ -44,7 +44,7 @@ def _apply(document: Document, parts: Sequence[str], text: str, position: Positi
     if not value.places[()].flow:
         raise ValueError("write a list as [a, b] and a section as {key: value}")
     here: Any = document.tree
-    path: Path = ()
+    path: KeyPath = ()
     for part in parts[:-1]:
         path = _step(here, path, part)
         inner = here.get(part) if isinstance(here, dict) else here[path[-1]]
@@ -67,7 +67,7 @@ def _apply(document: Document, parts: Sequence[str], text: str, position: Positi
         document.note(position, path, mistake.message)
 
 
-def _step(container: Any, path: Path, part: str) -> Path:
+def _step(container: Any, path: KeyPath, part: str) -> KeyPath:
     """Extend a path by a word in a section or an index in a list; a ValueError reports a missing item."""
     if isinstance(container, dict):
         return (*path, part)

@@ -7,8 +7,7 @@ own folder, and those given on the command line may lie anywhere.
 import os
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path as FilePath
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from rdc_dyn.scenario.document import Document
@@ -16,7 +15,7 @@ from rdc_dyn.scenario.family import walk
 from rdc_dyn.scenario.scenario import Scenario
 from rdc_dyn.scenario.section import PathMark, Section, marks
 from rdc_dyn.scenario.sections.data import ROOT_VARIABLE
-from rdc_dyn.scenario.written import Finding, Path, dotted
+from rdc_dyn.scenario.written import Finding, KeyPath, dotted
 
 _ROOT = ("data", "root")
 
@@ -40,13 +39,13 @@ def outside(document: Document) -> list[Finding]:
     return found
 
 
-def _given(document: Document, path: Path) -> bool:
+def _given(document: Document, path: KeyPath) -> bool:
     """Whether a value comes from the command line."""
     position = document.position(path)
     return position.line == sys.maxsize and position.text.startswith("--")  # a file may be called --x.yaml
 
 
-def _leaves(folder: FilePath, value: str) -> bool:
+def _leaves(folder: Path, value: str) -> bool:
     """Whether a path leads out of a folder: from the root, upwards, from a home, or by a link."""
     if PureWindowsPath(value).drive or value.startswith("~"):
         return True
@@ -56,12 +55,12 @@ def _leaves(folder: FilePath, value: str) -> bool:
         return True
 
 
-def absolute(scenario: Scenario, folder: FilePath) -> Scenario:
+def absolute(scenario: Scenario, folder: Path) -> Scenario:
     """The scenario without relative paths, so that its copy in a run directory means the same files."""
     data = scenario.data
     root = None if data is None else data.root_folder(folder)
 
-    def change(place: Path, mark: PathMark, value: str) -> str:
+    def change(place: KeyPath, mark: PathMark, value: str) -> str:
         path, name = mark.split(value)
         return str((root or folder if mark.rooted else folder) / path) + name
 
@@ -71,7 +70,7 @@ def absolute(scenario: Scenario, folder: FilePath) -> Scenario:
     return located.set(data=located.data.set(root=str(root)))
 
 
-def portable(scenario: Scenario, folder: FilePath) -> tuple[Scenario, list[str]]:
+def portable(scenario: Scenario, folder: Path) -> tuple[Scenario, list[str]]:
     """The scenario of a run as a file in a folder, the inverse of `absolute`, and what has to be said to run it.
 
     What lies below the folder is named from there. A root of data sets elsewhere is left to RDC_DYN_DATA. Other paths
@@ -79,12 +78,12 @@ def portable(scenario: Scenario, folder: FilePath) -> tuple[Scenario, list[str]]
     the environment.
     """
     folder, needed = folder.resolve(), list[str]()
-    root = None if scenario.data is None or scenario.data.root is None else FilePath(scenario.data.root)
+    root = None if scenario.data is None or scenario.data.root is None else Path(scenario.data.root)
     named = os.environ.get(ROOT_VARIABLE)
 
-    def change(place: Path, mark: PathMark, value: str) -> str | None:
+    def change(place: KeyPath, mark: PathMark, value: str) -> str | None:
         path, name = mark.split(value)
-        if place == _ROOT and named and FilePath(named).absolute() == FilePath(path):
+        if place == _ROOT and named and Path(named).absolute() == Path(path):
             return None
         inside = None if root is None or not mark.rooted else _below(path, root.resolve())
         inside = inside or _below(path, folder)
@@ -96,10 +95,10 @@ def portable(scenario: Scenario, folder: FilePath) -> tuple[Scenario, list[str]]
     return _with_paths(scenario, change), needed
 
 
-def _below(path: str, folder: FilePath) -> str | None:
+def _below(path: str, folder: Path) -> str | None:
     """A path from a folder that it lies in, links followed; None where it lies elsewhere."""
     try:
-        found = FilePath(path).resolve()
+        found = Path(path).resolve()
     except (OSError, RuntimeError, ValueError):
         return None
     return found.relative_to(folder).as_posix() if found.is_relative_to(folder) else None
@@ -110,7 +109,7 @@ def _path_mark(section: type[Section], name: str) -> PathMark | None:
     return next((mark for mark in marks(section.model_fields[name]) if isinstance(mark, PathMark)), None)
 
 
-def _paths(section: type[Section], own: Any, path: Path = ()) -> Iterator[tuple[Path, PathMark, str]]:
+def _paths(section: type[Section], own: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, PathMark, str]]:
     """The paths of a raw tree, and where they stand and start."""
     for each, value, place in walk(section, own, path):
         for name, field in each.model_fields.items():
@@ -120,7 +119,7 @@ def _paths(section: type[Section], own: Any, path: Path = ()) -> Iterator[tuple[
                 yield (*place, key), mark, value[key]
 
 
-def _with_paths(section: Section, change: Callable[[Path, PathMark, str], str | None], path: Path = ()) -> Any:
+def _with_paths(section: Section, change: Callable[[KeyPath, PathMark, str], str | None], path: KeyPath = ()) -> Any:
     """A copy of a section in which every path, at any depth, is what `change` makes of it."""
     update = {}
     for name, field in type(section).model_fields.items():

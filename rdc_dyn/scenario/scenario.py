@@ -17,7 +17,7 @@ from rdc_dyn.scenario.sections.objectives import OBJECTIVES, ObjectiveSection
 from rdc_dyn.scenario.sections.processes import PROCESSES, ProcessSection
 from rdc_dyn.scenario.sections.responses import RESPONSES, LinearResponseSection, ResponseSection
 from rdc_dyn.scenario.sections.start import LinearisationSection, OutputSection, StartSection
-from rdc_dyn.scenario.written import Finding, Path, Tree, section, show
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, section, show
 
 #: Most steps of a run: at a millisecond each they take hours.
 MOST_STEPS = 10_000_000
@@ -112,7 +112,7 @@ class Scenario(Section):
         return " ".join(name for name, holds in held.items() if holds)
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """The form of a sweep, whose values are validated with each point, and the number of steps."""
         yield from sweep_form(tree)
         yield from _steps(tree)
@@ -141,7 +141,7 @@ def sweep_form(tree: Tree) -> Iterator[Finding]:
         yield from _grid(grids, ("sweep",))
 
 
-def _grid(grid: Any, path: Path) -> Iterator[Finding]:
+def _grid(grid: Any, path: KeyPath) -> Iterator[Finding]:
     if not isinstance(grid, dict) or not grid:
         yield Finding(path, f"expected a section of dotted keys, each with a list of values, got {show(grid)}")
         return

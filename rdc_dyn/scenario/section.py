@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from rdc_dyn.scenario.written import Finding, Path, Tree
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree
 
 if TYPE_CHECKING:
     from rdc_dyn.scenario.scenario import Scenario
@@ -81,7 +81,7 @@ class Section(BaseModel):
         return (cls.__doc__ or "").strip().partition("\n")[0].rstrip(".")
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """What does not fit together, inside the section and with others.
 
         It reads the raw tree, so that it also runs on a scenario whose sections have errors of their own, and is silent

@@ -14,7 +14,7 @@ from rdc_dyn.status import UserError, escaped, plain
 
 #: Keys and values, and where a value lies among them: keys of sections and indices of lists.
 Tree = dict[str, Any]
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"[^\W\d][\w-]{0,59}|[0-9]+")
 _LONGEST = 60
@@ -85,7 +85,7 @@ class Finding:
         at_key: Whether to point at the key rather than at its value.
     """
 
-    path: Path
+    path: KeyPath
     message: str
     at_key: bool = False
 

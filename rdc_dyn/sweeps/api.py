@@ -18,7 +18,7 @@ from rdc_dyn.status import ExitCode, UserError, plain
 from rdc_dyn.store.provenance import program
 from rdc_dyn.store.sweep_directory import Manifest, SweptRun, coordinate_names, read_point
 from rdc_dyn.sweeps.directory import NETWORKS, clear, discard_unfinished, join_manifest, locked, write_failure
-from rdc_dyn.sweeps.grid import Grid, Grids, Point, choose_grids, resolve_points
+from rdc_dyn.sweeps.grid import Grid, GridPoint, Grids, choose_grids, resolve_points
 from rdc_dyn.sweeps.progress import SweepProgress, chosen, describe
 from rdc_dyn.sweeps.worker import Task
 from rdc_dyn.sweeps.workers import LocalWorkers, drive
@@ -79,7 +79,7 @@ class Plan:
 
     document: Document
     keys: tuple[str, ...]
-    points: tuple[Point, ...]
+    points: tuple[GridPoint, ...]
 
 
 def plan(

@@ -15,7 +15,7 @@ from rdc_dyn.store.lock import LOCK, BusyError, Lock
 from rdc_dyn.store.provenance import program
 from rdc_dyn.store.run_directory import checkpoints
 from rdc_dyn.store.sweep_directory import FAILED, FORMAT, MANIFEST, RUNS, Manifest, read_manifest, read_point, sealed
-from rdc_dyn.sweeps.grid import Point
+from rdc_dyn.sweeps.grid import GridPoint
 
 
 @contextmanager
@@ -44,7 +44,9 @@ def _foreign(path: Path) -> bool:
 NETWORKS = "# networks: "
 
 
-def join_manifest(path: Path, scenario: str, keys: Sequence[str], points: Sequence[Point], *, add: bool) -> Manifest:
+def join_manifest(
+    path: Path, scenario: str, keys: Sequence[str], points: Sequence[GridPoint], *, add: bool
+) -> Manifest:
     """Create the manifest of a locked directory, or check that the points belong to it; return it as it is on disk.
 
     With `add`, points that it lacks are added. Raises UserError, naming the difference, if the directory is that of
@@ -75,7 +77,7 @@ def _begun(manifest: Manifest, name: str) -> bool:
     return manifest.run(name).exists() or manifest.failure(name).exists()
 
 
-def _check(found: Manifest, keys: Sequence[str], points: Sequence[Point], *, add: bool) -> None:
+def _check(found: Manifest, keys: Sequence[str], points: Sequence[GridPoint], *, add: bool) -> None:
     """Raise UserError, naming the difference, if the points do not belong to the sweep that was found."""
     elsewhere = "name another directory with -o"
     if found.program != program():
@@ -102,7 +104,7 @@ def _check(found: Manifest, keys: Sequence[str], points: Sequence[Point], *, add
         )
 
 
-def _values(point: Point) -> str:
+def _values(point: GridPoint) -> str:
     return ", ".join(f"{key}={json.dumps(value)}" for key, value in point.values.items())
 
 

@@ -127,7 +127,7 @@ _HEX_DIGITS = 12
 
 
 @dataclass(frozen=True)
-class Point:
+class GridPoint:
     """One run of a sweep.
 
     Attributes:
@@ -143,13 +143,13 @@ class Point:
     text: str
 
 
-def resolve_points(document: Document, grids: Grids, folder: Path) -> list[Point]:
+def resolve_points(document: Document, grids: Grids, folder: Path) -> list[GridPoint]:
     """Validate every point, and return each distinct one once.
 
     The grids may supply what the scenario lacks, and its relative paths start from `folder`. Raises ScenarioError with
     every mistake of any point.
     """
-    points: dict[str, Point] = {}
+    points: dict[str, GridPoint] = {}
     problems: dict[Mistake, None] = {}
     for assignment in grids.assignments():
         try:
@@ -166,11 +166,11 @@ def resolve_points(document: Document, grids: Grids, folder: Path) -> list[Point
     return list(points.values())
 
 
-def _point(resolved: Scenario, keys: tuple[str, ...]) -> Point:
+def _point(resolved: Scenario, keys: tuple[str, ...]) -> GridPoint:
     text = scenarios.dump(resolved)
     tree = resolved.model_dump(mode="json", by_alias=True)
     values = {key: value for key in keys if (value := _value_at(tree, key)) is not _ABSENT}
-    return Point(hashlib.sha256(text.encode()).hexdigest()[:_HEX_DIGITS], values, resolved, text)
+    return GridPoint(hashlib.sha256(text.encode()).hexdigest()[:_HEX_DIGITS], values, resolved, text)
 
 
 _ABSENT = object()

@@ -10,7 +10,7 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
-from rdc_dyn.data.readers.labelled import Labelled, Rows
+from rdc_dyn.data.readers.labelled import DataRows, Labelled
 from rdc_dyn.status import DataError
 
 #: Largest array that is read, in bytes.
@@ -75,7 +75,7 @@ def read_npz(path: Path) -> Labelled:
         raise DataError(f"{path}: datum {wrong[0]} has label {y[wrong[0]]}; expected whole numbers from 0")
     flat = x.reshape(len(x), int(np.prod(x.shape[1:])))
 
-    def inputs(rows: Rows, dtype: torch.dtype) -> Tensor:
+    def inputs(rows: DataRows, dtype: torch.dtype) -> Tensor:
         with np.errstate(over="ignore"):  # too large a number becomes infinite, which the check of the data reports
             return torch.from_numpy(flat[rows.numpy()].astype(_DTYPES[dtype], copy=False))
 
@@ -90,7 +90,7 @@ def read_digits() -> Labelled:
     x, y = load_digits(return_X_y=True)
     grey = torch.from_numpy(x / 16.0)
 
-    def inputs(rows: Rows, dtype: torch.dtype) -> Tensor:
+    def inputs(rows: DataRows, dtype: torch.dtype) -> Tensor:
         return grey[rows].to(dtype)
 
     return Labelled("digits", torch.from_numpy(y.astype(np.int64)), (1, 8, 8), inputs)

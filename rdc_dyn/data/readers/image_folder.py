@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rdc_dyn.data.readers.labelled import Labelled, Rows
+from rdc_dyn.data.readers.labelled import DataRows, Labelled
 from rdc_dyn.status import DataError
 
 #: Most pixels in an image file: photographs have fewer, and without a limit decoding could exhaust the memory.
@@ -43,7 +43,7 @@ def read_image_folder(folder: Path, size: int, channels: Literal["rgb", "grey"])
     files, labels = zip(*images.samples)
     shape = ({"rgb": 3, "grey": 1}[channels], size, size)
 
-    def inputs(rows: Rows, dtype: torch.dtype) -> Tensor:
+    def inputs(rows: DataRows, dtype: torch.dtype) -> Tensor:
         return _decoded([Path(files[row]) for row in rows.tolist()], shape, _MODES[channels], dtype)
 
     return Labelled(str(folder), torch.tensor(labels), shape, inputs, tuple(images.classes), numbered=False)

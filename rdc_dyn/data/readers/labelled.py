@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rdc_dyn.status import DataError
 
-Rows = Int[Tensor, "n"]
+DataRows = Int[Tensor, "n"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Labelled:
     where: str
     y: Int[Tensor, "N"]
     shape: tuple[int, ...]
-    inputs: Callable[[Rows, torch.dtype], Float[Tensor, "n d"]]
+    inputs: Callable[[DataRows, torch.dtype], Float[Tensor, "n d"]]
     names: tuple[str, ...] = ()
     numbered: bool = True
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from rdc_dyn.data.readers.labelled import Labelled, Rows, unit_levels
+from rdc_dyn.data.readers.labelled import DataRows, Labelled, unit_levels
 from rdc_dyn.status import DataError
 
 #: Number of classes in each set.
@@ -50,7 +50,7 @@ def read_torchvision(
         raise DataError(f"{root / folder}: datum {row} has label {int(y[row])}; expected 0 to {_CLASSES - 1}")
     shape = tuple(pixels.shape[1:])
 
-    def inputs(rows: Rows, dtype: torch.dtype) -> Tensor:
+    def inputs(rows: DataRows, dtype: torch.dtype) -> Tensor:
         return unit_levels(pixels[rows], dtype)
 
     return Labelled(name, y, shape if len(shape) == 3 else (1, *shape), inputs, names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -12,7 +12,7 @@ from pydantic import Field
 from rdc_dyn.scenario.section import NonNegative, PathStr, Section
 from rdc_dyn.scenario.sections.objectives import OBJECTIVES
 from rdc_dyn.scenario.sections.readers import READERS, ReaderSection
-from rdc_dyn.scenario.written import Finding, Path, Tree, number, section, show
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, number, section, show
 
 if TYPE_CHECKING:
     from rdc_dyn.data.datasets import Selection
@@ -32,7 +32,7 @@ class Validation(Section):
     target: DataSet | None = Field(default=None, description="needed where there is a data.target")
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """Held-out data are given one way, for both ends, and are other data than those of the training."""
         data, validation = section(tree, "data"), section(tree, *path)
         if not isinstance(data.get("validation"), dict):
@@ -91,12 +91,12 @@ class DataSection(Section):
             }
         return {key: each for key, each in found.items() if each is not None}
 
-    def root_folder(self, folder: FilePath) -> FilePath | None:
+    def root_folder(self, folder: Path) -> Path | None:
         """The folder of data sets: `root`, or what RDC_DYN_DATA names."""
         if self.root is not None:
             return folder / self.root
         named = os.environ.get(ROOT_VARIABLE)
-        return FilePath(named).absolute() if named else None
+        return Path(named).absolute() if named else None
 
     def build(self, context: Context, likelihood: Likelihood) -> Data:
         """The data that J averages over, on the device, with what is held out of them."""
@@ -112,7 +112,7 @@ class DataSection(Section):
             transport=transport if self.path == "optimal_transport" else None,
         )
 
-    def selections(self, folder: FilePath) -> dict[str, Selection]:
+    def selections(self, folder: Path) -> dict[str, Selection]:
         """What is taken from each set, by its key; relative paths start from a folder, and nothing is read yet."""
         from rdc_dyn.data.datasets import Selection
         from rdc_dyn.data.readers import Source
@@ -126,7 +126,7 @@ class DataSection(Section):
         return {key: selection(part) for key, part in self.sets.items()}
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """A coupling couples two sets, and a download has a folder to go to."""
         data, objective = section(tree, *path), OBJECTIVES.of(tree.get("objective"))
         if objective is not None and objective.samples_data:

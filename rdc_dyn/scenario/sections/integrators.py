@@ -12,7 +12,7 @@ from pydantic import Field
 from rdc_dyn.scenario.family import Family
 from rdc_dyn.scenario.given import Given
 from rdc_dyn.scenario.section import Positive, Section
-from rdc_dyn.scenario.written import Finding, Path, Tree, section
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, section
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import Integrator
@@ -143,7 +143,7 @@ class AdaptiveStepSection(RungeKuttaSection):
         return Integrator(self.method, self.rtol, None if self.rtol is None else self.atol)
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """Steps are given or controlled."""
         own = section(tree, *path)
         free = "rtol" in own and own["rtol"] is None

@@ -6,14 +6,14 @@ import keyword
 import re
 from abc import abstractmethod
 from collections.abc import Iterator
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, Self
 
 from pydantic import Field, WithJsonSchema
 
 from rdc_dyn.scenario.family import Family
 from rdc_dyn.scenario.section import Activation, Count, NamedPathStr, Positive, Section, Widths
-from rdc_dyn.scenario.written import Finding, Path, Tree, section, show
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, section, show
 
 if TYPE_CHECKING:
     from rdc_dyn.objective.architectures import Architecture
@@ -142,7 +142,7 @@ class ResNet18EncoderSection(EncoderSection):
         return ResNet18(self.width, self.groups, self.activation, self.stem)
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """Groups divide the channels."""
         own = section(tree, *path)
         width, groups = own.get("width", cls.model_fields["width"].default), own.get("groups")
@@ -188,10 +188,10 @@ class ModuleSection(NetworkSection):
     own = True
 
     @property
-    def file(self) -> FilePath:
+    def file(self) -> Path:
         """The file; only where there is a path."""
         assert self.path is not None
-        return FilePath(self.path.rpartition(":")[0])
+        return Path(self.path.rpartition(":")[0])
 
     @property
     def name(self) -> str:
@@ -204,7 +204,7 @@ class ModuleSection(NetworkSection):
         raise AssertionError("a module of one's own is passed or made by its file, not built")
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """The form of the path and of the arguments, which only a path has a use for."""
         yield from super().check(tree, path)
         own = section(tree, *path)
@@ -217,7 +217,7 @@ class ModuleSection(NetworkSection):
         yield from _arguments(own.get("arguments", {}), (*path, "arguments"))
 
 
-def _arguments(given: Any, path: Path) -> Iterator[Finding]:
+def _arguments(given: Any, path: KeyPath) -> Iterator[Finding]:
     """What keyword arguments cannot be."""
     if not isinstance(given, dict):
         yield Finding(path, f"expected a section of keyword arguments, such as {{width: 3}}, got {show(given)}")

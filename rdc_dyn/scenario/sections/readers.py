@@ -10,7 +10,7 @@ from pydantic import Field
 
 from rdc_dyn.scenario.family import Family
 from rdc_dyn.scenario.section import ClassNames, Count, Labels, PathStr, RootedPathStr, Section
-from rdc_dyn.scenario.written import Finding, Path, Tree, section, show, unknown
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, section, show, unknown
 
 if TYPE_CHECKING:
     from rdc_dyn.data.readers import Labelled, Source
@@ -38,7 +38,7 @@ class ReaderSection(Section):
     class_names: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """Its classes are some that it has, each given once."""
         own, names = section(tree, *path), cls.class_names
         given: list[Any] = own["classes"] if isinstance(own.get("classes"), list) else []

@@ -15,7 +15,7 @@ from rdc_dyn.scenario.section import Positive, Section
 from rdc_dyn.scenario.sections.correctors import CORRECTORS
 from rdc_dyn.scenario.sections.processes import PROCESSES
 from rdc_dyn.scenario.sections.solvers import FACTOR, SOLVERS, SolverSection
-from rdc_dyn.scenario.written import Finding, Path, Tree, section
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, section
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import ResponseModel
@@ -61,7 +61,7 @@ class ResponseSection(Section):
         return ()
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """What looks at A needs a response made of it; what equilibrates anew needs a corrector that does."""
         kind, process = section(tree, *path).get("kind"), section(tree, "process")
         if cls.exact:
@@ -122,7 +122,7 @@ class NoResponseSection(ResponseSection):
         return NoResponse()
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """The multipliers are given."""
         yield from super().check(tree, path)
         kind, member = section(tree, "process").get("kind"), PROCESSES.of(tree.get("process"))

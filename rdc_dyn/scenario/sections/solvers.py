@@ -11,7 +11,7 @@ from pydantic import Field
 from rdc_dyn.scenario.family import Family
 from rdc_dyn.scenario.section import Count, Natural, NonNegative, Positive, Section
 from rdc_dyn.scenario.sections.objectives import OBJECTIVES
-from rdc_dyn.scenario.written import Finding, Path, Tree, section
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, section
 
 if TYPE_CHECKING:
     from rdc_dyn.linalg import LinearSolver, Preconditioner, Recipe
@@ -135,7 +135,7 @@ class KrylovSection(SolverSection):
         return methods.get(tag) or super().line(tag)
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """A rank and a curvature go with what has them."""
         own, objective = section(tree, *path), OBJECTIVES.of(tree.get("objective"))
         if own.get("rank") is not None and cls.usual_rank is None:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from rdc_dyn.scenario.section import Count, Natural, NonNegative, PathStr, Positive, Section
 from rdc_dyn.scenario.sections.processes import PROCESSES
-from rdc_dyn.scenario.written import Finding, Path, Tree, dotted, section
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, dotted, section
 from rdc_dyn.status import DataError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class StartSection(Section):
         return checkpoint
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """The multipliers are given somewhere."""
         start, process = tree.get("start"), PROCESSES.of(tree.get("process"))
         if not isinstance(start, dict) or start.get("from") is not None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from rdc_dyn.scenario.given import Given
 from rdc_dyn.scenario.section import Count, Natural, NonNegative, Positive
 from rdc_dyn.scenario.sections.correctors import BATCH, Batch, CorrectorSection
-from rdc_dyn.scenario.written import Finding, Path, Tree, number, section
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, number, section
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import Corrector, NewtonKrylov
@@ -34,7 +34,7 @@ class PullingSection(CorrectorSection):
         return self.baumgarte or 0.0
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """A pull towards the held values is stable."""
         integrator = section(tree, "integrator")
         rate, step = number(section(tree, *path).get("baumgarte")), number(integrator.get("step_size"))
@@ -153,7 +153,7 @@ class NewtonKrylovSection(EquilibratingSection):
         )
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """Nothing pulls on top of a corrector that restores what is held."""
         own = section(tree, *path)
         if number(own.get("baumgarte")) and own.get("hold_constraint", True) is True:

@@ -12,7 +12,7 @@ from rdc_dyn.scenario.section import Count, NonNegative, Positive, UnitInterval
 from rdc_dyn.scenario.sections.correctors import CorrectorSection, too_large
 from rdc_dyn.scenario.sections.processes import PROCESSES
 from rdc_dyn.scenario.sections.responses import RESPONSES
-from rdc_dyn.scenario.written import Finding, Path, Tree, section
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, section
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class MeansSection(CorrectorSection):
         return (f"means of epochs of minibatches of {self.batch}",)
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """A response that its means allow, a path on which it may move multipliers, and a descent that is its own."""
         method, process = section(tree, *path).get("method"), section(tree, "process")
         response = section(tree, "response")
@@ -107,7 +107,7 @@ class SingleRuleSection(StochasticSection):
     """A rule that knows of one multiplier alone."""
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """Gamma alone is free."""
         yield from super().check(tree, path)
         method, process = section(tree, *path).get("method"), section(tree, "process")

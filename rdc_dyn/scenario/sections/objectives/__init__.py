@@ -10,7 +10,7 @@ from rdc_dyn.scenario.family import Family
 from rdc_dyn.scenario.given import Given
 from rdc_dyn.scenario.section import Section
 from rdc_dyn.scenario.sections.networks import NetworkSection
-from rdc_dyn.scenario.written import Finding, Path, Tree, section
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, section
 
 if TYPE_CHECKING:
     from rdc_dyn.objective import Objective
@@ -56,7 +56,7 @@ class ObjectiveSection(Section):
         """Raise a `DataError` where J cannot be an average over so many data."""
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """Data are given where J is a sum over data, and only there."""
         kind, data = section(tree, *path).get("kind"), section(tree, "data")
         if cls.samples_data and data.get("source") is None and isinstance(tree.get("data"), dict | None):

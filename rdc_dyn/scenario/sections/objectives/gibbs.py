@@ -11,7 +11,7 @@ from rdc_dyn.scenario.section import Count, Matrix, NonNegative, Positive
 from rdc_dyn.scenario.sections.correctors import CORRECTORS
 from rdc_dyn.scenario.sections.networks import LikelihoodSection
 from rdc_dyn.scenario.sections.objectives import ObjectiveSection
-from rdc_dyn.scenario.written import Finding, Path, Tree, number, section
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, number, section
 from rdc_dyn.status import DataError
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class LinearGaussianSection(ObjectiveSection):
         return ClosedForm(dims, variances, moments) if self.closed_form else None
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """Moments are moments, and nothing draws minibatches of data that are not there."""
         yield from super().check(tree, path)
         own = section(tree, *path)

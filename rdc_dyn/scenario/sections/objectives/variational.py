@@ -20,7 +20,7 @@ from rdc_dyn.scenario.sections.networks import (
     NetworkSection,
 )
 from rdc_dyn.scenario.sections.objectives import ObjectiveSection
-from rdc_dyn.scenario.written import Finding, Path, Tree, section, show
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, section, show
 
 if TYPE_CHECKING:
     from rdc_dyn.objective import Objective
@@ -71,7 +71,7 @@ class VariationalSection(ObjectiveSection):
         }
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """Fresh noise is drawn for minibatches; what takes all data has nothing to draw it for."""
         yield from super().check(tree, path)
         corrector = section(tree, "corrector")
@@ -115,7 +115,7 @@ class ImportanceWeightedSection(VariationalSection):
         return ImportanceWeighted(**self.common(context), importance_samples=self.importance_samples)
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """Samples fall into groups."""
         yield from super().check(tree, path)
         own = section(tree, *path)

@@ -12,7 +12,7 @@ from rdc_dyn.scenario.family import Family
 from rdc_dyn.scenario.given import Given
 from rdc_dyn.scenario.section import Interval, Section
 from rdc_dyn.scenario.sections.objectives import OBJECTIVES
-from rdc_dyn.scenario.written import Finding, Path, Tree, number, section, show
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, number, section, show
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import Process, State
@@ -47,7 +47,7 @@ class ProcessSection(Section):
     responds: ClassVar[bool] = True
     prescribes: ClassVar[bool] = False
     straight: ClassVar[bool] = False
-    ends: ClassVar[Path] = ()
+    ends: ClassVar[KeyPath] = ()
 
     @abstractmethod
     def build(self, start: State) -> Process:
@@ -87,7 +87,7 @@ class ProcessSection(Section):
         return not cls.responds
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """What every process needs."""
         own, kind = section(tree, *path), section(tree, *path).get("kind")
         span = own.get("span", [0.0, 1.0])

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from rdc_dyn.scenario.section import Interval, NonNegative, UnitInterval, list_to_tuple
 from rdc_dyn.scenario.sections.processes import ProcessSection
-from rdc_dyn.scenario.written import Finding, Path, Tree, number, section, show
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, number, section, show
 
 if TYPE_CHECKING:
     from rdc_dyn.dynamics import Process, State
@@ -67,7 +67,7 @@ class GridSection(ProcessSection):
         return number(own.get("at_position")) not in (None, 0)
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """At least two nodes, each axis one way, a step from node to node, and no other beginning or end."""
         own = section(tree, *path)
         nodes = [len(axis) for key in cls.axes if isinstance(axis := own.get(key), list)]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from rdc_dyn.scenario.section import Finite, NonNegative, Section
 from rdc_dyn.scenario.sections.processes import ProcessSection
-from rdc_dyn.scenario.written import Finding, Path, Tree, number, section
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, number, section
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class HoldingSection(ProcessSection):
         return self.hold.rate, self.hold.distortion, self.hold.classification_loss
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """Something is held."""
         yield from super().check(tree, path)
         hold = section(tree, *path, "hold")
@@ -164,7 +164,7 @@ class GeodesicTransferSection(ProcessSection):
         return GeodesicTransfer(self.span, float((goal[1] - first[1]) / (goal[0] - first[0])))
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """It has a slope or a goal, and does not run along the iso-classification curve."""
         yield from super().check(tree, path)
         own = section(tree, *path)

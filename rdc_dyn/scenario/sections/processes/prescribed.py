@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from rdc_dyn.scenario.section import NonNegative, Section, UnitInterval, list_to_tuple
 from rdc_dyn.scenario.sections.processes import ProcessSection
-from rdc_dyn.scenario.written import Finding, Path, Tree, number, section, show
+from rdc_dyn.scenario.written import Finding, KeyPath, Tree, number, section, show
 from rdc_dyn.status import UserError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class PrescribedSection(ProcessSection):
         return section(own, "path").get("data_position") not in (None, [0, 0])
 
     @classmethod
-    def check(cls, tree: Tree, path: Path) -> Iterator[Finding]:
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
         """The path begins where the run does, and an exponential one does not touch zero."""
         yield from super().check(tree, path)
         own, start = section(tree, *path), section(tree, "start")
@@ -84,7 +84,7 @@ class PrescribedSection(ProcessSection):
             still = given == 0 and number(end[1] if isinstance(end, list) and len(end) == 2 else end) == 0
             if own.get("shape") != "exponential" or still:
                 continue
-            places: list[tuple[Path, Any]] = [((*path, "path", key), end)]
+            places: list[tuple[KeyPath, Any]] = [((*path, "path", key), end)]
             if isinstance(end, list):
                 places = [((*path, "path", key, index), item) for index, item in enumerate(end)]
             for place, value in [*places, (("start", key), start.get(key))]:

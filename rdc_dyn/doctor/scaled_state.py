@@ -69,7 +69,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Place:
+class ScaledState:
     """A state at which derivatives of J + ½ρ|θ|² are checked; `seed` is that of the random directions."""
 
     free_energy: FreeEnergy

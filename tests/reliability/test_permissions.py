@@ -107,7 +107,7 @@ def test_what_a_run_does_not_let_read_is_one_line(made: Path, place: Path, which
         result = _invoke(command, run, *out)
     target.chmod(0o755)
     assert _surroundings(run) == before
-    assert result.exit_code in (0, 4), result.output
+    assert result.exit_code in (0, 2 if (command, name) == ("resume", "scenario.yaml") else 4), result.output
     if result.exit_code:
         assert "Permission denied" in result.output, result.output
         assert command == "verify" or len(result.stderr.strip().splitlines()) == 1, result.output

@@ -142,7 +142,7 @@ class Kfac:
     spectral = False
 
     def __post_init__(self) -> None:
-        _ = self._convex
+        _ = self._convex  # an objective that does not fit is refused now, not at the first build
 
     @property
     def _convex(self) -> Amortised:

@@ -19,7 +19,7 @@ from rdc_dyn.status import DataError, Status
 from rdc_dyn.store.checkpoint import load_checkpoint
 from rdc_dyn.store.commit import sha256
 from rdc_dyn.store.dataset import to_dataset
-from rdc_dyn.store.disk import below
+from rdc_dyn.store.disk import below, reported
 from rdc_dyn.store.lock import held
 from rdc_dyn.store.log import LOG, Logged, read_log
 from rdc_dyn.store.run_directory import (
@@ -112,29 +112,17 @@ def _digests(run: Path, logged: Logged | Finding, going_on: bool) -> Finding:
     if not listed:
         return Finding.of(DIGESTS, "missing, though the run has ended; if it was killed then, use rdc-dyn resume", "")
     missing = [name for name in names if name not in listed]
-    wrong = [name for name, digest in listed.items() if not _is(run, name, digest)]
-    closed = [name for name in wrong if _is_closed(run / name)]
-    other = [name for name in wrong if name not in closed]
     told = [f"lacks {', '.join(missing)}"] * bool(missing)
-    told += [f"Permission denied: {', '.join(closed)}"] * bool(closed)
-    told += [f"other bytes than when they were written: {', '.join(other)}"] * bool(other)
+    wrong = []
+    for name, digest in listed.items():
+        try:
+            with reported(run / name, "cannot be read"):
+                if sha256(below(run, *name.split("/"))) != digest:
+                    wrong.append(name)
+        except DataError as error:
+            told.append(str(error))
+    told += [f"other bytes than when they were written: {', '.join(wrong)}"] * bool(wrong)
     return Finding.of(DIGESTS, "; ".join(told), f"{len(listed)} files")
-
-
-def _is(run: Path, name: str, digest: str) -> bool:
-    try:
-        return sha256(below(run, *name.split("/"))) == digest
-    except (OSError, DataError):
-        return False
-
-
-def _is_closed(file: Path) -> bool:
-    """Whether a file or its folder may not be read."""
-    there, may, enters = (
-        os.access(path, mode, effective_ids=True)
-        for path, mode in ((file, os.F_OK), (file, os.R_OK), (file.parent, os.X_OK))
-    )
-    return not may and (there or not enters)
 
 
 def _checkpoint(run: Path, file: Path) -> str:

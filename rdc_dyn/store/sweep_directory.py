@@ -214,7 +214,7 @@ def unsealed(file: bytes) -> Any:
     text, _, digest = file.rpartition(_SEAL)
     text += b"\n}"
     if digest != _digest(text):
-        raise ValueError("its digest is another one")
+        raise ValueError("it does not end with the digest of the rest")
     return json.loads(text)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import multiprocessing
 import os
 import random
 import signal
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,9 @@ PASSING_ATTRIBUTES = ("history",)
 ABORTED = 77
 #: Exit code of a process that had come to its end before the fault it was to meet.
 PASSED = 78
+
+#: What is run where any run will do.
+TREE = linear_gaussian(output={"checkpoint_every": 2})
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.reliability.made", "tests.reliability.warm"])
@@ -161,3 +167,47 @@ def temporaries(run: Path) -> list[Path]:
 
 def draws(seed: int) -> random.Random:
     return random.Random(seed)
+
+
+class Here(Executor):
+    """Runs every point in this process, so that its operations are counted."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(function(*arguments, **named))
+        return future
+
+
+def sweep_here(path: Path) -> None:
+    """Run, or go on with, two points of `TREE` in this process."""
+    rdc_dyn.sweep(TREE, {"start.gamma": [1.0, 1.2]}, output=path, executor=Here(), threads=1)
+
+
+def two_runs_and_a_sweep(folder: Path) -> None:
+    """A run that was stopped, one that has ended, and a sweep."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rdc_dyn.run(TREE, folder / "stopped", max_time=1e-9)
+        rdc_dyn.run(TREE, folder / "ended")
+        sweep_here(folder / "sweep")
+
+
+def surroundings(folder: Path) -> dict[str, str]:
+    """A digest of all that lies outside the directory, and does not move."""
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in folder.rglob("*")
+    }
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Not root, who may read everything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)

@@ -17,8 +17,7 @@ from rdc_dyn.read.verify import verify
 from rdc_dyn.store.checkpoint import load_checkpoint
 from rdc_dyn.store.run_directory import checkpoints
 from rdc_dyn.store.sweep_directory import read_sweep
-from tests.reliability.made import draws, same_bits
-from tests.reliability.test_injected import Here
+from tests.reliability.made import Here, draws, same_bits
 from tests.tiny import linear_gaussian
 
 # Each starts processes or opens many files: minutes in all.
@@ -203,7 +202,7 @@ def test_every_damage_of_a_sweep_is_found(scratch: Path) -> None:
         for damaged in _damages(whole, 60, 20):
             file.write_bytes(damaged)
             if file.name == "sweep.json":
-                with pytest.raises(rdc_dyn.DataError, match=r"sweep.json: damaged \(its digest is another one"):
+                with pytest.raises(rdc_dyn.DataError, match=r"sweep.json: damaged \(it does not end with the digest"):
                     read_sweep(sweep)
             else:
                 assert read_sweep(sweep).points[2].message.startswith("the record of its failure is damaged")

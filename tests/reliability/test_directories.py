@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import warnings
@@ -16,10 +15,8 @@ import rdc_dyn
 from rdc_dyn.cli import main
 from rdc_dyn.store.run_directory import checkpoints
 from rdc_dyn.store.sweep_directory import sealed, unsealed
-from tests.tiny import linear_gaussian
+from tests.reliability.made import surroundings, sweep_here, two_runs_and_a_sweep
 
-TREE = linear_gaussian(output={"checkpoint_every": 2})
-_GRID = {"start.gamma": [1.0, 1.2]}
 _SECRET = "a secret of somebody else"
 
 
@@ -27,26 +24,8 @@ _SECRET = "a secret of somebody else"
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was stopped, one that has ended, and a sweep."""
     folder = tmp_path_factory.mktemp("made")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        rdc_dyn.run(TREE, folder / "stopped", max_time=1e-9)
-        rdc_dyn.run(TREE, folder / "ended")
-        _sweep(folder / "sweep")
+    two_runs_and_a_sweep(folder)
     return folder
-
-
-def _sweep(path: Path) -> None:
-    from tests.reliability.test_injected import Here
-
-    rdc_dyn.sweep(TREE, _GRID, output=path, executor=Here(), threads=1)
-
-
-def _surroundings(folder: Path) -> dict[str, str]:
-    """A digest of all that lies outside the directory, and does not move."""
-    return {
-        str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
-        for path in folder.rglob("*")
-    }
 
 
 def _in_order(*arguments: str) -> None:
@@ -60,7 +39,7 @@ def _in_order(*arguments: str) -> None:
 def _use(path: Path, outside: Path) -> None:
     """Every command that takes a run or a sweep."""
     is_sweep = (path / "runs").is_dir() or (path / "sweep.json").exists()
-    before, out = _surroundings(outside), path.parent / "out"
+    before, out = surroundings(outside), path.parent / "out"
     for command in (
         ("info",),
         ("verify",),
@@ -69,20 +48,20 @@ def _use(path: Path, outside: Path) -> None:
         ("compare",),
     ):
         _in_order(command[0], str(path), *command[1:])
-        assert _surroundings(outside) == before, command
+        assert surroundings(outside) == before, command
     if is_sweep:
         try:
             rdc_dyn.open_sweep(path).load()
         except rdc_dyn.UserError as error:
             assert "\n" not in str(error)
         try:
-            _sweep(path)
+            sweep_here(path)
         except rdc_dyn.UserError as error:
             assert "\n" not in str(error) and _SECRET not in str(error)
     else:
         _in_order("resume", str(path), "-q")
         _in_order("resume", str(path), "-q", "--force")
-    assert _surroundings(outside) == before
+    assert surroundings(outside) == before
 
 
 def _link(target: Path, outside: Path, was: Path) -> None:
@@ -156,19 +135,19 @@ def test_nothing_outside_a_sweep_is_touched(made: Path, scratch: Path, name: str
 @pytest.mark.parametrize("name", ["checkpoints", "log.jsonl"])
 def test_a_link_in_a_run_is_named(made: Path, scratch: Path, name: str) -> None:
     path, outside = _spoilt(scratch, made / "stopped", name, "a link to a copy")
-    before = _surroundings(outside)
+    before = surroundings(outside)
     with pytest.raises(rdc_dyn.DataError, match=r"is a link|symbolic link"):
         rdc_dyn.resume(path)
-    assert _surroundings(outside) == before
+    assert surroundings(outside) == before
 
 
 @pytest.mark.parametrize("name", ["runs", "runs/first"])
 def test_a_link_in_a_sweep_is_named(made: Path, scratch: Path, name: str) -> None:
     path, outside = _spoilt(scratch, made / "sweep", name, "a link to a copy")
-    before = _surroundings(outside)
+    before = surroundings(outside)
     with pytest.raises(rdc_dyn.DataError, match="is a link"):
-        _sweep(path)
-    assert _surroundings(outside) == before
+        sweep_here(path)
+    assert surroundings(outside) == before
 
 
 @pytest.mark.parametrize("name", ["../../outside", "..", "", ".", "/etc", "a/../../outside", "0" * 300])
@@ -177,11 +156,11 @@ def test_a_name_in_a_manifest_leads_nowhere(made: Path, scratch: Path, name: str
     content = unsealed((path / "sweep.json").read_bytes())
     content["points"][0]["name"] = name
     (path / "sweep.json").write_bytes(sealed(content))
-    before = _surroundings(outside)
-    for call in (rdc_dyn.open_sweep, _sweep):
+    before = surroundings(outside)
+    for call in (rdc_dyn.open_sweep, sweep_here):
         with pytest.raises(rdc_dyn.DataError, match="is not the name of a run"):
             call(path)
-    assert _surroundings(outside) == before
+    assert surroundings(outside) == before
 
 
 @pytest.mark.parametrize("name", ["../outside/file", "/etc/passwd", "checkpoints/../../outside/file", "notes.txt", ""])
@@ -200,18 +179,18 @@ def test_a_copy_that_cannot_be_written_opens(made: Path, scratch: Path, monkeypa
         raise AssertionError(f"{operation} {path}")
 
     monkeypatch.setattr("rdc_dyn.store.disk.before", refuse)
-    before = _surroundings(made)
+    before = surroundings(made)
     assert rdc_dyn.open_sweep(made / "sweep").load().sizes["start_gamma"] == 2
     for command in (("info", "ended"), ("verify", "ended"), ("verify", "stopped"), ("compare", "sweep")):
         _in_order(command[0], str(made / command[1]))
-    assert _surroundings(made) == before
+    assert surroundings(made) == before
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["stopped", "ended", "sweep"])
 def test_what_is_drawn_is_all_that_is_written(made: Path, scratch: Path, which: str) -> None:
-    before = _surroundings(made)
+    before = surroundings(made)
     for command, name in (("plot", "x.png"), ("report", "x.html")):
         _in_order(command, str(made / which), "-o", str(scratch / name))
-    assert _surroundings(made) == before
+    assert surroundings(made) == before
     assert sorted(file.name for file in scratch.iterdir()) == ["x.html", "x.png"]

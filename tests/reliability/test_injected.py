@@ -9,7 +9,6 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,8 @@ from tests.reliability.made import (
     ABORTED,
     FAULTS,
     PASSED,
+    TREE,
+    Here,
     begin_or_resume,
     finish,
     same_bits,
@@ -34,21 +35,11 @@ from tests.reliability.made import (
 from tests.tiny import linear_gaussian
 
 SEED = int(os.environ.get("RDC_DYN_FAULT_SEED", "0"))
-TREE = linear_gaussian(output={"checkpoint_every": 2})
 #: Half the work of `TREE` for nearly as many operations, since every fault of a sweep takes four runs.
 _SWEPT = linear_gaussian(
     start={"equilibrate": {"adam_steps": 5}}, process={"span": [0.0, 0.2]}, output={"checkpoint_every": 1}
 )
 _GRID = {"start.gamma": [1.0, 1.2]}
-
-
-class Here(Executor):
-    """Runs every point in this process, so that its operations are counted."""
-
-    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(function(*arguments, **named))
-        return future
 
 
 def _sweep(path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ import rdc_dyn
 from rdc_dyn.cli import main
 from rdc_dyn.store.run_directory import checkpoints
 from rdc_dyn.store.sweep_directory import read_sweep
-from tests.reliability.test_directories import TREE, _surroundings, _sweep
+from tests.reliability.made import nobody, surroundings, two_runs_and_a_sweep
 
 _OF_A_RUN = (".", "log.jsonl", "trajectory.nc", "scenario.yaml", "SHA256SUMS", "checkpoints", "checkpoints/newest")
 _OF_A_SWEEP = (".", "sweep.json", "runs", "runs/first", "runs/first/trajectory.nc", "runs/first/log.jsonl")
@@ -26,28 +24,11 @@ _WRITING = (
 )  # fmt: skip
 
 
-@contextmanager
-def _nobody() -> Iterator[None]:
-    """Not root, who may read everything."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs and a sweep, on which every command has been tried, so that all is loaded that root alone may read."""
     folder = tmp_path_factory.mktemp("made")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        rdc_dyn.run(TREE, folder / "stopped", max_time=1e-9)
-        rdc_dyn.run(TREE, folder / "ended")
-        _sweep(folder / "sweep")
+    two_runs_and_a_sweep(folder)
     shutil.copytree(folder / "stopped", folder / "tried")
     assert _invoke("resume", folder / "tried", "-q").exit_code == 0
     for line in _WRITING:
@@ -99,14 +80,14 @@ def _closed(folder: Path, name: str) -> Path:
 def test_what_a_run_does_not_let_read_is_one_line(made: Path, place: Path, which: str, name: str, command: str) -> None:
     run = place / "run"
     shutil.copytree(made / which, run)
-    target, before = _closed(run, name), _surroundings(run)
+    target, before = _closed(run, name), surroundings(run)
     (place / "out").mkdir()
     (place / "out").chmod(0o777)
     out = {"plot": ["-o", place / "out" / "x.png"], "report": ["-o", place / "out" / "x.html"]}.get(command, [])
-    with _nobody():
+    with nobody():
         result = _invoke(command, run, *out)
     target.chmod(0o755)
-    assert _surroundings(run) == before
+    assert surroundings(run) == before
     assert result.exit_code in (0, 2 if (command, name) == ("resume", "scenario.yaml") else 4), result.output
     if result.exit_code:
         assert "Permission denied" in result.output, result.output
@@ -122,11 +103,11 @@ def test_a_run_that_may_not_be_read_does_not_keep_the_others_back(
 ) -> None:
     sweep, out = place / "sweep", place / "out"
     shutil.copytree(made / "sweep", sweep)
-    target, before = _closed(sweep, name), _surroundings(sweep)
+    target, before = _closed(sweep, name), surroundings(sweep)
     out.mkdir()
     out.chmod(0o777)
     told, code = "", 0
-    with _nobody():
+    with nobody():
         if command == "open_sweep":
             try:
                 told = "\n".join(point.message for point in read_sweep(sweep).points)
@@ -137,7 +118,7 @@ def test_a_run_that_may_not_be_read_does_not_keep_the_others_back(
             told, code = result.output, result.exit_code
             told += (out / "x.html").read_text() if (out / "x.html").exists() else ""
     target.chmod(0o755)
-    assert _surroundings(sweep) == before
+    assert surroundings(sweep) == before
     if command != "compare" or name not in ("sweep.json", "runs/first/log.jsonl"):  # which it does without
         assert "Permission denied" in told, told
         assert code == (0 if "first" in name or (name, command) == ("runs", "open_sweep") else 4), told
@@ -150,7 +131,7 @@ def test_a_folder_that_may_not_be_written_is_one_line(made: Path, place: Path, l
     for name in ("ended", "sweep"):
         shutil.copytree(made / name, place / name)
     grid = " --grid seed=1,2 -q" if line.startswith("sweep") else " -q" if line.startswith("run") else ""
-    with _nobody():
+    with nobody():
         result = _filled(line + grid, place, out)
     assert result.exit_code == 4 and "Permission denied" in result.output, result.output
     assert len(result.stderr.strip().splitlines()) == 1 and not list(out.iterdir())
@@ -160,6 +141,6 @@ def test_a_sweep_that_may_only_be_read_opens(made: Path, place: Path) -> None:
     shutil.copytree(made / "sweep", place / "sweep")
     for path in ((place / "sweep"), *(place / "sweep").rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    with _nobody():
+    with nobody():
         opened = rdc_dyn.open_sweep(place / "sweep").load()
     assert opened.sizes["start_gamma"] == 2 and set(opened.status.values.ravel()) == {"COMPLETED"}

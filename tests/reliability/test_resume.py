@@ -22,11 +22,10 @@ from rdc_dyn.read.verify import Finding, verify
 from rdc_dyn.record import Record
 from rdc_dyn.running.progress import Silent
 from rdc_dyn.scenario import dump, from_mapping
-from tests.reliability.made import SCENARIOS, same_bits
+from tests.reliability.made import SCENARIOS, TREE, same_bits
 from tests.tiny import images, linear_gaussian
 
 ROOT = Path(rdc_dyn.__file__).parents[1]
-TREE = linear_gaussian(output={"checkpoint_every": 2})
 
 
 def _quiet(call: Any, *arguments: Any, **options: Any) -> xr.Dataset:

@@ -14,10 +14,7 @@ import rdc_dyn
 from rdc_dyn.store.checkpoint import load_checkpoint
 from rdc_dyn.store.log import read_log
 from rdc_dyn.store.run_directory import checkpoints
-from tests.reliability.made import ABORTED, begin_or_resume, finish, same_bits, spawn, temporaries, with_fault
-from tests.tiny import linear_gaussian
-
-TREE = linear_gaussian(output={"checkpoint_every": 2})
+from tests.reliability.made import ABORTED, TREE, begin_or_resume, finish, same_bits, spawn, temporaries, with_fault
 
 
 def _limited(run: Path, tree: dict[str, Any], size: int) -> None:

@@ -7,8 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +20,7 @@ from rdc_dyn.status import plain
 from rdc_dyn.store.dataset import write_netcdf
 from rdc_dyn.sweeps.progress import Plain as PlainSweep
 from rdc_dyn.sweeps.worker import Outcome
+from tests.reliability.made import nobody
 from tests.tiny import linear_gaussian, trajectory
 
 ROOT = Path(rdc_dyn.__file__).parents[1]
@@ -128,19 +127,6 @@ def test_a_name_that_is_no_text_is_refused(run: Path, tmp_path: Path, command: s
 # --- permissions --------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _nobody() -> Iterator[None]:
-    """Not root, who may read everything."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 def test_an_unreadable_run_is_one_line(run: Path, tmp_path: Path) -> None:
     """Of a comparison it is a row, and the others are compared."""
     for folder in (tmp_path, *tmp_path.parents):
@@ -153,7 +139,7 @@ def test_an_unreadable_run_is_one_line(run: Path, tmp_path: Path) -> None:
     (tmp_path / "runs" / "a").chmod(0)
     (tmp_path / "runs" / "b" / "trajectory.nc").chmod(0)
     try:
-        with _nobody():
+        with nobody():
             denied = [_invoke("info", tmp_path / "runs" / name) for name in ("a", "b")]
             compared = _invoke("compare", tmp_path / "runs")
     finally:

@@ -191,6 +191,7 @@ VAE_CASES: list[tuple[list[Edit], str, str]] = [
     ([("span: [0.0, 1.0]", "span: @[0, 1, 2]")], "process.span", "expected a list of 2 numbers, got \\[0, 1, 2\\]"),
     ([("span: [0.0, 1.0]", "span: [0, @.inf]")], "process.span.1", "must be a finite number"),
     ([("clock: multipliers", "clock: @alfa")], "process.clock", "unknown clock 'alfa'.*did you mean 'alpha'"),
+    ([("lam: 0.5", "lam: 0"), ("clock: multipliers", "clock: @log_lam")], "process.clock", "needs start.lam > 0"),
     ([("clock: multipliers", "on_fold: @leave")], "process.on_fold", "unknown on_fold 'leave'; choose one of: stop"),
     (
         [("clock: multipliers", "@shape: linear")],

@@ -64,6 +64,13 @@ class ClockedSection(ProcessSection):
         """With lam as the clock."""
         return own.get("clock") in ("lam", "log_lam")
 
+    @classmethod
+    def check(cls, tree: Tree, path: KeyPath) -> Iterator[Finding]:
+        """The logarithm of lam exists."""
+        yield from super().check(tree, path)
+        if section(tree, *path).get("clock") == "log_lam" and number(section(tree, "start").get("lam")) == 0:
+            yield Finding((*path, "clock"), "log_lam needs start.lam > 0; use lam")
+
     def build(self, start: State) -> Process:
         """The process."""
         from rdc_dyn.dynamics import IsoFunctional

@@ -24,7 +24,7 @@ _IMAGES = {"train": 12, "test": 6}
 _SIZES = {
     "name", "device", "threads", "limit", "hidden", "latent_dim", "width", "stem", "samples", "adam_steps", "batch",
     "learning_rate", "drop_every", "span", "step_size", "delta", "delta_gamma", "steps", "baumgarte", "folder", "size",
-    "split", "channels",
+    "split", "channels", "updates", "tolerance",
 }  # fmt: skip
 
 

@@ -136,7 +136,7 @@ class PrimalDual(Corrector):
                 descent.fix(_restored(found, constraint))
         if best is None:
             assert found is not None
-            raise _not_arrived(found, constraint, descent.size, begin)
+            raise _not_arrived(found, constraint, descent, begin, self.learning_rate)
         found, at = best
         many = found.average.epochs
         epochs, noise = rounds * many + settled, many * found.average.drift.abs()
@@ -251,16 +251,20 @@ def _seen(last: Round, found: Round, constraint: Constraint) -> Float[Tensor, "m
     return last.slopes + flat[:, None] * torch.outer(answered - foreseen, moved) / moved.square().sum().clamp_min(_TINY)
 
 
-def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begin: Controls) -> NumericalFailure:
+def _not_arrived(
+    found: Round, constraint: Constraint | None, descent: Descent, begin: Controls, rate: float
+) -> NumericalFailure:
     """Why a correction is rejected; a held functional that cannot be reached is named with its numbers."""
     controls, judged = found.average.controls, found.judgement
     if constraint is not None and float((constraint.directions @ controls).abs().min()) == 0:
         return NumericalFailure(Status.BOUND_REACHED, f"lam = {controls[0]:.6g}, gamma = {controls[1]:.6g}")
     if constraint is not None and judged.held > 1:
-        worst = int((found.deviation.abs() / size).argmax())
+        worst = int((found.deviation.abs() / descent.size).argmax())
         value = float(found.deviation[worst] + constraint.values[worst])
         text = f"what is held stays at {value:.6g}, wanted is {float(constraint.values[worst]):.6g}; lam has gone from "
-        text += f"{begin[0]:.6g} to {controls[0]:.6g}, gamma from {begin[1]:.6g} to {controls[1]:.6g}"
+        text += f"{begin[0]:.6g} to {controls[0]:.6g}, gamma from {begin[1]:.6g} to {controls[1]:.6g}; "
+        noise = float((constraint.weights @ descent.bias)[worst] * rate / descent.size[worst])
+        text += f"noise adds {noise:.0%} to it while theta moves"
         return NumericalFailure(Status.NOT_HELD, text)
     return NumericalFailure(Status.CORRECTOR_DIVERGED, f"over what is allowed: {judged}")
 

@@ -36,15 +36,16 @@ if not courses.size:
 # second order in the jump; more than that says that the start was not.
 
 # %%
-J = np.array(json.loads(events.free_energy.values[courses[0]]))
+COURSE = ("free_energy", "equilibrium_residual")
+J, residual = (np.array(json.loads(events[name].values[courses[0]])) for name in COURSE)
 updates, pieces = int(ways.scenario(ds)["corrector"]["steps"]), len(J) - 1
 at = np.array([math.ceil(k * updates / pieces) for k in range(pieces + 1)])
 before, after = ds.isel(time=0), ds.isel(time=1)
 F = float(before.free_energy)
 step = [float(after[name] - before[name]) for name in ("lam", "gamma")]
 bound = F + float(before.distortion) * step[0] + float(before.classification_loss) * step[1]
-middle = [0.5 * float(before[name] + after[name]) for name in ("distortion", "classification_loss")]
-work = middle[0] * step[0] + middle[1] * step[1]
+mean = [0.5 * float(before[name] + after[name]) for name in ("distortion", "classification_loss")]
+work = mean[0] * step[0] + mean[1] * step[1]
 regained = (J[0] - J[-1]) / (J[0] - F) if J[0] > F else math.nan
 changed = abs(J[-1] - F) / abs(F)
 ABOUT = 0.01
@@ -63,7 +64,7 @@ def cell(text: str) -> claims.Cell:
 
 number, verdict = claims.number, claims.verdict
 moved = f"{multipliers(before)}, {multipliers(after)}"
-residuals = " and ".join(number(float(point.equilibrium_residual)) for point in (before, after))
+residuals = ", ".join(number(x) for x in (float(before.equilibrium_residual), residual[0], max(residual), residual[-1]))
 measured = [
     ("(lam, gamma) before and after", "(0.5, 1), (0.51, 1.04)", moved),
     ("updates of the equilibration", "", f"{updates}"),
@@ -74,7 +75,7 @@ measured = [
     ("share of the jump in J that is regained", "", number(regained)),
     ("F is at most F + D dlam + C dgamma (nat)", "", verdict(J[-1] <= bound, f"bound {number(bound, 7)}")),
     ("change of F less int D dlam + C dgamma (nat)", "", number(J[-1] - F - work)),
-    ("|grad J| before and after (nat)", "", residuals),
+    ("|grad J| at F, as the multipliers have jumped, at most, after (nat)", "", residuals),
     ("cost: gradients + products", "", number(float(ways.gradient_equivalents(ds)[1]))),
     ("wall time (s)", "", number(float(ways.seconds(ds)[1]))),
 ]
@@ -87,18 +88,21 @@ claims.write(rows, "Figure 4a: the free energy in the course of one equilibratio
 
 # %% [markdown]
 # ## The figure
-# Left, J beside F of the start; right, its course alone, whose size is of another order where the start was on the
-# surface.
+# Left, J beside F of the start; in the middle its course alone, whose size is of another order where the start was on
+# the surface; right, how far from equilibrium θ is.
 
 # %%
-figure, axes = panels.canvas(1, 2, size=(10.5, 4.2))
-left, right = axes[0]
+figure, axes = panels.canvas(1, 3)
+left, middle, right = axes[0]
 left.plot(at, J, color=panels.RED)
 left.axhline(F, color=panels.BLUE)
 left.axhline(bound, color=panels.GREY, linestyle=":")
 left.set(xlabel="updates since the jump", ylabel="free energy $J$ (nat)", title="Beside the free energy of the start")
-right.plot(at, J - J[0], color=panels.RED)
-right.set(xlabel="updates since the jump", ylabel="$J - J$ after the jump (nat)", title="Course of the equilibration")
+middle.plot(at, J - J[0], color=panels.RED)
+middle.set(xlabel="updates since the jump", ylabel="$J - J$ after the jump (nat)", title="Course of the equilibration")
+right.plot(at, residual, color=panels.RED)
+right.axhline(float(before.equilibrium_residual), color=panels.BLUE)
+right.set(xlabel="updates since the jump", ylabel=r"$\|\nabla J\|$ (nat)", title="Distance from equilibrium")
 entries = [
     panels.key(f"$J$ at {multipliers(after)}, equilibrating", panels.RED),
     panels.key(f"$F$ at {multipliers(before)}", panels.BLUE),

@@ -101,9 +101,10 @@ class FreeEnergy:
                 "function of theta; freeze its noise, take dropout out or call eval() on its modules"
             )
 
-    def minibatch(self, size: int, generator: torch.Generator) -> FreeEnergy:
+    def minibatch(self, size: int, generator: torch.Generator, data_position: Tensor | None = None) -> FreeEnergy:
         """An unbiased estimate of J from `size` data of each part, drawn at each call by a generator on the CPU.
 
+        With a data position it is meant for J and ∇_θJ there alone: a part without weight is drawn but not evaluated.
         Its work counts as a share of a pass over all data. UserError is raised if J is not a sum over data.
         """
         if not isinstance(self.objective, OverData):
@@ -112,6 +113,8 @@ class FreeEnergy:
         blocks = data.minibatch(size, generator)
         if isinstance(self.objective, PerDatum):
             blocks = tuple(self.objective.drawn(block, generator) for block in blocks)
+        if data_position is not None:
+            blocks = tuple(block for block in blocks if data.weighs(block.part, data_position))
         share = sum(block.count for block in blocks) / sum(data.parts.values())
         return FreeEnergy(self.objective, self.work, Local(terms_of(self.objective, blocks)), share=share)
 

@@ -245,6 +245,10 @@ class Data:
             return value
         return (data_position if part == "target" else 1 - data_position) * value
 
+    def weighs(self, part: Part, data_position: Scalar) -> bool:
+        """Whether a part has any weight at t."""
+        return bool(self._weighted(part, torch.ones_like(data_position), data_position) != 0)
+
     def displaced(self, data_position: Scalar, rows: slice | Int[Tensor, "n"] = slice(None)) -> Displaced:
         """The pairs of the coupling at t, or some of them."""
         assert self.coupling is not None

@@ -83,10 +83,10 @@ def relaxed(point: Point) -> Event:
 
 
 def equilibrated(point: Point) -> Event:
-    """The course of the correction that led to `point`: J at even intervals from beginning to end."""
-    first, last = point.trace[0], point.trace[-1]
-    text = f"equilibration took J from {first:.6g} to {last:.6g}"
-    return Event("equilibrated", point.time, text, {"free_energy": list(point.trace)})
+    """The course of the correction that led to `point`: J and ‖∇J‖ at even intervals from beginning to end."""
+    values, residuals = (list(column) for column in zip(*point.trace))
+    text = f"equilibration took J from {values[0]:.6g} to {values[-1]:.6g}, |grad J| to {residuals[-1]:.2g}"
+    return Event("equilibrated", point.time, text, {"free_energy": values, "equilibrium_residual": residuals})
 
 
 def jump(before: Point, after: Point) -> dict[str, float]:

@@ -128,7 +128,7 @@ class Point:
         singularities: Distances to the zeros of what the process divides by.
         jump: Changes by name in the step that led here, if it relaxed onto another branch; otherwise empty.
         morse_index: Number of negative eigenvalues of A on a branch that is followed; None where it was not counted.
-        trace: J in the course of the correction that led here, where the corrector reports it.
+        trace: J and ‖∇J‖ in the course of the correction that led here, where the corrector reports it.
         size: Length of the next segment; None for the problem's own first.
         walk: Where the path stands on the curve that it follows; None where it is a graph over the clock.
         memory: What the corrector has learned from minibatches; None where it keeps nothing.
@@ -149,7 +149,7 @@ class Point:
     singularities: tuple[Approach, ...] = ()
     jump: Mapping[str, float] = field(default_factory=dict)
     morse_index: int | None = None
-    trace: tuple[float, ...] = ()
+    trace: tuple[tuple[float, float], ...] = ()
     size: StepSize | None = None
     walk: Walk | None = None
     memory: Memory | None = None

@@ -89,9 +89,9 @@ def adam(problem: Problem, watch: Watch | None) -> torch.Tensor:
     theta, draws = problem.start.theta.clone(), stream(problem.seed, problem.start.theta)
     optimiser = Adam(theta)
     for step in range(problem.adam_steps):
-        part, batch = problem.free_energy, problem.adam_batch
-        part = part if batch is None else part.minibatch(batch, draws)
-        value, gradient = part.gradient(theta, problem.start.controls)
+        part, batch, controls = problem.free_energy, problem.adam_batch, problem.start.controls
+        part = part if batch is None else part.minibatch(batch, draws, controls[2])
+        value, gradient = part.gradient(theta, controls)
         if not (math.isfinite(value) and all_finite(gradient)):
             raise NumericalFailure(Status.NON_FINITE, f"J = {value:.6g} in Adam step {step}")
         if watch is not None:

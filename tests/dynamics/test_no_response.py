@@ -66,6 +66,9 @@ def test_the_course_of_an_equilibration_is_an_event() -> None:
     courses = [json.loads(text) for text in found.free_energy.values]
     assert [len(course) for course in courses] == [9, 9]
     np.testing.assert_allclose([course[-1] for course in courses], run.free_energy.values[1:], rtol=1e-14)
+    residuals = [json.loads(text) for text in found.equilibrium_residual.values]
+    assert [len(course) for course in residuals] == [9, 9]
+    np.testing.assert_allclose([course[-1] for course in residuals], run.equilibrium_residual.values[1:], rtol=1e-6)
     change = run.isel(time=0) * run.lam.diff("time", label="lower").isel(time=0)
     beginning = run.free_energy[0] + change.distortion + 0.05 * run.classification_loss[0]
     np.testing.assert_allclose(courses[0][0], beginning, rtol=1e-4)  # exact sums: J is concave, not linear, in them

@@ -88,6 +88,20 @@ def test_minibatch_gradients_are_unbiased(moving: bool) -> None:
     torch.testing.assert_close(summed, full, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize(("data_position", "evaluated"), [(0.0, 12), (0.4, 24), (1.0, 12)])
+def test_a_part_without_weight_is_drawn_but_not_evaluated(data_position: float, evaluated: int) -> None:
+    """J and its gradient are the same to the bit, and so is what is drawn next."""
+    objective = pairs()
+    at, theta, found = controls(0.5, 1.5, data_position), objective.initial(generator(2)), []
+    for t in (None, at[2]):
+        draws, work = generator(5), Work()
+        value, gradient = FreeEnergy(objective, work).minibatch(12, draws, t).gradient(theta, at)
+        found.append((value, gradient, torch.rand(3, generator=draws)))
+    assert found[0][0] == found[1][0]
+    assert torch.equal(found[0][1], found[1][1]) and torch.equal(found[0][2], found[1][2])
+    assert work.gradient_evaluations == pytest.approx(evaluated / 70)
+
+
 def test_adam_alone_prepares_a_start_or_says_what_it_reached() -> None:
     run = problem(
         amortised(blobs(60)), IsoFunctional((0.0, 0.2)), 0.5, 1.5, Integrator("euler"), 0.1, look_ahead=False,

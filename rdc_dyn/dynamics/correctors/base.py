@@ -88,7 +88,7 @@ class Correction:
         iterations: Corrector steps taken.
         failure: None, or why the state must be rejected.
         detail: Numbers that explain the failure.
-        trace: J over all data at even intervals of the iterations, if the corrector was asked for it.
+        trace: J and ‖∇J‖ over all data at even intervals of the iterations, if the corrector was asked for it.
         memory: What the corrector carries to the next point; None if it keeps nothing.
         growth: Factor by which the next step may be longer than this one; None leaves it to the step-size rule.
         notes: Numbers for the record, by name.
@@ -100,7 +100,7 @@ class Correction:
     iterations: int
     failure: Status | None
     detail: str = ""
-    trace: tuple[float, ...] = ()
+    trace: tuple[tuple[float, float], ...] = ()
     memory: Memory | None = None
     growth: float | None = None
     notes: Mapping[str, float] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from torch.optim.adam import adam
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.dynamics.correctors.base import Constraint, Correction, Corrector, Departure
 from rdc_dyn.dynamics.state import State
-from rdc_dyn.linalg.base import Vector, all_finite
+from rdc_dyn.linalg.base import Controls, Vector, all_finite
 from rdc_dyn.status import NumericalFailure, Status
 
 
@@ -65,7 +65,7 @@ class Gradient(Corrector):
         peak_learning_rate: Largest η; the paper's is 1.5e-3.
         batch: Data of each part in a minibatch, drawn anew for each step; None takes all data.
         schedule: hump is the paper's, constant that of plain training.
-        trace: Number of values of J over all data to report besides the first; 0 for none.
+        trace: Number of values of J and ‖∇J‖ over all data to report besides the first; 0 for none.
     """
 
     steps: int
@@ -83,21 +83,21 @@ class Gradient(Corrector):
         departure: Departure | None = None,
     ) -> Correction:
         """Equilibrate at fixed controls; fails with NON_FINITE, or with CORRECTOR_DIVERGED if J rose."""
-        theta, draws = state.theta.clone(), stream(self.seed, state.theta)
+        theta, draws, controls = state.theta.clone(), stream(self.seed, state.theta), state.controls
         optimiser, rate = Adam(theta), self.peak_learning_rate
-        before = free_energy.value(theta, state.controls)
-        trace = [before]
+        trace = [_values(free_energy, theta, controls)] if self.trace else []
+        before = trace[0][0] if trace else free_energy.value(theta, controls)
         for k in range(1, self.steps + 1):
-            part = free_energy if self.batch is None else free_energy.minibatch(self.batch, draws)
-            value, gradient = part.gradient(theta, state.controls)
+            part = free_energy if self.batch is None else free_energy.minibatch(self.batch, draws, controls[2])
+            value, gradient = part.gradient(theta, controls)
             if not (math.isfinite(value) and all_finite(gradient)):
                 return Correction(state, None, k, Status.NON_FINITE, f"J = {value:.6g}")
             if self.schedule == "hump":
                 rate = schedule(k, self.steps, self.peak_learning_rate)
             optimiser.step(gradient, rate)
             if k * self.trace // self.steps > (k - 1) * self.trace // self.steps:
-                trace.append(free_energy.value(theta, state.controls))
-        corrected = State(theta, state.controls)
+                trace.append(_values(free_energy, theta, controls))
+        corrected = State(theta, controls)
         try:
             at = free_energy.linearise(corrected.theta, corrected.controls)
         except NumericalFailure as failure:
@@ -107,4 +107,10 @@ class Gradient(Corrector):
             return Correction(
                 state, None, self.steps, Status.CORRECTOR_DIVERGED, f"J rose from {before:.6g} to {at.value:.6g}"
             )
-        return Correction(corrected, at, self.steps, None, trace=tuple(trace) if self.trace else ())
+        return Correction(corrected, at, self.steps, None, trace=tuple(trace))
+
+
+def _values(free_energy: FreeEnergy, theta: Vector, controls: Controls) -> tuple[float, float]:
+    """J and ‖∇J‖ over all data."""
+    value, gradient = free_energy.gradient(theta, controls)
+    return value, float(gradient.norm())

@@ -79,7 +79,8 @@ class GradientSection(PullingSection):
         default="hump", description="of the learning rate: the paper's, or constant as in plain training"
     )
     trace: Natural = Field(
-        default=0, description="values of J in the course of each correction, in its event equilibrated; 0: none"
+        default=0,
+        description="values of J and |grad J| in the course of each correction, in its event equilibrated; 0: none",
     )
     batch: Count | None = Field(default=None, description=BATCH + "; null: all data")
     has_floor = False

@@ -72,7 +72,7 @@ __all__ = [
     "sweep",
 ]
 
-when_imported("xarray", "rdc_dyn.read.accessor")
+when_imported("xarray", "rdc_dyn.read.registered")
 
 
 def __getattr__(name: str) -> Any:

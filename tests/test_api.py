@@ -254,6 +254,8 @@ print(sorted(rdc_dyn.__all__) == sorted(n for n in rdc_dyn.__all__ if getattr(rd
     assert _script(code, tmp_path) == "True\n"
     code = "import xarray, rdc_dyn; assert hasattr(xarray.Dataset, 'rdc'); print('rdc')"
     assert _script(code, tmp_path) == "rdc\n"
+    code = "import rdc_dyn.read.units, xarray; print(type(xarray.Dataset().rdc).__name__)"
+    assert _script(code, tmp_path) == "RdcAccessor\n", "a module of ours may be what imports xarray first"
     code = "import rdc_dyn, importlib.util; importlib.util.find_spec('xarray'); import xarray; xarray.Dataset.rdc"
     assert _script(code, tmp_path) == "", "torch._dynamo asks for a spec without importing it"
 

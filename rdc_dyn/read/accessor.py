@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@xr.register_dataset_accessor("rdc")
 class RdcAccessor:
     """Identities, events and plots of a trajectory as methods of `ds.rdc`.
 

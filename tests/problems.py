@@ -256,7 +256,7 @@ def trajectory(problem: Problem) -> tuple[list[Record], str]:
     for item in simulate(problem):
         if isinstance(item, Point):
             records.append(to_record(problem, item))
-        elif item.kind == "end":
+        elif isinstance(item, Event) and item.kind == "end":
             status = item.values["status"]
     return records, status
 

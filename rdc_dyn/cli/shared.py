@@ -205,10 +205,11 @@ def conclude(trajectory: xr.Dataset, path: Path) -> NoReturn:
     failed = status is not Status.COMPLETED
     tell(sentence(status.name, status.value, detail), err=failed)
     from rdc_dyn.read.shown import jumps_in_words
+    from rdc_dyn.store.run_directory import checkpoints
 
     tell(f"{trajectory.sizes['time']} points in {path}{jumps_in_words(trajectory)}", err=failed)
     if status in (Status.TIME_LIMIT, Status.INTERRUPTED):
-        what = "goes on from here" if trajectory.sizes["time"] else "begins again, for nothing was computed yet"
+        what = "goes on from here" if checkpoints(path) else "begins again, for nothing was computed yet"
         tell(f"rdc-dyn resume {path} {what}", err=True)
     sys.exit(ExitCode.SIGTERM if detail == "SIGTERM" else status.exit_code)
 
@@ -225,6 +226,6 @@ def seconds(context: click.Context, parameter: click.Parameter, value: str | Non
 
 DEVICE = click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
 MAX_TIME = click.option(
-    "--max-time", callback=seconds, metavar="TIME", help="Stop at the next point after 90s, 50m, 2h, ..."
+    "--max-time", callback=seconds, metavar="TIME", help="Stop at the next point (or in the start) after 90s, 50m, 2h, ..."
 )
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress.")

@@ -18,7 +18,7 @@ from rdc_dyn.running.build import Built, build
 from rdc_dyn.scenario import Scenario
 from rdc_dyn.simulate.collapse import NOTHING, label_entropy
 from rdc_dyn.simulate.problem import Problem
-from rdc_dyn.simulate.start import adam
+from rdc_dyn.simulate.start import adam, begin
 from rdc_dyn.status import NumericalFailure, UserError
 
 #: Multiples of start.lam, start.gamma and weight_prior_precision that are tried; codes close more easily than they
@@ -161,7 +161,7 @@ def _trained(problem: Problem, state: State, steps: int) -> tuple[torch.Tensor, 
     short = replace(problem, start=state, adam_steps=steps, adam_batch=batch, drop_every=None)
     lam, gamma, _ = state.controls.tolist()
     try:
-        theta = adam(short, None)
+        theta = adam(short, begin(short), None, short.adam_steps).theta
     except NumericalFailure:
         return problem.start.theta, Trial(lam, gamma, objective.weight_prior_precision, *[math.nan] * 3)
     rate, distortion, loss = _measured(problem.free_energy).functionals(theta, state.controls).tolist()

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from rdc_dyn.read.accessor import RdcAccessor
 
 
-@xr.register_dataset_accessor("rdc")
 def rdc(dataset: xr.Dataset) -> RdcAccessor:
     """The accessor of a dataset."""
     from rdc_dyn.read.accessor import RdcAccessor
 
     return RdcAccessor(dataset)
+
+
+xr.register_dataset_accessor("rdc")(rdc)

@@ -13,7 +13,7 @@ from rdc_dyn.running.own_files import made
 from rdc_dyn.scenario.sections.objectives.variational import VariationalSection
 from rdc_dyn.scenario.sources import modules_of_files
 from rdc_dyn.status import DataError, UserError
-from rdc_dyn.store.checkpoint import load_checkpoint
+from rdc_dyn.store.checkpoint import load_point
 from rdc_dyn.store.run_directory import checkpoints, last_checkpoint, open_run
 
 
@@ -49,7 +49,7 @@ def load_networks(
     files = {name: part for name, part in modules_of_files(scenario).items() if name not in own}
     own = {**own, **made(files, scenario.seed, scenarios.read(scenario), trust=trust)} if files else own
     check_own(section.kind, section.networks, own)
-    theta = load_checkpoint(_checkpoint(path, point)).theta
+    theta = load_point(_checkpoint(path, point)).theta
     ends = Ends.recorded(attributes)
     return filled(connected(section.networks, section.encoder.latent_dim, ends, own, theta), theta)
 

@@ -1,5 +1,6 @@
 """Turn points and events of a simulation into records and checkpoints."""
 
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,11 +12,26 @@ from rdc_dyn.running.build import Built
 from rdc_dyn.running.progress import Progress
 from rdc_dyn.running.signals import Signals
 from rdc_dyn.scenario import Scenario
-from rdc_dyn.simulate import Frozen, Point, Problem, aimed, collapsed, freeze, noise_gap, saddle, to_record
+from rdc_dyn.simulate import (
+    Frozen,
+    Point,
+    Problem,
+    Training,
+    aimed,
+    collapsed,
+    freeze,
+    freeze_training,
+    noise_gap,
+    saddle,
+    to_record,
+)
 from rdc_dyn.status import RESUMABLE, RunWarning
 from rdc_dyn.store.checkpoint import Checkpoint
 from rdc_dyn.store.log import Mark
 from rdc_dyn.store.run_writer import Store
+
+#: Seconds between two checkpoints of a start that is being trained.
+_SELDOM = 60.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,7 @@ class Recorder:
         warned: Warnings already given, as in `Arrival`.
         unrecorded: The last point, if it has not been recorded.
         last: The last point as it arrived.
+        training: What the start had come to when it last said so, and when that was last written.
         checkpointed: Index of the last point with a checkpoint, or -1.
         rebuild: Builds the scenario's problem anew, if that is possible.
     """
@@ -60,6 +77,8 @@ class Recorder:
     warned: frozenset[str] = frozenset()
     unrecorded: Point | None = None
     last: Arrival | None = None
+    training: Frozen | None = None
+    written: float = field(default_factory=time.monotonic)
     checkpointed: int = -1
     rebuild: Callable[[Scenario], Built] | None = None
 
@@ -98,6 +117,12 @@ class Recorder:
         if kept:
             self._record(point)
 
+    def train(self, training: Training) -> None:
+        """Keep what the start has come to, and write it now and then."""
+        self.training = freeze_training(self.problem, training)
+        if time.monotonic() - self.written > _SELDOM:
+            self._checkpoint()
+
     @property
     def _turn(self) -> bool:
         return self.store.count % self.scenario.output.checkpoint_every == 0
@@ -135,22 +160,24 @@ class Recorder:
     def finish(self, end: Event) -> xr.Dataset:
         """Checkpoint the last point as it arrived, log the end and return the trajectory."""
         whole = end.values["status"] not in RESUMABLE
-        if self.last is not None and self.last.point.index != self.checkpointed:
+        if (self.last is None and not whole) or (self.last is not None and self.last.point.index != self.checkpointed):
             self._checkpoint()
         self.event(end)
         with self.signals.held():
             return self.store.finish(theta=not whole or self.scenario.output.theta != "none")
 
     def _checkpoint(self) -> None:
+        """Write the last point, or before the first one what the start has come to, in the first one's place."""
         last = self.last
-        if last is None or not self.store.lasting:
+        state = self.training if last is None else last.state
+        if state is None or not self.store.lasting:
             return
         checkpoint = Checkpoint(
-            tensors=last.state.tensors,
-            values=dict(last.state.values) | {"warned": sorted(last.warned)},
+            tensors=state.tensors,
+            values=dict(state.values) | {"warned": sorted(self.warned if last is None else last.warned)},
             objective=f"{self.scenario.objective.kind} {self.built.data_digest}",
-            log=last.log,
+            log=self.store.mark() if last is None else last.log,
         )
         with self.signals.held():
-            self.store.checkpoint(last.point.index, checkpoint)
-            self.checkpointed = last.point.index
+            self.store.checkpoint(0 if last is None else last.point.index, checkpoint)
+            self.checkpointed, self.written = -1 if last is None else last.point.index, time.monotonic()

@@ -25,7 +25,7 @@ from rdc_dyn.running.runner import carry, describe_run, guarded
 from rdc_dyn.running.signals import Signals
 from rdc_dyn.scenario import Document, Scenario
 from rdc_dyn.scenario.written import by_key
-from rdc_dyn.simulate import Frozen, Point, thaw
+from rdc_dyn.simulate import Frozen, Point, Problem, Training, thaw, thaw_training
 from rdc_dyn.status import RESUMABLE, DataError, NumericalFailure, Status, UserError
 from rdc_dyn.store.checkpoint import Checkpoint, load_checkpoint
 from rdc_dyn.store.commit import commit
@@ -81,7 +81,7 @@ def resume(
     Args:
         run: The run directory.
         device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
-        max_time: Seconds after which the run stops, at the next point.
+        max_time: Seconds after which the run stops, at the next point or while the start is trained.
         force: Resume even if the scenario, the program or the data differ from those of the checkpoint, or the run has
             ended; the trajectory's attribute `history` then says what changed.
         progress: Receives the progress of the run; "auto" shows a live display on a terminal, a bar in a notebook and
@@ -156,8 +156,8 @@ def _scenario(path: Path) -> tuple[Document, Scenario]:
 
 def _restored(
     recorder: Recorder, path: Path, lock: Lock | None, *, force: bool
-) -> tuple[dict[str, str | int | float], Point | None]:
-    """Let the recorder go on where the last checkpoint is: the attributes, and the point; None begins again."""
+) -> tuple[dict[str, str | int | float], Point | Training | None]:
+    """Let the recorder go on where the last checkpoint is: the attributes, and the state; None begins again."""
     built, signals = recorder.built, recorder.signals
     attributes = describe_run(recorder.scenario, built)
     found = None if lock is None else _find(path, built)  # process 0 holds the lock
@@ -176,10 +176,11 @@ def _restored(
             f"{path}: not the run that {found.path.name} is of: {'; '.join(changed)}; with rdc-dyn resume --force it "
             "goes on all the same, and the trajectory says so"
         )
-    recorder.problem, point, difference, recorder.warned = _thaw(found, built)
+    recorder.problem, state, difference, recorder.warned = _thaw(found, built)
+    where = f"step {state.step} of the start" if isinstance(state, Training) else f"time {state.time:.8g}"
     text = "; ".join(
         [
-            f"{now} resumed at time {point.time:.8g} from {found.path.name}",
+            f"{now} resumed at {where} from {found.path.name}",
             *found.said,
             *(f"{each} (forced)" for each in changed),
             _sameness(before, attributes, difference, same=not changed),
@@ -190,8 +191,8 @@ def _restored(
     if lock is not None:
         with signals.held():
             recorder.store = RunWriter.reopen(path, lock, (found.path, found.checkpoint.log, count))
-    recorder.progress.event(Event("resumed", point.time, text.partition(" ")[2], {"points": count}))
-    return attributes | {"history": f"{before['history']}\n{text}"}, point
+    recorder.progress.event(Event("resumed", found.checkpoint.time, text.partition(" ")[2], {"points": count}))
+    return attributes | {"history": f"{before['history']}\n{text}"}, state
 
 
 def _find(path: Path, built: Built) -> Found | None:
@@ -211,10 +212,14 @@ def _find(path: Path, built: Built) -> Found | None:
     return None
 
 
-def _thaw(found: Found, built: Built) -> tuple[Any, Point, float, frozenset[str]]:
+def _thaw(found: Found, built: Built) -> tuple[Problem, Point | Training, float, frozenset[str]]:
     values = found.checkpoint.values
+    frozen = Frozen(found.checkpoint.tensors, values)
     try:
-        return *thaw(built.problem, Frozen(found.checkpoint.tensors, values)), frozenset(values["warned"])
+        warned = frozenset(values["warned"])
+        if found.checkpoint.begun:
+            return *thaw(built.problem, frozen), warned
+        return *thaw_training(built.problem, frozen), 0.0, warned
     except NumericalFailure as failure:
         raise DataError(f"{found.path}: {failure}") from None
     except DataError as error:

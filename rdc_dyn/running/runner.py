@@ -26,7 +26,7 @@ from rdc_dyn.running.progress import Callback, Outlook, Progress, Silent, chosen
 from rdc_dyn.running.recorder import Recorder
 from rdc_dyn.running.signals import Signals
 from rdc_dyn.scenario import Scenario, Source
-from rdc_dyn.simulate import Point, simulate, thaw
+from rdc_dyn.simulate import Point, Training, simulate, thaw
 from rdc_dyn.status import Diverged, NumericalFailure, RunWarning, Status, Terminated, UserError
 from rdc_dyn.store.provenance import made_by
 from rdc_dyn.store.run_writer import InMemory, RunWriter, Store
@@ -56,7 +56,7 @@ def run(
         scenario: A scenario, a mapping with its keys, the path of a YAML file, or the name of a shipped example.
         output: Run directory to write; None keeps everything in memory.
         device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
-        max_time: Seconds after which the run stops, at the next point.
+        max_time: Seconds after which the run stops, at the next point or while the start is trained.
         progress: Receives the progress of the run; "auto" shows a live display on a terminal, a bar in a notebook and
             lines elsewhere, False or None nothing. A function is called at each recorded point with its index in the
             trajectory and a dictionary of its numbers, with the names of the dataset, `time` and the `fraction` of the
@@ -142,7 +142,7 @@ def describe_run(scenario: Scenario, built: Built) -> dict[str, str | int | floa
 def carry(
     recorder: Recorder,
     attributes: Mapping[str, str | int | float],
-    resumed: Point | None,
+    resumed: Point | Training | None,
     began: float,
     max_time: float | None,
 ) -> xr.Dataset:
@@ -168,14 +168,14 @@ def carry(
     return trajectory
 
 
-def drive(recorder: Recorder, resumed: Point | None, began: float, max_time: float | None) -> Event:
+def drive(recorder: Recorder, resumed: Point | Training | None, began: float, max_time: float | None) -> Event:
     """Pass points and events from the simulation to the recorder until it ends, time is up, or a signal arrives."""
     clock, last = recorder.scenario.process.span
     minimiser = recorder.problem.minimiser
     watch = Outlook(recorder.progress, minimiser.tolerance, minimiser.max_steps, clock)
     try:
         with allocating():
-            if resumed is not None and not recorder.has(resumed):
+            if isinstance(resumed, Point) and not recorder.has(resumed):
                 recorder.point(resumed, resumed=True)
             for item in simulate(recorder.problem, watch if recorder.built.leads else None, resumed):
                 if isinstance(item, Event):
@@ -184,8 +184,11 @@ def drive(recorder: Recorder, resumed: Point | None, began: float, max_time: flo
                         return item
                     recorder.event(item)
                     continue
-                clock = item.time
-                recorder.point(item)
+                if isinstance(item, Training):
+                    recorder.train(item)
+                else:
+                    clock = item.time
+                    recorder.point(item)
                 if max_time is not None and time.monotonic() - began > max_time and clock != last:
                     return _stopped(clock, Status.TIME_LIMIT, f"{max_time:g} s")
     except MemoryError as error:

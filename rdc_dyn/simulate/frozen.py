@@ -21,7 +21,7 @@ from rdc_dyn.dynamics import CurvePoint
 from rdc_dyn.linalg import Learned, materialise
 from rdc_dyn.linalg.base import Vector
 from rdc_dyn.simulate.follow import curve_of
-from rdc_dyn.simulate.problem import Point, Problem, Walk
+from rdc_dyn.simulate.problem import Point, Problem, Training, Walk
 from rdc_dyn.simulate.start import aimed
 from rdc_dyn.status import DataError, Status
 
@@ -150,6 +150,42 @@ def freeze(problem: Problem, point: Point) -> Frozen:
     return Frozen(tensors | _echo(problem, point.at), values)
 
 
+def freeze_training(problem: Problem, training: Training) -> Frozen:
+    """Freeze the start while it is trained."""
+    tensors = {f"training.{name}": getattr(training, name) for name in ("mean", "square", "draws")}
+    return Frozen(
+        {"theta": training.theta, "controls": problem.start.controls, **tensors},
+        {
+            "time": problem.process.span[0],
+            "training": training.step,
+            "work": asdict(problem.free_energy.work),
+            "elapsed": clock.perf_counter() - problem.began,
+            "start": problem.start.controls.tolist(),
+        },
+    )
+
+
+def thaw_training(problem: Problem, frozen: Frozen) -> tuple[Problem, Training]:
+    """Give a freshly built problem the counters that it had then, and return what its start had come to.
+
+    Raises DataError if it does not belong to this problem.
+    """
+    values, like, draws = frozen.values, problem.start.theta, frozen.tensors["training.draws"]
+    others = {name: tensor.to(like).clone() for name, tensor in frozen.tensors.items() if tensor is not draws}
+    parts = Parts(others, like.numel())
+    parts.require_finite(())
+    _require_same(problem, values)
+    _ = parts.tensor(Float[Tensor, "3"], "controls")
+    theta, mean, square = (parts.tensor(Vector, name) for name in ("theta", "training.mean", "training.square"))
+    parts.require_used()
+    training = Training(int(values["training"]), theta, mean, square, draws)
+    try:
+        torch.Generator().set_state(draws)
+    except (RuntimeError, TypeError):
+        raise DataError("the checkpoint's generator of minibatches is not one of this version of torch") from None
+    return _counted(problem, values), training
+
+
 def thaw(problem: Problem, frozen: Frozen) -> tuple[Problem, Point, float]:
     """Give a freshly built problem and its parts the knowledge that they had at a frozen point.
 
@@ -184,15 +220,20 @@ def thaw(problem: Problem, frozen: Frozen) -> tuple[Problem, Point, float]:
         )
     difference = _difference(_echo(problem, at), parts)
     parts.require_used()
+    return _counted(problem, values), point, difference
+
+
+def _counted(problem: Problem, values: Mapping[str, Any]) -> Problem:
+    """The problem with the counters and the time that it had."""
     for counter in fields(problem.free_energy.work):
         setattr(problem.free_energy.work, counter.name, values["work"][counter.name])
-    return replace(problem, began=clock.perf_counter() - values["elapsed"]), point, difference
+    return replace(problem, began=clock.perf_counter() - values["elapsed"])
 
 
 def _require_same(problem: Problem, values: Mapping[str, Any]) -> None:
     if values["start"] != problem.start.controls.tolist():
         raise DataError(f"start: the run began at (lam, gamma, t) = {values['start']}; now start.from gives others")
-    if problem.aims and values["slope"] is None:
+    if problem.aims and values.get("slope") is None:
         raise DataError("process.toward: the checkpoint knows no slope of the geodesic")
 
 

@@ -7,7 +7,7 @@ from rdc_dyn.dynamics import StepSize
 from rdc_dyn.record import Event
 from rdc_dyn.simulate import events
 from rdc_dyn.simulate.follow import follow
-from rdc_dyn.simulate.problem import Point, Problem, Watch, with_dissipation
+from rdc_dyn.simulate.problem import Point, Problem, Training, Watch, with_dissipation
 from rdc_dyn.simulate.start import aim, start
 from rdc_dyn.simulate.step import advance, relax
 from rdc_dyn.status import NumericalFailure, Status
@@ -23,22 +23,25 @@ class Singular(NumericalFailure):
     """A singular point lies ahead on the path."""
 
 
-def simulate(problem: Problem, watch: Watch | None = None, resumed: Point | None = None) -> Iterator[Point | Event]:
+def simulate(
+    problem: Problem, watch: Watch | None = None, resumed: Point | Training | None = None
+) -> Iterator[Point | Event | Training]:
     """Run a process from its first equilibrium to the end of its span, or to a numerical stop.
 
     Points are yielded in the order of the clock, with events between them; the last item is an event of kind `end`
     whose value `status` is the name of a `Status`. A point, with what the problem's preconditioners and counters know
     when it is yielded, determines the rest of the path. Given as `resumed`, it is where the run goes on, without
-    yielding what lies behind it. Raises UserError if a geodesic aims at a point with another classification loss than
+    yielding what lies behind it; while the start is trained, what it has come to is yielded too, and can be `resumed`
+    likewise. Raises UserError if a geodesic aims at a point with another classification loss than
     the start, or the same rate.
     """
     s, end = span = problem.process.span
-    if resumed is None:
+    if resumed is None or isinstance(resumed, Training):
         try:
             if problem.aims:
                 problem, aimed = aim(problem, watch, simulate)
                 yield aimed
-            point = yield from start(problem, watch)
+            point = yield from start(problem, watch, resumed)
         except NumericalFailure as failure:
             yield events.end(s, failure.status, failure.detail)
             return

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Linearisation
@@ -30,7 +31,7 @@ from rdc_dyn.dynamics import (
 )
 from rdc_dyn.dynamics.responses.base import Response, free_energy_hessian
 from rdc_dyn.linalg import Preconditioner
-from rdc_dyn.linalg.base import Controls
+from rdc_dyn.linalg.base import Controls, Vector
 
 #: Called with (phase, step, J, |∇J|) while the start is equilibrated.
 Watch = Callable[[str, int, float, float], None]
@@ -110,6 +111,24 @@ class Walk:
     travel: Float[torch.Tensor, "3"]
     index: int | None
     length: float
+
+
+@dataclass(frozen=True)
+class Training:
+    """The start of a run after some steps of Adam, with all that its further steps depend on.
+
+    Attributes:
+        step: Number of steps so far.
+        mean: Adam's running mean of ∇J.
+        square: That of its square.
+        draws: State of the generator of minibatches.
+    """
+
+    step: int
+    theta: Vector
+    mean: Vector
+    square: Vector
+    draws: Tensor
 
 
 @dataclass(frozen=True)

@@ -12,27 +12,40 @@ from rdc_dyn.dynamics.correctors.gradient import Adam, stream
 from rdc_dyn.linalg.base import all_finite, decomposing
 from rdc_dyn.record import Event
 from rdc_dyn.simulate.collapse import collapse
-from rdc_dyn.simulate.problem import Point, Problem, Watch
+from rdc_dyn.simulate.problem import Point, Problem, Training, Watch
 from rdc_dyn.simulate.step import watched
 from rdc_dyn.status import NumericalFailure, Status, UserError
 
+#: Steps of Adam between two states from which they can go on.
+_CHUNK = 1000
 
-def start(problem: Problem, watch: Watch | None) -> Generator[Event, None, Point]:
+
+def start(
+    problem: Problem, watch: Watch | None, training: Training | None = None
+) -> Generator[Event | Training, None, Point]:
     """Find the first equilibrium, with a warning on the way where Adam ends at a model that has collapsed.
 
-    Raises NOT_AT_EQUILIBRIUM if the equilibrium is not reached, UserError if J is no function of θ.
+    Goes on from `training` where Adam has begun. Raises NOT_AT_EQUILIBRIUM if the equilibrium is not reached, UserError
+    if J is no function of θ.
     """
-    state = _trained(problem, watch)
+    if training is None:
+        with decomposing():
+            problem.free_energy.require_deterministic(problem.start.theta, problem.start.controls)
+        training = begin(problem)
+    while training.step < problem.adam_steps:
+        training = adam(problem, training, watch, min(_CHUNK, problem.adam_steps - training.step))
+        yield training
+    state = State(training.theta, problem.start.controls)
     if problem.adam_steps and (text := _collapse(problem, state)) is not None:
         yield Event("collapsed", problem.process.span[0], f"after {problem.adam_steps} steps of Adam {text}", {})
     return first(problem, state, watch)
 
 
-@decomposing()
-def _trained(problem: Problem, watch: Watch | None) -> State:
-    """θ after Adam, if J is a function of θ."""
-    problem.free_energy.require_deterministic(problem.start.theta, problem.start.controls)
-    return State(adam(problem, watch), problem.start.controls)
+def begin(problem: Problem) -> Training:
+    """No step of Adam yet."""
+    theta = problem.start.theta
+    none = torch.zeros_like(theta)
+    return Training(0, theta, none, none, stream(problem.seed, theta).get_state())
 
 
 @decomposing()
@@ -84,11 +97,13 @@ def _equilibrium(problem: Problem, state: State, watch: Watch | None) -> Lineari
 
 
 @decomposing()
-def adam(problem: Problem, watch: Watch | None) -> torch.Tensor:
-    """θ after the Adam steps of a problem; NON_FINITE if J or a gradient is not finite."""
-    theta, draws = problem.start.theta.clone(), stream(problem.seed, problem.start.theta)
-    optimiser = Adam(theta)
-    for step in range(problem.adam_steps):
+def adam(problem: Problem, training: Training, watch: Watch | None, steps: int) -> Training:
+    """Some more Adam steps of the start; NON_FINITE if J or a gradient is not finite."""
+    optimiser, draws = Adam(training.theta.clone()), torch.Generator()
+    theta, optimiser.mean, optimiser.square = optimiser.theta, training.mean.clone(), training.square.clone()
+    optimiser.count.fill_(training.step)
+    draws.set_state(training.draws)
+    for step in range(training.step, training.step + steps):
         part, batch, controls = problem.free_energy, problem.adam_batch, problem.start.controls
         part = part if batch is None else part.minibatch(batch, draws, controls[2])
         value, gradient = part.gradient(theta, controls)
@@ -97,7 +112,7 @@ def adam(problem: Problem, watch: Watch | None) -> torch.Tensor:
         if watch is not None:
             watch("adam", step, value, float(gradient.norm()))
         optimiser.step(gradient, problem.learning_rate * _annealed(problem, step))
-    return theta
+    return Training(training.step + steps, theta, optimiser.mean, optimiser.square, draws.get_state())
 
 
 def _annealed(problem: Problem, step: int) -> float:
@@ -112,7 +127,9 @@ _SAME = 1e-4
 
 
 def aim(
-    problem: Problem, watch: Watch | None, simulate: Callable[[Problem, Watch | None], Iterator[Point | Event]]
+    problem: Problem,
+    watch: Watch | None,
+    simulate: Callable[[Problem, Watch | None], Iterator[Point | Event | Training]],
 ) -> tuple[Problem, Event]:
     """Follow the problem's straight path in (λ, γ, t) to the goal once, and aim the geodesic along the chord.
 
@@ -124,7 +141,7 @@ def aim(
     for item in simulate(replace(problem, aims=False, on_fold="relax"), watch):
         if isinstance(item, Point):
             points = [*points[:1], item]
-        elif item.kind == "end" and item.values["status"] != Status.COMPLETED.name:
+        elif isinstance(item, Event) and item.kind == "end" and item.values["status"] != Status.COMPLETED.name:
             detail = f"on the way to process.toward at time {item.time:.6g}: {item.values['detail']}"
             raise NumericalFailure(Status[item.values["status"]], detail)
     start, goal = points[0], points[-1]

@@ -60,6 +60,11 @@ class Checkpoint:
         """Process clock."""
         return float(self.values["time"])
 
+    @property
+    def begun(self) -> bool:
+        """Whether it is of a point; else the start was still being trained."""
+        return "training" not in self.values
+
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> str:
     """Commit a checkpoint to a file in an existing folder and return the SHA-256 of the file."""
@@ -103,6 +108,14 @@ def load_checkpoint(path: Path, parameters: int | None = None) -> Checkpoint:
         raise DataError(f"{path}: not a checkpoint of this program")
     if not bool(torch.isfinite(theta).all() and torch.isfinite(controls).all()):
         raise DataError(f"{path}: theta is not finite")
+    return checkpoint
+
+
+def load_point(path: Path) -> Checkpoint:
+    """Read a checkpoint whose θ is that of a point of a path."""
+    checkpoint = load_checkpoint(path)
+    if not checkpoint.begun:
+        raise DataError(f"{path}: the run has no point yet, its start was being trained; go on with rdc-dyn resume")
     return checkpoint
 
 

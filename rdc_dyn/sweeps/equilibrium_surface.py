@@ -40,7 +40,7 @@ def surface(
         gamma: Values of γ.
         output: Run directory to write; None keeps everything in memory.
         device: Overrides the scenario's device: auto, cpu, cuda or cuda:N.
-        max_time: Seconds after which the run stops, at the next point.
+        max_time: Seconds after which the run stops, at the next point or while the start is trained.
         progress: Receives the progress of the run, as in `rdc_dyn.run`.
         networks: Modules for the parts of the objective whose kind is module, as in `rdc_dyn.run`.
         trust: Whether the code of files that the scenario names may run.

@@ -36,7 +36,7 @@ from rdc_dyn.dynamics import (
 from rdc_dyn.linalg import ConjugateGradient, Factorised, Preconditioner
 from rdc_dyn.objective import Amortised
 from rdc_dyn.record import Event
-from rdc_dyn.simulate import Point, Problem, simulate
+from rdc_dyn.simulate import Point, Problem, Training, simulate
 from tests.benchmarks.descents import lbfgs, warm_adam
 from tests.benchmarks.models import digits_vae, like
 from tests.benchmarks.timing import machine
@@ -147,6 +147,8 @@ def path(objective: Amortised, theta: Tensor, tolerance: float, method: str) -> 
             if item.kind == "end" and item.time < ARC:
                 end = str(item.values["status"])
                 print(f"  ended at {item.time:.4f}: {item.text}")
+            continue
+        if isinstance(item, Training):
             continue
         points.append(item)
         counts.append((work.gradient_evaluations, work.hessian_vector_products))

@@ -22,6 +22,7 @@ from rdc_dyn.read.verify import Finding, verify
 from rdc_dyn.record import Record
 from rdc_dyn.running.progress import Silent
 from rdc_dyn.scenario import dump, from_mapping
+from rdc_dyn.store.checkpoint import load_checkpoint
 from tests.reliability.made import SCENARIOS, TREE, same_bits
 from tests.tiny import images, linear_gaussian
 
@@ -248,6 +249,51 @@ def test_an_interrupted_start_says_that_nothing_was_computed(tmp_path: Path) -> 
         conclude(trajectory, tmp_path / "run")
     assert b"begins again, for nothing was computed yet" in errors.getvalue()
     assert same_bits(_quiet(rdc_dyn.resume, tmp_path / "run"), _quiet(rdc_dyn.run, TREE))
+
+
+def test_a_start_that_is_being_trained_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    """Interrupted in the second thousand of its steps, stopped by its limit after the second, and then left to go on."""
+
+    class Interrupting(Silent):
+        def equilibrating(self, phase: str, step: int, *values: float) -> None:
+            if step == 1500:
+                raise KeyboardInterrupt
+
+    tree, run = _means({"method": "primal_dual", "tolerance": 0.1, "dissipation": 1.0}), tmp_path / "run"
+    tree["start"]["equilibrate"] |= {"adam_steps": 2300, "batch": 16}
+    trajectory = _quiet(rdc_dyn.run, tree, run, progress=Interrupting())
+    assert trajectory.sizes["time"] == 0 and trajectory.attrs["status"] == "INTERRUPTED"
+    assert [file.name for file in (run / "checkpoints").iterdir()] == ["000000.safetensors"]
+    with pytest.raises(SystemExit), CliRunner().isolation() as (_, errors, _):
+        conclude(trajectory, run)
+    assert b"goes on from here" in errors.getvalue()
+    assert {finding.verdict for finding in verify(run)} == {"ok"}
+    with pytest.raises(rdc_dyn.DataError, match="its start was being trained; go on with rdc-dyn resume"):
+        rdc_dyn.load_networks(run)
+    again = tree | {"start": {"from": str(run), "equilibrate": tree["start"]["equilibrate"]}}
+    with pytest.raises(rdc_dyn.DataError, match="its start was being trained"):
+        rdc_dyn.run(again)
+    stopped = _quiet(rdc_dyn.resume, run, max_time=1e-9)
+    assert stopped.attrs["status"] == "TIME_LIMIT" and stopped.sizes["time"] == 0
+    assert "resumed at step 1000 of the start" in stopped.attrs["history"]
+    found = _quiet(rdc_dyn.resume, run)
+    assert "resumed at step 2000 of the start" in found.attrs["history"] and "the same bits" in found.attrs["history"]
+    assert found.sizes["time"] > 1 and same_bits(found, _quiet(rdc_dyn.run, tree))
+
+
+def test_a_start_that_is_being_trained_is_kept_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that little is lost to a kill, after which nothing is written."""
+    steps = list[int]()
+
+    class Looking(Silent):
+        def equilibrating(self, phase: str, step: int, *values: float) -> None:
+            for file in (tmp_path / "run" / "checkpoints").iterdir():
+                steps.append(load_checkpoint(file).values["training"])
+
+    monkeypatch.setattr("rdc_dyn.running.recorder._SELDOM", 0.0)
+    tree = TREE | {"start": TREE["start"] | {"equilibrate": {"adam_steps": 2100, "learning_rate": 0.1}}}
+    _quiet(rdc_dyn.run, tree, tmp_path / "run", progress=Looking())
+    assert sorted({*steps}) == [1000, 2000, 2100]
 
 
 def test_nothing_to_resume(tmp_path: Path) -> None:

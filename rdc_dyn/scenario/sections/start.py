@@ -78,12 +78,12 @@ class StartSection(Section):
         return State(theta, torch.tensor([lam, gamma, process.data_position], dtype=torch.float64).to(like))
 
     def _checkpoint(self, context: Context) -> Checkpoint:
-        from rdc_dyn.store.checkpoint import load_checkpoint
+        from rdc_dyn.store.checkpoint import load_point
         from rdc_dyn.store.run_directory import last_checkpoint
 
         assert self.from_ is not None
         run, kind, size = context.folder / self.from_, context.scenario.objective.kind, context.objective.size
-        checkpoint = load_checkpoint(last_checkpoint(run))
+        checkpoint = load_point(last_checkpoint(run))
         if (other := checkpoint.objective.split(" ")[0]) != kind:
             raise DataError(f"start.from: {run} is a run of the objective {other}, this one is {kind}")
         if (count := checkpoint.theta.shape[0]) != size:

@@ -226,6 +226,9 @@ def seconds(context: click.Context, parameter: click.Parameter, value: str | Non
 
 DEVICE = click.option("--device", help="cpu, cuda or cuda:N instead of the scenario's.")
 MAX_TIME = click.option(
-    "--max-time", callback=seconds, metavar="TIME", help="Stop at the next point (or in the start) after 90s, 50m, 2h, ..."
+    "--max-time",
+    callback=seconds,
+    metavar="TIME",
+    help="Stop at the next point or in the start after 90s, 50m, 2h, ...",
 )
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress.")

@@ -252,7 +252,7 @@ def test_an_interrupted_start_says_that_nothing_was_computed(tmp_path: Path) -> 
 
 
 def test_a_start_that_is_being_trained_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    """Interrupted in the second thousand of its steps, stopped by its limit after the second, and then left to go on."""
+    """Interrupted in the second thousand of its steps, stopped by its limit after these, then left to go on."""
 
     class Interrupting(Silent):
         def equilibrating(self, phase: str, step: int, *values: float) -> None:

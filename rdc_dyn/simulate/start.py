@@ -34,7 +34,8 @@ def start(
         training = begin(problem)
     while training.step < problem.adam_steps:
         training = adam(problem, training, watch, min(_CHUNK, problem.adam_steps - training.step))
-        yield training
+        if training.step < problem.adam_steps:
+            yield training
     state = State(training.theta, problem.start.controls)
     if problem.adam_steps and (text := _collapse(problem, state)) is not None:
         yield Event("collapsed", problem.process.span[0], f"after {problem.adam_steps} steps of Adam {text}", {})

@@ -243,12 +243,18 @@ def _stays(last: Round, found: Round) -> bool:
 
 
 def _seen(last: Round, found: Round, constraint: Constraint) -> Float[Tensor, "m m"]:
-    """The slopes after Broyden's update, where what is held has moved further than predicted: there M is too flat."""
+    """The slopes after Broyden's update, where what is held has moved further than predicted: there M is too flat.
+
+    Of all slopes that explain the move it takes those nearest to the old ones with multipliers in units of themselves.
+    """
     change = found.average.controls - last.average.controls
     moved = torch.linalg.lstsq(constraint.directions.T, change).solution
     answered, foreseen = found.deviation - last.deviation, last.slopes @ moved
     flat = (answered.abs() > foreseen.abs()) & (answered * foreseen > 0)
-    return last.slopes + flat[:, None] * torch.outer(answered - foreseen, moved) / moved.square().sum().clamp_min(_TINY)
+    unit = (constraint.directions @ last.average.controls).abs().clamp_min(_TINY)
+    share = moved / unit
+    nearest = share / unit / share.square().sum().clamp_min(_TINY)
+    return last.slopes + flat[:, None] * torch.outer(answered - foreseen, nearest)
 
 
 def _not_arrived(

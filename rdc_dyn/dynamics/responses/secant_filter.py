@@ -20,6 +20,8 @@ from rdc_dyn.objective.base import OverData, terms_of
 _GUESS, _UNKNOWN = 0.7, 0.3
 #: Standard error of the change of an entry when the controls double, as a share of its size.
 _CHANGE = 0.2
+#: The same of an entry of t when t doubles: where data are new, D and C turn while θ learns them.
+_TURN = 1.0
 #: Smallest scale of t, since the response changes fastest near the ends of t.
 _NEAR = 1e-3
 #: Data per block in the pass for the explicit derivatives.
@@ -113,7 +115,9 @@ def _updated(
     half = torch.where(known.sizes > 0, sizes / known.sizes, 1.0).sqrt()  # to the middle of the step, and on to its end
     implicit, covariance = half * _vector(known.implicit), torch.outer(half, half) * known.covariance
     change_of_entries = _CHANGE * float((step / scale).norm())
-    drift = change_of_entries * torch.maximum(half * known.sizes, implicit.abs())
+    changes = step.new_full((len(ENTRIES),), change_of_entries)
+    changes[3:] += _TURN * float(step[2] / scale[2])
+    drift = changes * torch.maximum(half * known.sizes, implicit.abs())
     covariance = covariance + torch.diag(drift.square())
     change = (at.forces - start.response.forces).double().cpu()
     design = torch.stack([_row(i, step) for i in range(3)])

@@ -348,17 +348,14 @@ def test_a_slope_that_was_too_flat_is_corrected_between_means(answer: float, slo
 
 def test_slopes_are_corrected_in_units_of_the_multipliers() -> None:
     """λ and γ both a tenth up, and what is held by 1.0 in place of 0.1: each slope takes half of what was missing."""
-    held = Constraint(
-        torch.eye(2, 3, dtype=torch.float64).roll(1, 1), tensors(0.0, 0.0), torch.eye(2, 3, dtype=torch.float64),
-        torch.diag(tensors(5.0, -0.01)),
-    )  # fmt: skip
+    slopes, free = torch.diag(tensors(5.0, -0.01)), torch.eye(2, 3, dtype=torch.float64)
 
-    def mean(lam: float, gamma: float, *deviation: float) -> Round:
+    def mean(lam: float, gamma: float, deviation: float) -> Round:
         average = Average(tensors(), controls(lam, gamma), torch.zeros((2, 3), dtype=torch.float64), 1, 1.0, 0.5)
-        return Round(average, tensors(*deviation), held.slopes, Judgement(0.0, 0.0, 0.0, 0.0))
+        return Round(average, tensors(deviation, 0.0), slopes, Judgement(0.0, 0.0, 0.0, 0.0))
 
-    found = _seen(mean(0.2, 40.0, 0.0, 0.0), mean(0.22, 44.0, 1.0, 0.0), held)
-    torch.testing.assert_close(found, torch.tensor([[5 + 0.45 / 0.02, 0.45 / 4.0], [0.0, -0.01]], dtype=torch.float64))
+    found = _seen(mean(0.2, 40.0, 0.0), mean(0.22, 44.0, 1.0), Constraint(free, tensors(0.0, 0.0), free, slopes))
+    torch.testing.assert_close(found, torch.stack([tensors(5 + 0.45 / 0.02, 0.45 / 4), slopes[1]]))
 
 
 @pytest.mark.parametrize(("answer", "stays"), [(0.0, True), (-0.01, True), (-0.02, False), (-0.05, False)])

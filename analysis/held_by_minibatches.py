@@ -109,8 +109,9 @@ for number, (name, ds) in enumerate(runs.items()):
     for code, dashes in zip(CODES, ("-", "--")):
         if code in ds:
             axes[1, 2].plot(ds.time, ds[code], **{**line, "linestyle": dashes})
-axes[0, 0].axhspan(-0.5, 0.5, color="0.9", zorder=0)
-axes[0, 0].set(ylabel="$C/C_0 - 1$ (%)", title="What is held")
+band = 100 * max(ways.scenario(ds)["corrector"].get("tolerance", 0.0) for ds in runs.values())
+axes[0, 0].axhspan(-band, band, color="0.9", zorder=0)
+axes[0, 0].set(ylabel="$C/C_0 - 1$ (%)", title="What is held; grey: the tolerance")
 axes[0, 1].set(ylabel=r"multiplier $\gamma$", title="The multiplier that holds it")
 axes[0, 2].set(xlabel="rate $R$ (nat)", ylabel="distortion $D$ (nat)", title="The path")
 axes[1, 0].set(ylabel=r"$\|\nabla J\|$ (nat)", title=r"Distance from equilibrium; dotted $\sigma_g/\sqrt{N}$")
@@ -119,5 +120,5 @@ axes[1, 2].set(ylabel="accuracy of one code", title="Code accuracy; dashed on he
 for panel in axes.flat:
     if not panel.get_xlabel():
         panel.set_xlabel("process clock $s$")
-axes[0, 0].legend(fontsize=8)
+figure.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)
 figure.savefig(given.figure, dpi=110)

@@ -31,9 +31,9 @@ def simulate(
     Points are yielded in the order of the clock, with events between them; the last item is an event of kind `end`
     whose value `status` is the name of a `Status`. A point, with what the problem's preconditioners and counters know
     when it is yielded, determines the rest of the path. Given as `resumed`, it is where the run goes on, without
-    yielding what lies behind it; while the start is trained, what it has come to is yielded too, and can be `resumed`
-    likewise. Raises UserError if a geodesic aims at a point with another classification loss than
-    the start, or the same rate.
+    yielding what lies behind it. While the start is trained, what it has come to is yielded, and may be `resumed`
+    likewise. Raises UserError if a geodesic aims at a point with another classification loss than the start, or the
+    same rate.
     """
     s, end = span = problem.process.span
     if resumed is None or isinstance(resumed, Training):

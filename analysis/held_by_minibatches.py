@@ -10,6 +10,7 @@
 
 # %%
 import argparse
+import hashlib
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -34,7 +35,8 @@ def named(folder: Path) -> dict[str, xr.Dataset]:
         if (directory / "scenario.yaml").is_file():
             ds = rdc_dyn.open_run(directory)
             if ds.sizes["time"] > 1:
-                found[name_of(ds, directory)] = ds
+                log = hashlib.sha256((directory / "log.jsonl").read_bytes()).hexdigest()
+                found[name_of(ds, directory)] = ds.assign_attrs(log=log[:16])
     return dict(sorted(found.items(), key=lambda item: (float(item[1].gamma[0]), item[0])))
 
 
@@ -81,6 +83,7 @@ def measures(ds: xr.Dataset) -> dict[str, str]:
         "steps of higher R and lower D": f"{steps.sum()} of {steps.size}",
         "γ at the end (least)": f"{float(ds.gamma[-1]):.4g} ({float(ds.gamma.min()):.4g})",
         "R, D at the end": f"{float(ds.rate[-1]):.2f}, {float(ds.distortion[-1]):.2f}",
+        "SHA-256 of the log": ds.attrs["log"],
     }
 
 

@@ -82,5 +82,7 @@ transfers.quantity(axes[0, 1], runs, "accuracy", "accuracy", "Accuracy")
 transfers.quantity(axes[0, 2], runs, "classification_loss", panels.C, "Classification loss")
 transfers.multipliers(axes[0, 3], runs)
 panels.courses(axes[1], runs.lines, ways.variable("data_position"), panels.T)
-title = panels.headline("transfer on a straight line in $(R, D)$, rings are starts", *pair)
+kinds = {ways.scenario(ds)["process"]["kind"] for way in pair for ds in ways.trajectories(way).values()}
+kept = "on a straight line in $(R, D)$" if kinds == {"geodesic_transfer"} else "at constant $C$"
+title = panels.headline(f"transfer {kept}, rings are starts", *pair)
 panels.save(figure, transfers.keys(runs), title, given.figure)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -10,10 +12,11 @@ import torch
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import Integrator, IsoFunctional, IsoFunctionalTransfer, Process, SecantFilter
-from rdc_dyn.dynamics.responses.base import Known
+from rdc_dyn.dynamics.responses.base import Estimate, Known
+from rdc_dyn.dynamics.responses.secant_filter import _updated
 from rdc_dyn.simulate import Point
 from tests.dynamics.test_transfer import pair
-from tests.problems import linear_gaussian, points_and_events, problem
+from tests.problems import controls, linear_gaussian, points_and_events, problem
 
 
 def exact_points(process: Process, step: float) -> list[Point]:
@@ -66,3 +69,28 @@ def test_noise_is_not_taken_for_response() -> None:
         p.response.matrix[1, 0] * p.at.controls[0] ** 2 / p.at.functionals[0] for p in unsure[:: len(unsure) - 1]
     )
     assert float(kept) == pytest.approx(float(guess), rel=0.1)
+
+
+def test_a_turn_of_what_moves_with_t_is_not_taken_for_a_response_to_the_multipliers() -> None:
+    """t doubles while λ and γ move by a few per cent, and the changes of D and C with t turn to nothing meanwhile."""
+    explicit = torch.zeros((3, 3), dtype=torch.float64)
+    explicit[0, 2], explicit[1, 2] = 30.0, 0.1
+    explicit = explicit + explicit.T
+    sizes = torch.tensor([190.0, 0.5, 1.2e-3, 30.0, 0.1, 40.0], dtype=torch.float64)
+    implicit = torch.zeros_like(explicit)
+    implicit[0, 0], implicit[1, 1] = -0.7 * sizes[0], -0.7 * sizes[2]
+    implicit[0, 2] = implicit[2, 0] = -0.7 * sizes[3]
+    errors = torch.tensor([0.05, 1e-4, 0.05], dtype=torch.float64)
+    known = Estimate(implicit, explicit, torch.diag((0.1 * sizes).square()), errors, sizes)
+    then, now = controls(0.2, 30.0, 0.25), controls(0.192, 29.0, 0.5)
+    turned = implicit.clone()
+    turned[0, 2] = turned[2, 0] = 0.0
+    changed = (explicit + turned) @ (now - then)
+    functionals = torch.tensor([7.6, 130.0, 0.036], dtype=torch.float64)
+    at: Any = SimpleNamespace(theta=then, controls=now, forces=changed, functionals=functionals)
+    start: Any = SimpleNamespace(
+        state=SimpleNamespace(controls=then), response=SimpleNamespace(forces=torch.zeros_like(changed))
+    )
+    found = _updated(known, start, at, explicit, errors)
+    assert float(found.implicit[0, 0] / implicit[0, 0]) == pytest.approx(1.0, abs=0.2)
+    assert abs(float(found.implicit[0, 2])) < 0.3 * abs(float(implicit[0, 2]))

@@ -130,9 +130,9 @@ class Status(Enum):
         "a preconditioner with a lower rank, or fewer data"
     )
     NOT_HELD = (
-        "the multipliers do not bring what the process holds back to its value; lower corrector.learning_rate if noise "
-        "adds much to what is held, raise corrector.updates or corrector.epochs, shorten integrator.step_size, or hold "
-        "a value that the model can reach"
+        "the multipliers do not bring what the process holds back to its value; lower corrector.learning_rate "
+        "(for wide networks above all), raise corrector.updates or corrector.epochs, shorten integrator.step_size, or "
+        "hold a value that the model can reach"
     )
     DIVERGED = (
         "the processes no longer compute the same numbers; give each the same kind of machine, the same libraries and "

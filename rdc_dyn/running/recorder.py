@@ -169,15 +169,18 @@ class Recorder:
     def _checkpoint(self) -> None:
         """Write the last point, or before the first one what the start has come to, in the first one's place."""
         last = self.last
-        state = self.training if last is None else last.state
+        if last is None:
+            index, state, log, warned = 0, self.training, self.store.mark(), self.warned
+        else:
+            index, state, log, warned = last.point.index, last.state, last.log, last.warned
         if state is None or not self.store.lasting:
             return
         checkpoint = Checkpoint(
             tensors=state.tensors,
-            values=dict(state.values) | {"warned": sorted(self.warned if last is None else last.warned)},
+            values=dict(state.values) | {"warned": sorted(warned)},
             objective=f"{self.scenario.objective.kind} {self.built.data_digest}",
-            log=self.store.mark() if last is None else last.log,
+            log=log,
         )
         with self.signals.held():
-            self.store.checkpoint(0 if last is None else last.point.index, checkpoint)
-            self.checkpointed, self.written = -1 if last is None else last.point.index, time.monotonic()
+            self.store.checkpoint(index, checkpoint)
+            self.checkpointed, self.written = -1 if last is None else index, time.monotonic()

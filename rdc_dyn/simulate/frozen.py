@@ -134,11 +134,8 @@ def freeze(problem: Problem, point: Point) -> Frozen:
         "point": take_apart(replace(point, at=None, walk=None), "point", tensors),  # type: ignore[arg-type]
         # Evaluated on demand and counted then, so a point that had it must have it again.
         "mixed": "_mixed" in vars(point.at),
-        "work": asdict(problem.free_energy.work),
-        "elapsed": clock.perf_counter() - problem.began,
-        "start": problem.start.controls.tolist(),
-        "slope": problem.slope,
         "walk": None,
+        **_of_problem(problem),
     }
     if point.walk is not None:
         tensors |= {"walk.tangent": point.walk.here.tangent, "walk.travel": point.walk.travel}
@@ -158,11 +155,19 @@ def freeze_training(problem: Problem, training: Training) -> Frozen:
         {
             "time": problem.process.span[0],
             "training": training.step,
-            "work": asdict(problem.free_energy.work),
-            "elapsed": clock.perf_counter() - problem.began,
-            "start": problem.start.controls.tolist(),
+            **_of_problem(problem),
         },
     )
+
+
+def _of_problem(problem: Problem) -> dict[str, Any]:
+    """Where the run began, its slope, its counters and the time that it took."""
+    return {
+        "work": asdict(problem.free_energy.work),
+        "elapsed": clock.perf_counter() - problem.began,
+        "start": problem.start.controls.tolist(),
+        "slope": problem.slope,
+    }
 
 
 def thaw_training(problem: Problem, frozen: Frozen) -> tuple[Problem, Training]:
@@ -175,7 +180,7 @@ def thaw_training(problem: Problem, frozen: Frozen) -> tuple[Problem, Training]:
     parts = Parts(others, like.numel())
     parts.require_finite(())
     _require_same(problem, values)
-    _ = parts.tensor(Float[Tensor, "3"], "controls")
+    _ = parts.tensor(Float[Tensor, "3"], "controls")  # every checkpoint has them; these are those of the start
     theta, mean, square = (parts.tensor(Vector, name) for name in ("theta", "training.mean", "training.square"))
     parts.require_used()
     training = Training(int(values["training"]), theta, mean, square, draws)
@@ -233,7 +238,7 @@ def _counted(problem: Problem, values: Mapping[str, Any]) -> Problem:
 def _require_same(problem: Problem, values: Mapping[str, Any]) -> None:
     if values["start"] != problem.start.controls.tolist():
         raise DataError(f"start: the run began at (lam, gamma, t) = {values['start']}; now start.from gives others")
-    if problem.aims and values.get("slope") is None:
+    if problem.aims and values["slope"] is None:
         raise DataError("process.toward: the checkpoint knows no slope of the geodesic")
 
 

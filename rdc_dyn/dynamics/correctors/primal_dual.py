@@ -136,7 +136,7 @@ class PrimalDual(Corrector):
                 descent.fix(_restored(found, constraint))
         if best is None:
             assert found is not None
-            raise _not_arrived(found, constraint, descent, begin, self.learning_rate)
+            raise _not_arrived(found, constraint, descent.size, begin)
         found, at = best
         many = found.average.epochs
         epochs, noise = rounds * many + settled, many * found.average.drift.abs()
@@ -257,20 +257,16 @@ def _seen(last: Round, found: Round, constraint: Constraint) -> Float[Tensor, "m
     return last.slopes + flat[:, None] * torch.outer(answered - foreseen, nearest)
 
 
-def _not_arrived(
-    found: Round, constraint: Constraint | None, descent: Descent, begin: Controls, rate: float
-) -> NumericalFailure:
+def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begin: Controls) -> NumericalFailure:
     """Why a correction is rejected; a held functional that cannot be reached is named with its numbers."""
     controls, judged = found.average.controls, found.judgement
     if constraint is not None and float((constraint.directions @ controls).abs().min()) == 0:
         return NumericalFailure(Status.BOUND_REACHED, f"lam = {controls[0]:.6g}, gamma = {controls[1]:.6g}")
     if constraint is not None and judged.held > 1:
-        worst = int((found.deviation.abs() / descent.size).argmax())
+        worst = int((found.deviation.abs() / size).argmax())
         value = float(found.deviation[worst] + constraint.values[worst])
         text = f"what is held stays at {value:.6g}, wanted is {float(constraint.values[worst]):.6g}; lam has gone from "
-        text += f"{begin[0]:.6g} to {controls[0]:.6g}, gamma from {begin[1]:.6g} to {controls[1]:.6g}; "
-        noise = float((constraint.weights @ descent.bias)[worst] * rate / descent.size[worst])
-        text += f"noise adds {noise:.0%} to it while theta moves"
+        text += f"{begin[0]:.6g} to {controls[0]:.6g}, gamma from {begin[1]:.6g} to {controls[1]:.6g}"
         return NumericalFailure(Status.NOT_HELD, text)
     return NumericalFailure(Status.CORRECTOR_DIVERGED, f"over what is allowed: {judged}")
 

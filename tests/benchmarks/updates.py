@@ -83,7 +83,9 @@ def corrector(objective: Amortised, theta: Tensor, batch: int) -> Callable[[], N
         theta.new_tensor([[0.0, 0.0, 1.0]]), theta.new_tensor([0.3]), theta.new_tensor([[0.0, 1.0, 0.0]]),
         theta.new_tensor([[-0.05]]),
     )  # fmt: skip
-    descent = Descent(FreeEnergy(objective, Work()), theta, c, held, Feedback(), None, batch, generator(1))
+    descent = Descent(
+        FreeEnergy(objective, Work()), theta, c, held, Feedback(), None, batch, (1e-3, 3e-4), generator(1)
+    )
     batches = iter([])  # type: ignore[var-annotated]
 
     def loop() -> None:

@@ -49,6 +49,7 @@ from tests.problems import (
     problem,
 )
 
+RATES = (1e-3, 3e-4)
 HOLD_C, BY_GAMMA = ((0.0, 0.0, 1.0),), ((0.0, 1.0, 0.0),)
 
 
@@ -68,7 +69,7 @@ def constraint(value: float, weights: Any = HOLD_C, directions: Any = BY_GAMMA, 
 
 
 def descent(free_energy: FreeEnergy, theta: Tensor, c: Tensor, held: Constraint | None, batch: int = 10) -> Descent:
-    return Descent(free_energy, theta, c, held, Feedback(), None, batch, generator(1))
+    return Descent(free_energy, theta, c, held, Feedback(), None, batch, RATES, generator(1))
 
 
 # --- the meter ----------------------------------------------------------------------------------------------------
@@ -98,6 +99,19 @@ def test_the_meter_follows_losses_that_drift() -> None:
             errors.append(float((reading - start.mean(0) - clock).mean()))
     by_phase = torch.tensor(errors[100:]).view(29, 10, 10).mean((0, 2))  # tenths of an epoch
     assert float(by_phase.abs().max()) < 0.02  # of a drift of one an epoch; all of the change would read 1 at the end
+
+
+def test_what_noise_adds_is_known_at_two_learning_rates_and_in_proportion_to_none() -> None:
+    """C of 5 nat at η and of 1 at 0.3 η, as where noise grows faster than η; a later observation counts by 0.4."""
+    objective, c = amortised(blobs(60)), controls(0.5, 1.5)
+    at = descent(FreeEnergy(objective, Work()), objective.initial(generator(2)), c, constraint(0.5))
+    seen = torch.tensor([0.1, 0.2, 1.0], dtype=torch.float64)
+    at.learn_bias(5 * seen, RATES[0])
+    at.learn_bias(seen, RATES[1])
+    for rate, share in ((RATES[0], 5.0), (RATES[1], 1.0), (6.5e-4, 3.0)):
+        torch.testing.assert_close(at._added(rate), share * seen)
+    at.learn_bias(2 * seen, RATES[1])
+    torch.testing.assert_close(at.bias, torch.stack([5 * seen, 1.4 * seen]))
 
 
 @pytest.mark.parametrize(

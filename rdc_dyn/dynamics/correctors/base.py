@@ -44,7 +44,7 @@ class Memory:
         losses: (R, D, C) of each datum at its last update, in nats, parts concatenated, shape (N, 3).
         squares: Adam's running average of squared gradients, shape (P,).
         gain: Running average of m_hᵀ P m_u, shape (m, m); empty before anything was held.
-        bias: What noise adds to (R, D, C) of the moving iterate, in nats per unit of the learning rate, shape (3,).
+        bias: What noise adds to (R, D, C) of the moving iterate at two learning rates, in nats, shape (2, 3).
         updates: Number of updates so far.
         iterate: Last iterate, shape (P,); None where the next correction begins at the mean.
         momenta: Running averages of gradients, shape (k, P); None where the next correction begins without momentum.
@@ -53,7 +53,7 @@ class Memory:
     losses: Float[Tensor, "N 3"]
     squares: Vector
     gain: Float[Tensor, "m m"]
-    bias: Float[Tensor, "3"]
+    bias: Float[Tensor, "2 3"]
     updates: int
     iterate: Vector | None = None
     momenta: Rows | None = None

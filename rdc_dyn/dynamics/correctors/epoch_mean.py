@@ -47,8 +47,8 @@ class EpochMean(Corrector):
             begin, memory = departure.at.controls, departure.memory
             assert memory is not None and memory.iterate is not None
             theta = memory.iterate + (theta - departure.at.theta)
-        draws = stream(self.seed, state.theta)
-        descent = Descent(free_energy, theta, begin, None, Feedback(), memory, self.batch, draws)
+        draws, rates = stream(self.seed, state.theta), (self.learning_rate, 0.0)
+        descent = Descent(free_energy, theta, begin, None, Feedback(), memory, self.batch, rates, draws)
         descent.average(self.moving, self.learning_rate, base=(begin, state.controls))
         average = descent.average(self.averaged, self.learning_rate)
         if not all_finite(average.theta, average.readings):

@@ -135,10 +135,11 @@ class Mixture:
 class Descent:
     """A correction in progress: θ, the multipliers, the meter and Adam's averages.
 
-    The objective must be `PerDatum`; `batch` counts data of the largest part; `memory` is None at the start of a path.
+    The objective must be `PerDatum`; `batch` counts data of the largest part; `memory` is None at the start of a path;
+    `rates` are η while the multipliers move and while θ is averaged.
 
     Attributes:
-        bias: What noise adds to (R, D, C) of the moving iterate, in nats per unit of η, shape (3,).
+        bias: What noise adds to (R, D, C) of the moving iterate at each of the two rates, in nats, shape (2, 3).
         taken: Updates so far.
         size: Scale of each held functional: |h⁰|, or for a difference its change as its multipliers double.
     """
@@ -152,12 +153,13 @@ class Descent:
         rule: DualRule,
         memory: Memory | None,
         batch: int,
+        rates: tuple[float, float],
         draws: torch.Generator,
     ) -> None:
         assert isinstance(free_energy.objective, PerDatum)
         self._objective, self._work = free_energy.objective, free_energy.work
         self.theta, self._base, self._constraint = theta.clone(), controls, constraint
-        self._rule, self._batch, self._draws = rule, batch, draws
+        self._rule, self._batch, self._rates, self._draws = rule, batch, rates, draws
         self._mixture = Mixture.of(constraint)
         self._momenta, self._age, self.taken = theta.new_zeros((len(self._mixture), theta.numel())), 0, 0
         if memory is not None and memory.momenta is not None:
@@ -167,7 +169,7 @@ class Descent:
         self._dual = Controlled(*(controls.new_zeros(m) for _ in range(3)))
         if memory is None:
             losses = per_datum(free_energy, theta, controls)
-            memory = Memory(losses, torch.zeros_like(theta), controls.new_zeros((0, 0)), controls.new_zeros(3), 0)
+            memory = Memory(losses, torch.zeros_like(theta), controls.new_zeros((0, 0)), controls.new_zeros((2, 3)), 0)
         self._losses, self._squares, self._updates = memory.losses.clone(), memory.squares.clone(), memory.updates
         self._gain = memory.gain.clone() if m and memory.gain.shape == (m, m) else None
         self.bias, self._fixed = memory.bias, False
@@ -198,9 +200,15 @@ class Descent:
         return replace(self.memory, iterate=self.theta, momenta=self._momenta)
 
     def learn_bias(self, seen: Float[Tensor, "3"], rate: float) -> None:
-        """Average what noise added at learning rate `rate` into the bias, since each observation is noisy itself."""
-        share = _BIAS if bool(self.bias.any()) else 1.0
-        self.bias = self.bias + share * (seen / rate - self.bias)
+        """Average what noise added at one of the two rates into the bias, since each observation is noisy itself."""
+        here = self.bias.new_tensor([rate == known for known in self._rates])[:, None]
+        share = _BIAS if bool((here * self.bias).any()) else 1.0
+        self.bias = self.bias + share * here * (seen - self.bias)
+
+    def _added(self, rate: float) -> Float[Tensor, "3"]:
+        """What noise adds at any η, on the straight line through the two known: it is not in proportion to η."""
+        high, low = self._rates
+        return torch.lerp(self.bias[1], self.bias[0], (rate - low) / (high - low))
 
     @property
     def _preconditioner(self) -> Vector:
@@ -273,7 +281,7 @@ class Descent:
         reading = self._meter(blocks, weights, each, done)
         self._move(rows, controls, rate)
         if feeds_back:
-            self._control(reading - rate * self.bias if self._rule.metered else weights @ each, rate)
+            self._control(reading - self._added(rate) if self._rule.metered else weights @ each, rate)
         return reading, rows, controls
 
     def _count(self, blocks: tuple[Block, ...]) -> None:

@@ -18,7 +18,7 @@ from rdc_dyn.dynamics.state import State
 from rdc_dyn.linalg.base import Controls, all_finite
 from rdc_dyn.status import NumericalFailure, Status
 
-#: Learning rate of the epochs that are averaged, as a share of that before: what noise adds is proportional to it.
+#: Learning rate of the epochs that are averaged, as a share of that before: noise adds the less, the lower it is.
 _ANNEALED = 0.3
 #: Over-relaxation of the move that a deviation on all data asks of the free multipliers: within an epoch at the
 #: annealed rate θ has responded by only a tenth to a third.
@@ -124,8 +124,8 @@ class PrimalDual(Corrector):
         goal = state.controls if constraint is None else _bounded(begin, state.controls, constraint)
         State(state.theta, goal).require_bounds()
         memory = None if departure is None else departure.memory
-        draws = stream(self.seed, state.theta)
-        descent = Descent(free_energy, state.theta, begin, constraint, self.rule, memory, self.batch, draws)
+        draws, rates = stream(self.seed, state.theta), (self.learning_rate, self._annealed)
+        descent = Descent(free_energy, state.theta, begin, constraint, self.rule, memory, self.batch, rates, draws)
         settled, rounds, best, found = self._settle(free_energy, descent, begin, goal), 0, None, None
         while rounds < self.epochs and (best is None or best[1].residual > best[0].average.gradient_noise > 0):
             rounds, found = rounds + 1, self._round(free_energy, descent, constraint, departure, found)
@@ -146,6 +146,11 @@ class PrimalDual(Corrector):
             memory=descent.memory, growth=growth, notes=_notes(found, constraint, epochs), noise=noise,
         )  # fmt: skip
 
+    @property
+    def _annealed(self) -> float:
+        """η while θ is averaged."""
+        return _ANNEALED * self.learning_rate
+
     def _settle(self, free_energy: FreeEnergy, descent: Descent, begin: Controls, goal: Controls) -> int:
         """Run epochs at the full η, the controls moving in the first half, then anneal η; return how many it took."""
         epochs, some = math.ceil(self.updates / descent.length), self._epochs_of_a_mean(descent)
@@ -153,7 +158,7 @@ class PrimalDual(Corrector):
         if epochs > some:
             average = descent.average(epochs - some, self.learning_rate)
         self._functionals(free_energy, descent, average, self.learning_rate)
-        last = descent.average(some, self.learning_rate, _ANNEALED * self.learning_rate)
+        last = descent.average(some, self.learning_rate, self._annealed)
         if self.rule.arrives:
             descent.fix(last.controls)
         return epochs + some
@@ -171,10 +176,10 @@ class PrimalDual(Corrector):
         last: Round | None,
     ) -> Round:
         """Run some more epochs and judge their mean on all data."""
-        average = descent.average(self._epochs_of_a_mean(descent), _ANNEALED * self.learning_rate)
+        average = descent.average(self._epochs_of_a_mean(descent), self._annealed)
         if not all_finite(average.theta, average.readings):
             raise NumericalFailure(Status.NON_FINITE, "a loss or a gradient of a minibatch")
-        functionals = self._functionals(free_energy, descent, average, _ANNEALED * self.learning_rate)
+        functionals = self._functionals(free_energy, descent, average, self._annealed)
         found = Round(average, functionals.new_zeros(0), functionals.new_zeros((0, 0)), Judgement(0.0, 0.0, 0.0, 0.0))
         if constraint is not None and constraint.slopes is not None:
             deviation = constraint.weights @ functionals - constraint.values

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import html
 import re
+import sys
+import traceback
+import warnings
 from enum import Enum, IntEnum
 
 #: Escape sequences of terminals, and characters that move the cursor or turn the direction of writing.
@@ -173,6 +176,13 @@ class Diverged(Exception):  # noqa: N818  # a state of the run, like a signal
 
 class RunWarning(UserWarning):
     """A run ended early, its result should not be trusted as it stands, or what watches it has failed."""
+
+
+def warn(text: str) -> None:
+    """Issue a `RunWarning` at the line outside this package from which it was called."""
+    names = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_stack(sys._getframe())]
+    inside = max(k for k, name in enumerate(names) if name.partition(".")[0] == __name__.partition(".")[0])
+    warnings.warn(text, RunWarning, stacklevel=inside + 2)
 
 
 class UserError(Exception):

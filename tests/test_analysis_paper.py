@@ -326,6 +326,29 @@ def test_three_ways_of_one_network_stand_side_by_side(runs: Path, tmp_path: Path
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
+def test_transfers_over_seeds_are_means_and_differences_of_pairs(runs: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """(32), Remark 8 and fine-tuning by one seed each: what Remark 8 holds, and how much later it ends than (32)."""
+    matplotlib.use("Agg")
+    monkeypatch.syspath_prepend(str(ANALYSIS))
+    remark = {"kind": "iso_functional_transfer", "hold": {"classification_loss": 1, "rate": 0.02}, "span": [0.0, 1.0]}
+    data = {"source": SOURCE, "target": TARGET, "validation_fraction": 0.0}
+    rdc_dyn.run(_scenario({**remark, "lam_rate": -0.1}, data=data, **OURS), tmp_path / "remark")
+    places = [runs / "transfer", tmp_path / "remark", runs / "fine_tuning_whole", runs / "scratch_whole"]
+    monkeypatch.setattr(sys, "argv", ["seeds", str(tmp_path / "a.png"), str(tmp_path / "a.md"), *map(str, places)])
+    runpy.run_path(str(ANALYSIS / "seeds_of_transfers.py"))
+    lines = (tmp_path / "a.md").read_text(encoding="utf-8").splitlines()
+    head, _, *rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines if line.startswith("|")]
+    names = ["C constant", "C + R/50 constant", "fine-tuning", "from scratch"]
+    assert [row[0] for row in rows] == names
+    base, other, tuning = (rdc_dyn.open_run(place) for place in places[:3])
+    assert 0 < float(rows[1][head.index("max abs(h/h₀ − 1)")]) < 1e-8
+    gamma = head.index("gamma; less that at constant C")
+    _agrees(rows[0][gamma], float(base.gamma[-1]))
+    _agrees(rows[1][gamma], float(other.gamma[-1]), float(other.gamma[-1] - base.gamma[-1]))
+    cost = head.index("10^6 gradients of data; less that at constant C")
+    _agrees(rows[2][cost], 120e-6 * _cost(tuning))
+
+
 def _way(points: int = 4, **values: list[float]) -> dict[str, Any]:
     """A way of one made-up run."""
     ways, trajectory = import_module("ways"), tiny.trajectory(points)

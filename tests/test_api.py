@@ -104,8 +104,9 @@ def test_stop_on_the_way_keeps_the_points_so_far(tmp_path: Path) -> None:
         process={"path": {"lam": 1.3, "gamma": 2.0}},
         integrator={"smallest_step": 0.2},
     )
-    with pytest.warns(rdc_dyn.RunWarning, match="STEP_UNDERFLOW"):
+    with pytest.warns(rdc_dyn.RunWarning, match="STEP_UNDERFLOW") as issued:
         run = rdc_dyn.run(tree, tmp_path / "run")
+    assert issued[0].filename == __file__  # the user's own line, as in a notebook
     assert "CORRECTOR_DIVERGED" in run.attrs["status_detail"]
     assert run.sizes["time"] >= 1
     assert [e["event"] for e in read_log(tmp_path / "run").events] == ["rejected", "end"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_check
 
 from rdc_dyn.record import Event, Record
 from rdc_dyn.scenario.written import shorten
-from rdc_dyn.status import RunWarning, UserError, first_line, plain
+from rdc_dyn.status import RunWarning, UserError, first_line, plain, warn
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -322,5 +322,5 @@ class Outlook:
             f"{self.steps} steps, and at the pace of the last {quarter} it would {when} {self.tolerance:.1e}; raise "
             "start.equilibrate.adam_steps or objective.weight_prior_precision, or loosen start.equilibrate.tolerance"
         )
-        warnings.warn(text, RunWarning, stacklevel=2)
+        warn(text)
         self.progress.event(Event("warning", self.clock, text, {}))

@@ -1,7 +1,6 @@
 """Turn points and events of a simulation into records and checkpoints."""
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -25,7 +24,7 @@ from rdc_dyn.simulate import (
     saddle,
     to_record,
 )
-from rdc_dyn.status import RESUMABLE, RunWarning
+from rdc_dyn.status import RESUMABLE, warn
 from rdc_dyn.store.checkpoint import Checkpoint
 from rdc_dyn.store.log import Mark
 from rdc_dyn.store.run_writer import Store
@@ -138,14 +137,14 @@ class Recorder:
         for name, warning in zip(("noise", "saddle", "collapse"), warnings_):
             if warning is not None and name not in self.warned:
                 self.warned |= {name}
-                warnings.warn(warning.text, RunWarning, stacklevel=2)
+                warn(warning.text)
                 self.event(warning)
 
     def event(self, event: Event) -> None:
         """Keep an event, log it and show it."""
         if event.kind == "collapsed":
             self.warned |= {"collapse"}
-            warnings.warn(event.text, RunWarning, stacklevel=2)
+            warn(event.text)
         if event.kind == "aimed":
             self.problem = aimed(self.problem, event.values["slope"])
         with self.signals.held():

@@ -4,7 +4,6 @@ import gc
 import hashlib
 import os
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -27,7 +26,7 @@ from rdc_dyn.running.recorder import Recorder
 from rdc_dyn.running.signals import Signals
 from rdc_dyn.scenario import Scenario, Source
 from rdc_dyn.simulate import Point, Training, simulate, thaw
-from rdc_dyn.status import Diverged, NumericalFailure, RunWarning, Status, Terminated, UserError
+from rdc_dyn.status import Diverged, NumericalFailure, Status, Terminated, UserError, warn
 from rdc_dyn.store.provenance import made_by
 from rdc_dyn.store.run_writer import InMemory, RunWriter, Store
 
@@ -164,7 +163,7 @@ def carry(
         recorder.progress.close()
         store.close()
     if end.values["status"] != Status.COMPLETED.name:
-        warnings.warn(f"{end.values['status']}: {end.text}", RunWarning, stacklevel=2)
+        warn(f"{end.values['status']}: {end.text}")
     return trajectory
 
 

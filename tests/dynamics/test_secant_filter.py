@@ -13,7 +13,7 @@ from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.curvature.linearisation import Work
 from rdc_dyn.dynamics import Integrator, IsoFunctional, IsoFunctionalTransfer, Process, SecantFilter
 from rdc_dyn.dynamics.responses.base import Estimate, Known
-from rdc_dyn.dynamics.responses.secant_filter import _updated
+from rdc_dyn.dynamics.responses.secant_filter import _response, _updated
 from rdc_dyn.simulate import Point
 from tests.dynamics.test_transfer import pair
 from tests.problems import controls, linear_gaussian, points_and_events, problem
@@ -69,6 +69,17 @@ def test_noise_is_not_taken_for_response() -> None:
         p.response.matrix[1, 0] * p.at.controls[0] ** 2 / p.at.functionals[0] for p in unsure[:: len(unsure) - 1]
     )
     assert float(kept) == pytest.approx(float(guess), rel=0.1)
+
+
+@pytest.mark.parametrize(("estimated", "taken"), [(1e-6, -1e-2), (-5e-3, -1e-2), (-0.2, -0.2)])
+def test_a_merely_uncertain_slope_is_as_large_as_its_error(estimated: float, taken: float) -> None:
+    """C_γ ± 0.01: it never counts as zero, at which (32) would have no direction, and a known one is not touched."""
+    at = exact_points(IsoFunctional((0.0, 0.1)), 0.05)[0].at
+    implicit = torch.diag(torch.tensor([-1.0, estimated, 0.0], dtype=torch.float64))
+    zero, errors = torch.zeros_like(implicit), torch.tensor([0.1, 0.01, 0.01, 0.1, 0.1, 0.1], dtype=torch.float64)
+    found = _response(at, Estimate(implicit, zero, torch.diag(errors.square()), errors[:3], errors))
+    assert float(found.matrix[2, 1]) == pytest.approx(taken) and float(found.matrix[1, 0]) == pytest.approx(-1.0)
+    assert found.estimate is not None and torch.equal(found.estimate.implicit, implicit)
 
 
 def test_a_turn_of_what_moves_with_t_is_not_taken_for_a_response_to_the_multipliers() -> None:

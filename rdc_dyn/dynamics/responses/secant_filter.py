@@ -157,13 +157,19 @@ def _matrix(vector: Float[Tensor, "6"]) -> Float[Tensor, "3 3"]:
 
 
 def _response(at: Linearisation, estimate: Estimate) -> Response:
-    """M with its standard errors; the (λ, γ) block is kept negative definite, as it is on the surface."""
-    hessian = concave(estimate.explicit + estimate.implicit, relative_scale(at.controls))
+    """M with its standard errors; the (λ, γ) block is kept negative definite, as it is on the surface.
+
+    D_λ and C_γ, which are negative, are taken to be at least as large as their errors: where one is merely uncertain,
+    feedback and prediction then move the multiplier by the least that the data allow.
+    """
+    hessian, errors = estimate.explicit + estimate.implicit, _errors(at.controls, estimate.covariance)
+    own = torch.minimum(hessian.diagonal()[:2], -errors[1:, :2].diagonal())
+    hessian = concave(hessian.diagonal_scatter(torch.cat([own, hessian[2:, 2]])), relative_scale(at.controls))
     matrix = torch.cat([(-at.controls[:2] @ hessian[:2])[None], hessian[:2]])
     matrix[0, 2] += at.forces[2]
     directions = at.theta.new_zeros(()).expand(3, at.size)
     found = Response(directions, matrix, at.forces, at.functionals, float(hessian[2, 2]), 0, float("nan"))
-    return finite(replace(found, estimate=estimate, error=_errors(at.controls, estimate.covariance)))
+    return finite(replace(found, estimate=estimate, error=errors))
 
 
 def _errors(controls: Controls, covariance: Float[Tensor, "6 6"]) -> Float[Tensor, "3 3"]:

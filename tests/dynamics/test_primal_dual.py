@@ -29,7 +29,7 @@ from rdc_dyn.dynamics import (
     State,
 )
 from rdc_dyn.dynamics.correctors.dual import Controlled, Plant
-from rdc_dyn.dynamics.correctors.minibatch_descent import Average, Descent, Mixture
+from rdc_dyn.dynamics.correctors.minibatch_descent import Average, Descent, Mixture, _size
 from rdc_dyn.dynamics.correctors.primal_dual import Judgement, Round, _restored, _seen, _stays
 from rdc_dyn.objective import LinearGaussian, Objective
 from rdc_dyn.objective.base import Functionals
@@ -384,6 +384,16 @@ def test_a_deviation_that_stays_asks_for_twice_as_much(answer: float, stays: boo
     assert _stays(last, found) is stays
     once, twice = (float(_restored(replace(found, persistence=n), held)[1]) - 4.0 for n in (0, 1))
     assert twice == pytest.approx(2 * once) and once == pytest.approx(1.5 * (0.03 + answer) / 0.1)
+
+
+@pytest.mark.parametrize(
+    ("weights", "size"),
+    [((0.0, 0.0, 1.0), 0.5), ((0.01, 0.0, 1.0), 0.5), ((40.0, 1.0, 0.0), 0.15), ((-0.01, 0.0, 1.0), 0.15)],
+)
+def test_a_tolerance_is_of_what_is_held_unless_that_may_vanish(weights: tuple[float, ...], size: float) -> None:
+    """C and C + R/100 of 0.5 nat; D + 40 R, which has D's constant, and a difference: |dh/dγ| γ = 0.1 · 1.5."""
+    held = constraint(0.5, (weights,), BY_GAMMA, slope=-0.1)
+    assert float(_size(held, controls(0.5, 1.5))) == pytest.approx(size)
 
 
 def test_no_feedback_where_the_data_move_or_the_multipliers_are_fixed() -> None:

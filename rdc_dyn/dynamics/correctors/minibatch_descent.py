@@ -141,7 +141,7 @@ class Descent:
     Attributes:
         bias: What noise adds to (R, D, C) of the moving iterate at each of the two rates, in nats, shape (2, 3).
         taken: Updates so far.
-        size: Scale of each held functional: |h⁰|, or for a difference its change as its multipliers double.
+        size: Scale of each held functional: |h⁰|, or its change as its multipliers double where D is mixed with others.
     """
 
     def __init__(
@@ -343,12 +343,11 @@ class Descent:
 
 
 def _size(constraint: Constraint, controls: Controls) -> Float[Tensor, "m"]:
-    """|h⁰| of a single functional; a difference, which may vanish, takes |dh/du| |u|."""
+    """|h⁰| of a single functional and of C + R/β; what may vanish, or has D and its constant, takes |dh/du| |u|."""
     assert constraint.slopes is not None
-    alone = (constraint.weights != 0).sum(1) == 1
-    return torch.where(
-        alone, constraint.values.abs(), constraint.slopes.abs() @ (constraint.directions @ controls).abs()
-    )
+    weights, moved = constraint.weights, constraint.slopes.abs() @ (constraint.directions @ controls).abs()
+    plain = ((weights != 0).sum(1) == 1) | ((weights[:, 1] == 0) & (weights >= 0).all(1))
+    return torch.where(plain, constraint.values.abs(), moved)
 
 
 def data_weights(objective: PerDatum, data_position: Tensor) -> Float[Tensor, "N"]:

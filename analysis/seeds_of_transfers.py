@@ -84,7 +84,7 @@ ENDS = {
 def spread(values: list[float]) -> str:
     """Mean and its standard error."""
     error = f" ± {np.std(values, ddof=1) / np.sqrt(len(values)):.2g}" if len(values) > 1 else ""
-    return f"{np.mean(values):.4g}{error}"
+    return f"{np.mean(values):.5g}{error}"
 
 
 def compared(name: str, measure: str) -> str:

@@ -139,9 +139,10 @@ for number, name in enumerate(order):
             axes[1, 0].plot(clock, ds.gamma, **line)
             axes[1, 2].plot(clock, ds.classification_loss, **line)
         for panel, of in zip(axes[0], VALIDATION):
-            panel.plot(clock, ways.on_target(of)(ds), **{**line, "linestyle": ":" if name[0] == "C" else "-"})
             if name[0] == "C":
-                panel.plot(clock, ways.held_out(of)(ds), **line | {"label": None})
+                panel.plot(clock, ways.held_out(of)(ds), **line)
+            alone = {"linestyle": ":", "label": None} if name[0] == "C" else {}
+            panel.plot(clock, ways.on_target(of)(ds), **line | alone)
         axes[1, 1].plot(ds.rate, ds.distortion, **line)
 for panel, told in zip(axes[0], VALIDATION.values()):
     panel.set(

@@ -2,8 +2,8 @@
 # # Transfers over seeds: constant C, Remark 8, fine-tuning and training from scratch
 #
 # Ways from one task to another, each by several seeds: transfers that hold C (32) or C + R/β (Remark 8), fine-tuning,
-# and training on the target from scratch. What each has on the target at the end is a mean over seeds and its standard
-# error; what it is less than that of (32), a mean over pairs of the same seed.
+# and training on the target from scratch. The table has the mean over seeds of what each has on the target at its end,
+# with the standard error, and by how much that exceeds the end of (32), as a mean over pairs of the same seed.
 #
 #     for s in transfer_primal_dual remark8; do
 #         rdc-dyn sweep scenarios/paper/fig6_${s}_cpu.yaml -o sweeps/fig6/$s --jobs 2
@@ -41,9 +41,9 @@ def way(ds: xr.Dataset) -> str:
 
 
 def held(ds: xr.Dataset) -> xr.DataArray:
-    """C + R/β along a run; C where that is held."""
+    """C + R/β along a run, or whatever else the scenario holds; C where it names nothing."""
     hold = ways.scenario(ds)["process"].get("hold", {"classification_loss": 1.0})
-    return hold.get("rate", 0.0) * ds.rate + hold["classification_loss"] * ds.classification_loss
+    return sum((weight * ds[name] for name, weight in hold.items()), start=xr.zeros_like(ds.rate))
 
 
 found: dict[str, dict[int, xr.Dataset]] = {}
@@ -88,7 +88,7 @@ def spread(values: list[float]) -> str:
 
 
 def compared(name: str, measure: str) -> str:
-    """A measure less that of (32), over pairs of the same seed."""
+    """By how much a measure exceeds that of (32), over pairs of the same seed."""
     base = found.get("C constant", {})
     both = [seed for seed in found[name] if seed in base]
     if name == "C constant" or not both:

@@ -327,24 +327,35 @@ def test_three_ways_of_one_network_stand_side_by_side(runs: Path, tmp_path: Path
 
 
 def test_transfers_over_seeds_are_means_and_differences_of_pairs(runs: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    """(32), Remark 8 and fine-tuning by one seed each: what Remark 8 holds, and how much later it ends than (32)."""
+    """Two seeds of (32) and of Remark 8, one of the others: what is held, means, errors, and differences of pairs."""
     matplotlib.use("Agg")
     monkeypatch.syspath_prepend(str(ANALYSIS))
     remark = {"kind": "iso_functional_transfer", "hold": {"classification_loss": 1, "rate": 0.02}, "span": [0.0, 1.0]}
     data = {"source": SOURCE, "target": TARGET, "validation_fraction": 0.0}
-    rdc_dyn.run(_scenario({**remark, "lam_rate": -0.1}, data=data, **OURS), tmp_path / "remark")
-    places = [runs / "transfer", tmp_path / "remark", runs / "fine_tuning_whole", runs / "scratch_whole"]
+    plain = {"kind": "iso_classification_transfer", "span": [0.0, 1.0]}
+    for name, process, seed in (("transfer1", plain, 1), ("remark/0", remark, 0), ("remark/1", remark, 1)):
+        scenario = _scenario({**process, "lam_rate": -0.1}, data=data, **OURS) | {"seed": seed}
+        rdc_dyn.run(scenario, tmp_path / name)
+    places = [runs / "transfer", tmp_path / "transfer1", tmp_path / "remark", runs / "fine_tuning_whole"]
+    places.append(runs / "scratch_whole")
     monkeypatch.setattr(sys, "argv", ["seeds", str(tmp_path / "a.png"), str(tmp_path / "a.md"), *map(str, places)])
     runpy.run_path(str(ANALYSIS / "seeds_of_transfers.py"))
     lines = (tmp_path / "a.md").read_text(encoding="utf-8").splitlines()
     head, _, *rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines if line.startswith("|")]
     names = ["C constant", "C + R/50 constant", "fine-tuning", "from scratch"]
     assert [row[0] for row in rows] == names
-    base, other, tuning = (rdc_dyn.open_run(place) for place in places[:3])
+    bases, tuning = [rdc_dyn.open_run(place) for place in places[:2]], rdc_dyn.open_run(places[3])
+    others = [rdc_dyn.open_run(places[2] / seed) for seed in ("0", "1")]
+    base, other = (np.array([float(ds.gamma[-1]) for ds in both]) for both in (bases, others))
     assert 0 < float(rows[1][head.index("max abs(h/h₀ − 1)")]) < 1e-8
     gamma = head.index("gamma; less that at constant C")
-    _agrees(rows[0][gamma], float(base.gamma[-1]))
-    _agrees(rows[1][gamma], float(other.gamma[-1]), float(other.gamma[-1] - base.gamma[-1]))
+    assert abs(base[1] - base[0]) > 1e-3  # the seeds differ
+    errors = [values.std(ddof=1) / np.sqrt(2) for values in (base, other, other - base)]
+    told = [_numbers(row[gamma]) for row in rows[:2]]
+    np.testing.assert_allclose(
+        [told[0][0], told[1][0], told[1][2]], [base.mean(), other.mean(), (other - base).mean()], 1e-3
+    )
+    np.testing.assert_allclose([told[0][1], told[1][1], told[1][3]], errors, rtol=0.06)
     cost = head.index("10^6 gradients of data; less that at constant C")
     _agrees(rows[2][cost], 120e-6 * _cost(tuning))
 

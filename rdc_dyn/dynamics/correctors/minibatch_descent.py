@@ -201,9 +201,9 @@ class Descent:
 
     def learn_bias(self, seen: Float[Tensor, "3"], rate: float) -> None:
         """Average what noise added at one of the two rates into the bias, since each observation is noisy itself."""
-        here = self.bias.new_tensor([rate == known for known in self._rates])[:, None]
-        share = _BIAS if bool((here * self.bias).any()) else 1.0
-        self.bias = self.bias + share * here * (seen - self.bias)
+        level, self.bias = self._rates.index(rate), self.bias.clone()
+        share = _BIAS if bool(self.bias[level].any()) else 1.0
+        self.bias[level] += share * (seen - self.bias[level])
 
     def _added(self, rate: float) -> Float[Tensor, "3"]:
         """What noise adds at any η, on the straight line through the two known: it is not in proportion to η."""

@@ -28,6 +28,7 @@ from rdc_dyn.dynamics import (
     SecantFilter,
     State,
 )
+from rdc_dyn.dynamics.correctors.base import Memory
 from rdc_dyn.dynamics.correctors.dual import Controlled, Plant
 from rdc_dyn.dynamics.correctors.minibatch_descent import Average, Descent, Mixture, _size
 from rdc_dyn.dynamics.correctors.primal_dual import Judgement, Round, _restored, _seen, _stays
@@ -42,6 +43,7 @@ from tests.problems import (
     blobs,
     closed_form_hessian,
     controls,
+    equilibrium,
     finite_latent,
     generator,
     linear_gaussian,
@@ -112,6 +114,36 @@ def test_what_noise_adds_is_known_at_two_learning_rates_and_in_proportion_to_non
         torch.testing.assert_close(at._added(rate), share * seen)
     at.learn_bias(2 * seen, RATES[1])
     torch.testing.assert_close(at.bias, torch.stack([5 * seen, 1.4 * seen]))
+
+
+def test_a_step_begins_without_a_jump() -> None:
+    """η P h = 10 along the stiffest direction, which is stable with momentum, up to 38, and without it only up to 2.
+
+    Momentum that grows from nothing keeps θ as near as it began; by Adam's correction the first update would be the
+    whole gradient's, and would go nine times as far.
+    """
+    objective, c = amortised(blobs(60)), controls(0.5, 1.5)
+    free_energy, at = FreeEnergy(objective, Work()), equilibrium(objective, c, tolerance=1e-10)
+    hessian = at.dense()
+    assert hessian is not None
+    stiffness, stiffest = (part[..., -1] for part in torch.linalg.eigh(hessian))
+    offset, losses = 1e-4 * stiffest, torch.zeros((60, 3), dtype=torch.float64)
+    memory = Memory(losses, torch.ones_like(at.theta), losses[:0, :0], losses[:2], 10_000)
+    rate, far = 10 / float(stiffness), []
+    begun = Descent(free_energy, at.theta + offset, c, None, Feedback(), memory, 60, (rate, 0.3 * rate), generator(1))
+    for _ in range(10):
+        begun.average(1, rate)
+        far.append(float((begun.theta - at.theta).norm() / offset.norm()))
+    assert max(far) < 1
+
+
+def test_the_error_of_a_mean_is_what_drifts_and_what_the_readings_leave_open() -> None:
+    """σ/√n where nothing drifts, and the rise of a line without scatter."""
+    noise = torch.randn((10_000, 3), generator=generator(3), dtype=torch.float64)
+    line = torch.linspace(0, 2, 10_001, dtype=torch.float64)[1:, None].expand(-1, 3)
+    still, drifting = (Average(noise[0], noise[0], readings, 2, 0.0, 0.0).error for readings in (noise, line))
+    assert bool((still < 0.05).all()) and bool((still > 0.0099).all())
+    torch.testing.assert_close(drifting, torch.full((3,), 2.0, dtype=torch.float64), rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,12 @@ class Average:
         return _slope(self.readings)[0] / self.epochs
 
     @property
+    def error(self) -> Float[Tensor, "3"]:
+        """Standard error of (R, D, C) in nats: what drifts within the mean, and what the readings leave open."""
+        slope, error = _slope(self.readings)
+        return torch.hypot(slope, error / math.sqrt(12))  # the mean of a line is known √12 times better than its rise
+
+    @property
     def loss(self) -> tuple[float, float]:
         """Decrease of J per epoch at the mean controls, and its standard error, in nats."""
         slope, error = _slope(self.readings @ torch.cat([self.controls.new_ones(1), self.controls[:2]]))
@@ -318,8 +324,7 @@ class Descent:
             self._observe(rows)
         self._momenta.lerp_(rows, 1 - _FIRST)
         self._scaled = self._momenta * self._preconditioner
-        age = self._age + self.taken
-        self.theta = self.theta.add((mixed @ self._scaled), alpha=-rate / (1 - _FIRST**age))
+        self.theta = self.theta.add((mixed @ self._scaled), alpha=-rate)
 
     def _observe(self, rows: Rows) -> None:
         """Update the mean of the plant's gain m_hᵀ P g_u; momenta of earlier updates share no noise with g_u."""

@@ -139,7 +139,7 @@ class PrimalDual(Corrector):
             raise _not_arrived(found, constraint, descent.size, begin)
         found, at = best
         many = found.average.epochs
-        epochs, noise = rounds * many + settled, many * found.average.drift.abs()
+        epochs, noise = rounds * many + settled, found.average.error
         growth = 2.0 if rounds <= _EASY else 1.4 if rounds <= _HARD else 1.0
         return Correction(
             State(at.theta, at.controls), at, descent.taken, None,

@@ -104,16 +104,20 @@ def test_the_meter_follows_losses_that_drift() -> None:
 
 
 def test_what_noise_adds_is_known_at_two_learning_rates_and_in_proportion_to_none() -> None:
-    """C of 5 nat at η and of 1 at 0.3 η, as where noise grows faster than η; a later observation counts by 0.4."""
+    """C of 5 nat at η and of 1 at 0.3 η, as where noise grows faster than η; a later observation counts by 0.4.
+
+    Its error is how far the last observation was from those before.
+    """
     objective, c = amortised(blobs(60)), controls(0.5, 1.5)
     at = descent(FreeEnergy(objective, Work()), objective.initial(generator(2)), c, constraint(0.5))
     seen = torch.tensor([0.1, 0.2, 1.0], dtype=torch.float64)
     at.learn_bias(5 * seen, RATES[0])
     at.learn_bias(seen, RATES[1])
     for rate, share in ((RATES[0], 5.0), (RATES[1], 1.0), (6.5e-4, 3.0)):
-        torch.testing.assert_close(at._added(rate), share * seen)
+        torch.testing.assert_close(at._at_rate(at.bias, rate), share * seen)
     at.learn_bias(2 * seen, RATES[1])
     torch.testing.assert_close(at.bias, torch.stack([5 * seen, 1.4 * seen]))
+    torch.testing.assert_close(at._doubt, torch.stack([5 * seen, seen]))
 
 
 def test_a_step_begins_without_a_jump() -> None:
@@ -128,7 +132,7 @@ def test_a_step_begins_without_a_jump() -> None:
     assert hessian is not None
     stiffness, stiffest = (part[..., -1] for part in torch.linalg.eigh(hessian))
     offset, losses = 1e-4 * stiffest, torch.zeros((60, 3), dtype=torch.float64)
-    memory = Memory(losses, torch.ones_like(at.theta), losses[:0, :0], losses[:2], 10_000)
+    memory = Memory(losses, torch.ones_like(at.theta), losses[:0, :0], losses[:2], losses[:2], 10_000)
     rate, far = 10 / float(stiffness), []
     begun = Descent(free_energy, at.theta + offset, c, None, Feedback(), memory, 60, (rate, 0.3 * rate), generator(1))
     for _ in range(10):
@@ -331,7 +335,7 @@ def tensors(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-PLANT = Plant(tensors(0.02)[:, None], tensors(-0.05)[:, None], tensors(0.2), tensors(4.0))
+PLANT = Plant(tensors(0.02)[:, None], tensors(-0.05)[:, None], tensors(0.2), tensors(0.0), tensors(4.0))
 AT_REST = Controlled(tensors(0.0), tensors(0.0), tensors(0.0))
 
 
@@ -347,6 +351,13 @@ def test_feedback_answers_as_the_surface_would_and_no_faster_than_the_plant_allo
     assert float(fast.amount) == pytest.approx(error / 12 / 10 / 12)
     clipped = rule.step(AT_REST, tensors(7.0), slow)
     assert float(clipped.error) == pytest.approx(0.1 * 0.2)
+
+
+def test_feedback_answers_only_what_stands_out_of_the_error_of_what_noise_adds() -> None:
+    """A deviation of 1 mnat, of which a fifth is taken in at once, with an error of 0.3 mnat and of 0.05."""
+    doubtful, sure = (Feedback().step(AT_REST, tensors(1e-3), replace(PLANT, doubt=tensors(d))) for d in (3e-4, 5e-5))
+    assert float(doubtful.used) == 0 and float(doubtful.error) == pytest.approx(2e-4)
+    assert float(sure.used) == pytest.approx(float(Feedback().step(AT_REST, tensors(7.5e-4), PLANT).used))
 
 
 def test_geco_multiplies_and_nupi_integrates() -> None:
@@ -415,7 +426,7 @@ def test_a_deviation_that_stays_asks_for_twice_as_much(answer: float, stays: boo
     last, found = around(0.03), around(0.03 + answer)
     assert _stays(last, found) is stays
     once, twice = (float(_restored(replace(found, persistence=n), held)[1]) - 4.0 for n in (0, 1))
-    assert twice == pytest.approx(2 * once) and once == pytest.approx(1.5 * (0.03 + answer) / 0.1)
+    assert twice == pytest.approx(2 * once) and once == pytest.approx((0.03 + answer) / 0.1)
 
 
 @pytest.mark.parametrize(

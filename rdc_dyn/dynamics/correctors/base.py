@@ -45,6 +45,7 @@ class Memory:
         squares: Adam's running average of squared gradients, shape (P,).
         gain: Running average of m_hᵀ P m_u, shape (m, m); empty before anything was held.
         bias: What noise adds to (R, D, C) of the moving iterate at two learning rates, in nats, shape (2, 3).
+        doubt: Error of the bias: how far the last observation was from those before, in nats, shape (2, 3).
         updates: Number of updates so far.
         iterate: Last iterate, shape (P,); None where the next correction begins at the mean.
         momenta: Running averages of gradients, shape (k, P); None where the next correction begins without momentum.
@@ -54,6 +55,7 @@ class Memory:
     squares: Vector
     gain: Float[Tensor, "m m"]
     bias: Float[Tensor, "2 3"]
+    doubt: Float[Tensor, "2 3"]
     updates: int
     iterate: Vector | None = None
     momenta: Rows | None = None

@@ -38,12 +38,14 @@ class Plant:
         gain: −dh/du of one update, η m_hᵀ P m_u with the momenta m of ∇h and of the gradients that u multiplies.
         slopes: dh/du along the equilibrium surface, as far as the path knows it.
         size: Size of each held functional, in nats.
+        doubt: Error of the deviation, in nats: how far off what noise adds may be.
         multiplier: Value of the multiplier that each free direction moves.
     """
 
     gain: Float[Tensor, "m m"]
     slopes: Float[Tensor, "m m"]
     size: Float[Tensor, "m"]
+    doubt: Float[Tensor, "m"]
     multiplier: Float[Tensor, "m"]
 
 
@@ -85,12 +87,13 @@ class Feedback:
     arrives: ClassVar[bool] = True
 
     def step(self, at: Controlled, deviation: Float[Tensor, "m"], plant: Plant) -> Controlled:
-        """Smooth and clip the deviation, then respond in proportion to it and to its integral."""
+        """Smooth and clip the deviation, then respond to what exceeds its error, in proportion and by its integral."""
         bound = _CLIP * plant.size
         error = at.error + _SMOOTHING * (deviation - at.error)
         error = torch.minimum(torch.maximum(error, -bound), bound)
-        by_surface = -torch.linalg.solve_ex(plant.slopes, error[:, None])[0][:, 0]
-        by_plant = torch.linalg.solve_ex(plant.gain, error[:, None])[0][:, 0]
+        certain = error - torch.minimum(torch.maximum(error, -plant.doubt), plant.doubt)
+        by_surface = -torch.linalg.solve_ex(plant.slopes, certain[:, None])[0][:, 0]
+        by_plant = torch.linalg.solve_ex(plant.gain, certain[:, None])[0][:, 0]
         pace = by_surface.norm() / by_plant.norm().clamp_min(torch.finfo(error.dtype).tiny)
         answer = by_surface * torch.minimum(pace.new_tensor(self.gain), _FASTEST / pace)
         amount = at.amount + (self.integral * pace).clamp_max(_FASTEST) * answer

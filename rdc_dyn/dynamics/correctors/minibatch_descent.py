@@ -175,10 +175,11 @@ class Descent:
         self._dual = Controlled(*(controls.new_zeros(m) for _ in range(3)))
         if memory is None:
             losses = per_datum(free_energy, theta, controls)
-            memory = Memory(losses, torch.zeros_like(theta), controls.new_zeros((0, 0)), controls.new_zeros((2, 3)), 0)
+            unknown = controls.new_zeros((2, 3))
+            memory = Memory(losses, torch.zeros_like(theta), controls.new_zeros((0, 0)), unknown, unknown, 0)
         self._losses, self._squares, self._updates = memory.losses.clone(), memory.squares.clone(), memory.updates
         self._gain = memory.gain.clone() if m and memory.gain.shape == (m, m) else None
-        self.bias, self._fixed = memory.bias, False
+        self.bias, self._doubt, self._fixed = memory.bias, memory.doubt, False
         counts = list(self._objective.data.parts.items())
         self._offsets = {part: sum(n for _, n in counts[:i]) for i, (part, _) in enumerate(counts)}
         self._at(controls[2])
@@ -198,7 +199,7 @@ class Descent:
     def memory(self) -> Memory:
         """What the next correction may start from."""
         gain = self._base.new_zeros((0, 0)) if self._gain is None else self._gain
-        return Memory(self._losses, self._squares, gain, self.bias, self._updates)
+        return Memory(self._losses, self._squares, gain, self.bias, self._doubt, self._updates)
 
     @property
     def whole_memory(self) -> Memory:
@@ -207,14 +208,15 @@ class Descent:
 
     def learn_bias(self, seen: Float[Tensor, "3"], rate: float) -> None:
         """Average what noise added at one of the two rates into the bias, since each observation is noisy itself."""
-        level, self.bias = self._rates.index(rate), self.bias.clone()
-        share = _BIAS if bool(self.bias[level].any()) else 1.0
-        self.bias[level] += share * (seen - self.bias[level])
+        level, self.bias, self._doubt = self._rates.index(rate), self.bias.clone(), self._doubt.clone()
+        share, missed = _BIAS if bool(self.bias[level].any()) else 1.0, seen - self.bias[level]
+        self.bias[level] += share * missed
+        self._doubt[level] = missed.abs()
 
-    def _added(self, rate: float) -> Float[Tensor, "3"]:
-        """What noise adds at any η, on the straight line through the two known: it is not in proportion to η."""
+    def _at_rate(self, known: Float[Tensor, "2 3"], rate: float) -> Float[Tensor, "3"]:
+        """What is known at two η, on the straight line through them: what noise adds is not in proportion to η."""
         high, low = self._rates
-        return torch.lerp(self.bias[1], self.bias[0], (rate - low) / (high - low))
+        return torch.lerp(known[1], known[0], (rate - low) / (high - low))
 
     @property
     def _preconditioner(self) -> Vector:
@@ -287,7 +289,7 @@ class Descent:
         reading = self._meter(blocks, weights, each, done)
         self._move(rows, controls, rate)
         if feeds_back:
-            self._control(reading - self._added(rate) if self._rule.metered else weights @ each, rate)
+            self._control(reading - self._at_rate(self.bias, rate) if self._rule.metered else weights @ each, rate)
         return reading, rows, controls
 
     def _count(self, blocks: tuple[Block, ...]) -> None:
@@ -341,7 +343,8 @@ class Descent:
         directions, slopes = self._constraint.directions, self._constraint.slopes
         assert slopes is not None
         deviation = self._constraint.weights @ reading - self._constraint.values
-        plant = Plant(rate * self._gain, slopes, self.size, directions @ self._base)
+        doubt = self._constraint.weights.abs() @ self._at_rate(self._doubt, rate)
+        plant = Plant(rate * self._gain, slopes, self.size, doubt, directions @ self._base)
         new = self._rule.step(self._dual, deviation, plant)
         inside = (self._base + new.used @ directions)[:2].min() >= 0
         self._dual = replace(new, amount=torch.where(inside, new.amount, self._dual.amount))

@@ -20,9 +20,6 @@ from rdc_dyn.status import NumericalFailure, Status
 
 #: Learning rate of the epochs that are averaged, as a share of that before: noise adds the less, the lower it is.
 _ANNEALED = 0.3
-#: Over-relaxation of the move that a deviation on all data asks of the free multipliers: within an epoch at the
-#: annealed rate θ has responded by only a tenth to a third.
-_RESTORING = 1.5
 #: Relative change of a free multiplier above which it is not stationary.
 _STATIONARY = 0.03
 #: Keeps a quotient finite where no multiplier has moved.
@@ -156,6 +153,8 @@ class PrimalDual(Corrector):
         epochs, some = math.ceil(self.updates / descent.length), self._epochs_of_a_mean(descent)
         average = descent.average(some, self.learning_rate, base=(begin, goal))
         if epochs > some:
+            if torch.equal(begin, goal):  # a second look at what noise adds says how well it is known
+                self._functionals(free_energy, descent, average, self.learning_rate)
             average = descent.average(epochs - some, self.learning_rate)
         self._functionals(free_energy, descent, average, self.learning_rate)
         last = descent.average(some, self.learning_rate, self._annealed)
@@ -232,11 +231,11 @@ def _bounded(begin: Controls, goal: Controls, constraint: Constraint) -> Control
 
 
 def _restored(found: Round, constraint: Constraint) -> Controls:
-    """The controls after the move that the deviation asks for, along the slopes of the surface and over-relaxed.
+    """The controls after the move that the deviation asks for, along the slopes of the surface.
 
     A deviation that stays asks for twice as much each time: learning drives it, or the response is slower than a round.
     """
-    controls, gain = found.average.controls, _RESTORING * 2.0**found.persistence
+    controls, gain = found.average.controls, 2.0**found.persistence
     return _bounded(controls, controls + gain * found.asked @ constraint.directions, constraint)
 
 

@@ -360,6 +360,16 @@ def test_feedback_answers_only_what_stands_out_of_the_error_of_what_noise_adds()
     assert float(sure.used) == pytest.approx(float(Feedback().step(AT_REST, tensors(7.5e-4), PLANT).used))
 
 
+def test_feedback_moves_a_multiplier_by_three_tenths_at_most() -> None:
+    """However long a deviation stays; and once its sign has changed nothing must be unwound."""
+    at, rule = AT_REST, Feedback()
+    for _ in range(500):
+        at = rule.step(at, tensors(0.02), PLANT)
+    assert float(at.used) == float(at.amount) == pytest.approx(0.3 * 4.0)
+    back = [at := rule.step(at, tensors(-0.02), PLANT) for _ in range(10)]
+    assert float(back[-1].used) < 0.3 * 4.0
+
+
 def test_geco_multiplies_and_nupi_integrates() -> None:
     geco = Geco(smoothing=0.9, rate=2.0).step(AT_REST, tensors(0.02), PLANT)
     assert 4 + float(geco.used) == pytest.approx(4 * math.exp(2 * 0.002 / 0.2))

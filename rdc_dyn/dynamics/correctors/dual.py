@@ -13,6 +13,8 @@ _SMOOTHING = 1 / 5
 _CLIP = 0.1
 #: Largest share of a deviation that one update may remove; faster feedback oscillates with Adam's momentum.
 _FASTEST = 1 / 12
+#: Largest share of itself by which feedback moves a multiplier: where θ is slow to respond, the integral winds up.
+_FURTHEST = 0.3
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,12 @@ class Feedback:
         by_plant = torch.linalg.solve_ex(plant.gain, certain[:, None])[0][:, 0]
         pace = by_surface.norm() / by_plant.norm().clamp_min(torch.finfo(error.dtype).tiny)
         answer = by_surface * torch.minimum(pace.new_tensor(self.gain), _FASTEST / pace)
-        amount = at.amount + (self.integral * pace).clamp_max(_FASTEST) * answer
-        return Controlled(amount, error, amount + answer)
+        amount, most = (
+            at.amount + (self.integral * pace).clamp_max(_FASTEST) * answer,
+            _FURTHEST * plant.multiplier.abs(),
+        )
+        amount, used = (torch.minimum(torch.maximum(u, -most), most) for u in (amount, amount + answer))
+        return Controlled(amount, error, used)
 
 
 @dataclass(frozen=True)

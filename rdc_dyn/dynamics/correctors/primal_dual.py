@@ -264,7 +264,7 @@ def _seen(last: Round, found: Round, constraint: Constraint) -> Float[Tensor, "m
 def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begin: Controls) -> NumericalFailure:
     """Why a correction is rejected; a held functional that cannot be reached is named with its numbers."""
     controls, judged = found.average.controls, found.judgement
-    if constraint is not None and float((constraint.directions @ controls).abs().min()) == 0:
+    if constraint is not None and _at_bound(found, constraint, begin):
         return NumericalFailure(Status.BOUND_REACHED, f"lam = {controls[0]:.6g}, gamma = {controls[1]:.6g}")
     if constraint is not None and judged.held > 1:
         worst = int((found.deviation.abs() / size).argmax())
@@ -273,6 +273,13 @@ def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begi
         text += f"{begin[0]:.6g} to {controls[0]:.6g}, gamma from {begin[1]:.6g} to {controls[1]:.6g}"
         return NumericalFailure(Status.NOT_HELD, text)
     return NumericalFailure(Status.CORRECTOR_DIVERGED, f"over what is allowed: {judged}")
+
+
+def _at_bound(found: Round, constraint: Constraint, begin: Controls) -> bool:
+    """Whether a free multiplier is zero, or below half of what it was and asked to go below zero."""
+    now, before = constraint.directions @ found.average.controls, constraint.directions @ begin
+    asked = found.asked if found.judgement.held > 1 else torch.zeros_like(now)
+    return bool(((now == 0) | ((now < 0.5 * before) & (now + asked < 0))).any())
 
 
 def _notes(found: Round, constraint: Constraint | None, epochs: float) -> Mapping[str, float]:

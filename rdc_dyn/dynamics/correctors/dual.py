@@ -13,8 +13,9 @@ _SMOOTHING = 1 / 5
 _CLIP = 0.1
 #: Largest share of a deviation that one update may remove; faster feedback oscillates with Adam's momentum.
 _FASTEST = 1 / 12
-#: Largest share of itself by which feedback moves a multiplier: where θ is slow to respond, the integral winds up.
-_FURTHEST = 0.3
+#: Largest share of itself by which a free multiplier moves at once: M may be far off, and where θ is slow to respond,
+#: the integral of feedback winds up.
+FURTHEST = 0.3
 
 
 @dataclass(frozen=True)
@@ -92,18 +93,15 @@ class Feedback:
         """Smooth and clip the deviation, then respond to what exceeds its error, in proportion and by its integral."""
         bound = _CLIP * plant.size
         error = at.error + _SMOOTHING * (deviation - at.error)
-        error = torch.minimum(torch.maximum(error, -bound), bound)
-        certain = error - torch.minimum(torch.maximum(error, -plant.doubt), plant.doubt)
+        error = error.clamp(-bound, bound)
+        certain = error - error.clamp(-plant.doubt, plant.doubt)
         by_surface = -torch.linalg.solve_ex(plant.slopes, certain[:, None])[0][:, 0]
         by_plant = torch.linalg.solve_ex(plant.gain, certain[:, None])[0][:, 0]
         pace = by_surface.norm() / by_plant.norm().clamp_min(torch.finfo(error.dtype).tiny)
         answer = by_surface * torch.minimum(pace.new_tensor(self.gain), _FASTEST / pace)
-        amount, most = (
-            at.amount + (self.integral * pace).clamp_max(_FASTEST) * answer,
-            _FURTHEST * plant.multiplier.abs(),
-        )
-        amount, used = (torch.minimum(torch.maximum(u, -most), most) for u in (amount, amount + answer))
-        return Controlled(amount, error, used)
+        amount = at.amount + (self.integral * pace).clamp_max(_FASTEST) * answer
+        most = FURTHEST * plant.multiplier.abs()
+        return Controlled(amount.clamp(-most, most), error, (amount + answer).clamp(-most, most))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rdc_dyn.curvature.free_energy import FreeEnergy
 from rdc_dyn.dynamics.correctors.base import Constraint, Correction, Corrector, Departure
-from rdc_dyn.dynamics.correctors.dual import DualRule, Feedback
+from rdc_dyn.dynamics.correctors.dual import FURTHEST, DualRule, Feedback
 from rdc_dyn.dynamics.correctors.gradient import stream
 from rdc_dyn.dynamics.correctors.minibatch_descent import Average, Descent, data_weights, per_datum
 from rdc_dyn.dynamics.state import State
@@ -24,8 +24,6 @@ _ANNEALED = 0.3
 _STATIONARY = 0.03
 #: Keeps a quotient finite where no multiplier has moved.
 _TINY = 1e-30
-#: Longest feed-forward move of a free multiplier, as a share of it.
-_FORWARD = 0.3
 #: Rounds up to which a step counts as easy, and beyond which it counts as hard.
 _EASY, _HARD = 4, 6
 
@@ -226,7 +224,7 @@ def _bounded(begin: Controls, goal: Controls, constraint: Constraint) -> Control
     """The goal with its free part limited to a share of the multipliers: the prediction by M may be far off."""
     basis = torch.linalg.qr(constraint.directions.T)[0].T
     free = basis @ (goal - begin)
-    most = _FORWARD * (basis.abs() @ begin.abs())
+    most = FURTHEST * (basis.abs() @ begin.abs())
     return goal + (free.clamp(-most, most) - free) @ basis
 
 
@@ -278,8 +276,9 @@ def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begi
 def _at_bound(found: Round, constraint: Constraint, begin: Controls) -> bool:
     """Whether a free multiplier is zero, or below half of what it was and asked to go below zero."""
     now, before = constraint.directions @ found.average.controls, constraint.directions @ begin
-    asked = found.asked if found.judgement.held > 1 else torch.zeros_like(now)
-    return bool(((now == 0) | ((now < 0.5 * before) & (now + asked < 0))).any())
+    if bool((now == 0).any()) or found.judgement.held <= 1:
+        return bool((now == 0).any())
+    return bool(((now < 0.5 * before) & (now + found.asked < 0)).any())
 
 
 def _notes(found: Round, constraint: Constraint | None, epochs: float) -> Mapping[str, float]:

@@ -6,8 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rdc_dyn.linalg.base import Vector
+from rdc_dyn.linalg.base import Controls, Vector
 from rdc_dyn.status import NumericalFailure, Status
+
+#: Smallest unit of t, since a path turns fastest near t = 0.
+SMALLEST_T = 1e-3
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,11 @@ class State:
     def finite(self) -> bool:
         """Whether no number is NaN or infinite."""
         return bool(torch.isfinite(self.theta).all() and torch.isfinite(self.controls).all())
+
+
+def relative_change(begin: Controls, end: Controls) -> Controls:
+    """Change of the logarithms of (λ, γ, t), as (c₁ − c₀) / ½(c₀ + c₁); of a multiplier at zero, its own change."""
+    mean = 0.5 * (begin + end)
+    unit = torch.where(mean > 0, mean, 1.0)
+    unit[2] = mean[2].clamp_min(SMALLEST_T)
+    return (end - begin) / unit

@@ -21,7 +21,7 @@ from rdc_dyn.store.commit import commit, one_line
 from rdc_dyn.store.disk import reported
 from rdc_dyn.store.log import Mark
 
-_FORMAT = "rdc_dyn checkpoint 5"
+_FORMAT = "rdc_dyn checkpoint 6"
 #: The file's header holds its digest, which is computed with zeros in the digest's own place.
 _ZEROS = "0" * 64
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,10 +29,11 @@ from rdc_dyn.dynamics import (
     SecantFilter,
     State,
 )
-from rdc_dyn.dynamics.correctors.base import Memory
+from rdc_dyn.dynamics.correctors.base import Departure, Memory
 from rdc_dyn.dynamics.correctors.dual import Controlled, Plant
 from rdc_dyn.dynamics.correctors.minibatch_descent import Average, Descent, Mixture, _size
-from rdc_dyn.dynamics.correctors.primal_dual import Judgement, Round, _restored, _seen, _stays
+from rdc_dyn.dynamics.correctors.primal_dual import Judgement, Round, _carried, _persistence, _restored, _seen
+from rdc_dyn.dynamics.state import relative_change
 from rdc_dyn.objective import LinearGaussian, Objective
 from rdc_dyn.objective.base import Functionals
 from rdc_dyn.simulate import Point, Problem, simulate
@@ -167,6 +169,55 @@ def test_a_mixture_gives_j_what_is_held_and_what_a_multiplier_multiplies(
     assert float(mixture.of_controls(c) @ values) == pytest.approx(float(losses[0] + 0.7 * losses[1] + 1.3 * losses[2]))
     torch.testing.assert_close(mixture.of_weights(held.weights) @ values, held.weights @ losses)
     torch.testing.assert_close(mixture.of_directions(held.directions) @ values, held.directions[:, :2] @ losses[1:])
+
+
+# --- carrying θ on ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("origin", "goal", "share"),
+    [
+        ((0.6, 2.0, 0.0), (1.25, 2.0, 0.0), 4 / 9),  # λ went by a half of its mean, and now by two ninths
+        ((0.8, 2.0, 0.0), (2.0, 2.0, 0.0), 1.0),
+        ((0.6, 2.0, 0.0), (0.8, 2.0, 0.0), 0.0),
+        ((0.6, 2.0, 0.0), (1.0, 4.0, 0.0), 0.0),
+        ((1.0, 2.0, 0.0), (1.25, 2.0, 0.0), 0.0),
+    ],
+)
+def test_theta_goes_on_as_far_as_the_multipliers_do(
+    origin: tuple[float, ...], goal: tuple[float, ...], share: float
+) -> None:
+    losses = torch.zeros((0, 3), dtype=torch.float64)
+    memory = Memory(losses, tensors(), losses, losses, losses, 0, origin=State(tensors(1.0, 2.0), controls(*origin)))
+    at: Any = SimpleNamespace(theta=tensors(1.0, 4.0), controls=controls(1.0, 2.0))
+    carried = _carried(Departure(at, memory, {}), controls(*goal))
+    assert carried is not None
+    torch.testing.assert_close(carried, tensors(0.0, 2 * share))
+    assert _carried(Departure(at, replace(memory, origin=None), {}), controls(*goal)) is None
+
+
+def test_t_goes_on_in_its_logarithm_too() -> None:
+    """From 0 to 0.001, to 0.003 and to 0.009: near zero the unit of t is a thousandth."""
+    changes = [
+        float(relative_change(controls(1.0, 2.0, a), controls(1.0, 2.0, b))[2])
+        for a, b in ((0.0, 0.001), (0.001, 0.003), (0.003, 0.009))
+    ]
+    assert changes == pytest.approx([1.0, 1.0, 1.0])
+    assert relative_change(controls(0.0, 1.0), controls(0.25, 3.0)).tolist() == [2.0, 1.0, 0.0]
+
+
+def test_a_slow_direction_keeps_up_with_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a tenth of the rate that θ needs, J ends nearer to its minimum where θ is carried on."""
+    objective, process, excess = finite_latent(blobs(240), 3, 1e-2), IsoFunctional((0.6, 1.2), clock="lam"), []
+    run = problem(objective, process, 0.6, 2.0, Integrator("euler"), 0.1, look_ahead=False, adam_steps=200)
+    for carries in (True, False):
+        if not carries:
+            monkeypatch.setattr("rdc_dyn.dynamics.correctors.primal_dual._carried", lambda *_: None)
+        found, events = points_and_events(stochastic(run, primal_dual(24, 3e-4, 40, 8)))
+        assert events[-1].values["status"] == "COMPLETED"
+        end = found[-1].at
+        excess.append(end.value - equilibrium(objective, end.controls, tolerance=1e-9).value)
+    assert 0 < excess[0] < 0.5 * excess[1]
 
 
 # --- paths --------------------------------------------------------------------------------------------------------
@@ -398,6 +449,10 @@ def test_controllers_go_on_from_where_they_are() -> None:
     assert float(nupi.used) == pytest.approx(0.3 + 0.1 * 20 * 0.02 + 0.5 * 20 * 0.0029)
 
 
+def around(average: Average, deviation: Tensor, slopes: Tensor) -> Round:
+    return Round(average, deviation, slopes, Judgement(0.0, 0.0, 0.0, 0.0), torch.zeros_like(deviation))
+
+
 @pytest.mark.parametrize(("answer", "slope"), [(-0.08, -0.4), (-0.01, -0.1), (0.08, -0.1)])
 def test_a_slope_that_was_too_flat_is_corrected_between_means(answer: float, slope: float) -> None:
     """γ went up by 0.2: what is held has answered by more than −0.02, by less, or the other way."""
@@ -405,7 +460,7 @@ def test_a_slope_that_was_too_flat_is_corrected_between_means(answer: float, slo
 
     def mean(gamma: float, deviation: float) -> Round:
         average = Average(tensors(), controls(0.6, gamma), torch.zeros((2, 3), dtype=torch.float64), 1, 1.0, 0.5)
-        return Round(average, tensors(deviation), tensors(-0.1)[:, None], Judgement(0.0, 0.0, 0.0, 0.0))
+        return around(average, tensors(deviation), tensors(-0.1)[:, None])
 
     last, found = mean(2.0, 0.03), mean(2.2, 0.03 + answer)
     seen = replace(found, slopes=_seen(last, found, held))
@@ -419,25 +474,25 @@ def test_slopes_are_corrected_in_units_of_the_multipliers() -> None:
 
     def mean(lam: float, gamma: float, deviation: float) -> Round:
         average = Average(tensors(), controls(lam, gamma), torch.zeros((2, 3), dtype=torch.float64), 1, 1.0, 0.5)
-        return Round(average, tensors(deviation, 0.0), slopes, Judgement(0.0, 0.0, 0.0, 0.0))
+        return around(average, tensors(deviation, 0.0), slopes)
 
     found = _seen(mean(0.2, 40.0, 0.0), mean(0.22, 44.0, 1.0), Constraint(free, tensors(0.0, 0.0), free, slopes))
     torch.testing.assert_close(found, torch.stack([tensors(5 + 0.45 / 0.02, 0.45 / 4), slopes[1]]))
 
 
-@pytest.mark.parametrize(("answer", "stays"), [(0.0, True), (-0.01, True), (-0.02, False), (-0.05, False)])
-def test_a_deviation_that_stays_asks_for_twice_as_much(answer: float, stays: bool) -> None:
-    """0.03 nat off; learning, or a response slower than a round, keeps it there whatever a round asks for."""
-    held = constraint(0.5, slope=-0.1)
-
-    def around(deviation: float) -> Round:
-        average = Average(tensors(), controls(1.0, 4.0), torch.zeros((2, 3), dtype=torch.float64), 1, 1.0, 0.5)
-        return Round(average, tensors(deviation), tensors(-0.1)[:, None], Judgement(2.0, 0.0, 0.0, 0.0))
-
-    last, found = around(0.03), around(0.03 + answer)
-    assert _stays(last, found) is stays
-    once, twice = (float(_restored(replace(found, persistence=n), held)[1]) - 4.0 for n in (0, 1))
-    assert twice == pytest.approx(2 * once) and once == pytest.approx((0.03 + answer) / 0.1)
+def test_each_deviation_that_stays_asks_for_twice_as_much() -> None:
+    """Of two held functionals, 30 and 0.03 nat off, the second turns or stays, whatever the first does."""
+    free, slopes = torch.eye(2, 3, dtype=torch.float64), torch.diag(tensors(100.0, -0.1))
+    average = Average(tensors(), controls(3.0, 4.0), torch.zeros((2, 3), dtype=torch.float64), 1, 1.0, 0.5)
+    last, allowed = around(average, tensors(30.0, 0.03), slopes), tensors(0.1, 0.001)
+    for answer, times in ((0.0, 1), (-0.01, 1), (-0.02, 0), (-0.05, 0)):
+        stays = _persistence(last, last.deviation + tensors(-40.0, answer), allowed)
+        assert stays.tolist() == [0, times]
+        assert _persistence(replace(last, persistence=stays), last.deviation, allowed).tolist() == [1, times + 1]
+    assert _persistence(last, last.deviation, tensors(40.0, 0.1)).tolist() == [0, 0]
+    found = replace(last, persistence=tensors(0, 1))
+    moved = _restored(found, Constraint(free, tensors(0.0, 0.0), free, slopes)) - average.controls
+    torch.testing.assert_close(moved, tensors(-0.3, 2 * 0.3, 0.0))
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def _file(header: bytes, length: int | None = None, data: bytes = b"") -> bytes:
 
 def _digested(header: dict[str, Any], data: bytes = b"", plain: str | None = None) -> bytes:
     """A file whose digest is right, as whoever writes it can see to."""
-    inner = json.dumps({"format": "rdc_dyn checkpoint 5"}) if plain is None else plain
+    inner = json.dumps({"format": "rdc_dyn checkpoint 6"}) if plain is None else plain
     metadata = {"rdc_dyn": inner, "sha256": "0" * 64}
     text = json.dumps({"__metadata__": metadata, **header}, separators=(",", ":")).encode()
     whole = _file(text, data=data)
@@ -211,7 +211,7 @@ def _digested(header: dict[str, Any], data: bytes = b"", plain: str | None = Non
 
 
 def _plain(**changes: Any) -> str:
-    whole = {"format": "rdc_dyn checkpoint 5", "objective": "x", "values": {"time": 0.0}}
+    whole = {"format": "rdc_dyn checkpoint 6", "objective": "x", "values": {"time": 0.0}}
     return json.dumps({**whole, "log": {"length": 0, "digest": "0" * 64}, **changes})
 
 

@@ -237,13 +237,18 @@ class Descent:
         self._dual = Controlled(*(torch.zeros_like(self._dual.amount) for _ in range(3)))
 
     def average(
-        self, epochs: float, rate: float, last: float | None = None, base: tuple[Controls, Controls] | None = None
+        self,
+        epochs: float,
+        rate: float,
+        last: float | None = None,
+        base: tuple[Controls, Controls] | None = None,
+        carried: Vector | None = None,
     ) -> Average:
         """Run epochs, the last of which may be cut short, and average over them.
 
-        η falls geometrically from `rate` to `last`, and the controls go in a straight line between the two of `base`;
-        None keeps them. A rule that tests for arrival gives no feedback once the data move: what θ has yet to learn is
-        no fault of the multipliers.
+        η falls geometrically from `rate` to `last`, the controls go in a straight line between the two of `base`, and
+        θ goes by `carried` besides its updates; None keeps each. A rule that tests for arrival gives no feedback once
+        the data move: what θ has yet to learn is no fault of the multipliers.
         """
         n, theta = math.ceil(epochs * self.length), torch.zeros_like(self.theta)
         moved, readings = torch.zeros_like(self._base), self._base.new_zeros((n, 3))
@@ -257,6 +262,8 @@ class Descent:
                 self._base = base[0] + done * (base[1] - base[0])
             if moves:
                 self._at(self._base[2])
+            if carried is not None:
+                self.theta = self.theta.add(carried, alpha=1 / n)
             now = rate if last is None else rate * (last / rate) ** done
             age = (k % self.length) / self.length
             readings[k], rows, used = self._update(blocks, now, age, feeds_back=not self._fixed)

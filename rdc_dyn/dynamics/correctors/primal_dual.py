@@ -14,8 +14,8 @@ from rdc_dyn.dynamics.correctors.base import Constraint, Correction, Corrector, 
 from rdc_dyn.dynamics.correctors.dual import FURTHEST, DualRule, Feedback
 from rdc_dyn.dynamics.correctors.gradient import stream
 from rdc_dyn.dynamics.correctors.minibatch_descent import Average, Descent, data_weights, per_datum
-from rdc_dyn.dynamics.state import State
-from rdc_dyn.linalg.base import Controls, all_finite
+from rdc_dyn.dynamics.state import State, relative_change
+from rdc_dyn.linalg.base import Controls, Vector, all_finite
 from rdc_dyn.status import NumericalFailure, Status
 
 #: Learning rate of the epochs that are averaged, as a share of that before: noise adds the less, the lower it is.
@@ -61,19 +61,30 @@ class Round:
     Attributes:
         deviation: h(θ̄) − h⁰ in nats.
         slopes: dh/du as far as it is known by now.
-        persistence: Rounds in a row after which what is held was as far off as before, on the same side.
+        persistence: Rounds in a row after which each held functional was as far off as before, on the same side.
     """
 
     average: Average
     deviation: Float[Tensor, "m"]
     slopes: Float[Tensor, "m m"]
     judgement: Judgement
-    persistence: int = 0
+    persistence: Float[Tensor, "m"]
 
     @property
     def asked(self) -> Float[Tensor, "m"]:
         """Change of the free multipliers that would undo the deviation."""
-        return -torch.linalg.solve_ex(self.slopes, self.deviation[:, None])[0][:, 0]
+        return self._undoing(self.deviation)
+
+    @property
+    def move(self) -> Float[Tensor, "m"]:
+        """Change of the free multipliers to be made: a deviation that stays asks for twice as much each time.
+
+        Learning drives it, or the response is slower than a round.
+        """
+        return self._undoing(self.deviation * 2**self.persistence)
+
+    def _undoing(self, deviation: Float[Tensor, "m"]) -> Float[Tensor, "m"]:
+        return -torch.linalg.solve_ex(self.slopes, deviation[:, None])[0][:, 0]
 
 
 @dataclass(frozen=True)
@@ -121,7 +132,8 @@ class PrimalDual(Corrector):
         memory = None if departure is None else departure.memory
         draws, rates = stream(self.seed, state.theta), (self.learning_rate, self._annealed)
         descent = Descent(free_energy, state.theta, begin, constraint, self.rule, memory, self.batch, rates, draws)
-        settled, rounds, best, found = self._settle(free_energy, descent, begin, goal), 0, None, None
+        carried = None if departure is None else _carried(departure, goal)
+        settled, rounds, best, found = self._settle(free_energy, descent, (begin, goal), carried), 0, None, None
         while rounds < self.epochs and (best is None or best[1].residual > best[0].average.gradient_noise > 0):
             rounds, found = rounds + 1, self._round(free_energy, descent, constraint, departure, found)
             if found.judgement.arrived if self.rule.arrives else rounds == self.epochs:
@@ -136,9 +148,10 @@ class PrimalDual(Corrector):
         many = found.average.epochs
         epochs, noise = rounds * many + settled, found.average.error
         growth = 2.0 if rounds <= _EASY else 1.4 if rounds <= _HARD else 1.0
+        origin = None if departure is None else State(departure.at.theta, departure.at.controls)
         return Correction(
-            State(at.theta, at.controls), at, descent.taken, None,
-            memory=descent.memory, growth=growth, notes=_notes(found, constraint, epochs), noise=noise,
+            State(at.theta, at.controls), at, descent.taken, None, memory=replace(descent.memory, origin=origin),
+            growth=growth, notes=_notes(found, constraint, epochs), noise=noise,
         )  # fmt: skip
 
     @property
@@ -146,12 +159,14 @@ class PrimalDual(Corrector):
         """η while θ is averaged."""
         return _ANNEALED * self.learning_rate
 
-    def _settle(self, free_energy: FreeEnergy, descent: Descent, begin: Controls, goal: Controls) -> int:
+    def _settle(
+        self, free_energy: FreeEnergy, descent: Descent, base: tuple[Controls, Controls], carried: Vector | None
+    ) -> int:
         """Run epochs at the full η, the controls moving in the first half, then anneal η; return how many it took."""
         epochs, some = math.ceil(self.updates / descent.length), self._epochs_of_a_mean(descent)
-        average = descent.average(some, self.learning_rate, base=(begin, goal))
+        average = descent.average(some, self.learning_rate, base=base, carried=carried)
         if epochs > some:
-            if torch.equal(begin, goal):  # a second look at what noise adds says how well it is known
+            if torch.equal(*base):  # a second look at what noise adds says how well it is known
                 self._functionals(free_energy, descent, average, self.learning_rate)
             average = descent.average(epochs - some, self.learning_rate)
         self._functionals(free_energy, descent, average, self.learning_rate)
@@ -177,14 +192,15 @@ class PrimalDual(Corrector):
         if not all_finite(average.theta, average.readings):
             raise NumericalFailure(Status.NON_FINITE, "a loss or a gradient of a minibatch")
         functionals = self._functionals(free_energy, descent, average, self._annealed)
-        found = Round(average, functionals.new_zeros(0), functionals.new_zeros((0, 0)), Judgement(0.0, 0.0, 0.0, 0.0))
+        none = functionals.new_zeros(0)
+        found = Round(average, none, functionals.new_zeros((0, 0)), Judgement(0.0, 0.0, 0.0, 0.0), none)
         if constraint is not None and constraint.slopes is not None:
             deviation = constraint.weights @ functionals - constraint.values
-            found = replace(found, deviation=deviation, slopes=constraint.slopes)
-            found = found if last is None else replace(found, slopes=_seen(last, found, constraint))
-        judgement = self._judge(found, descent.size, functionals, constraint, departure)
-        stays = last is not None and judgement.held > 1 and _stays(last, found)
-        return replace(found, judgement=judgement, persistence=last.persistence + 1 if last and stays else 0)
+            found = Round(average, deviation, constraint.slopes, found.judgement, torch.zeros_like(deviation))
+            if last is not None:
+                persistence = _persistence(last, deviation, self.tolerance * descent.size)
+                found = replace(found, slopes=_seen(last, found, constraint), persistence=persistence)
+        return replace(found, judgement=self._judge(found, descent.size, functionals, constraint, departure))
 
     def _functionals(
         self, free_energy: FreeEnergy, descent: Descent, average: Average, rate: float
@@ -228,35 +244,49 @@ def _bounded(begin: Controls, goal: Controls, constraint: Constraint) -> Control
     return goal + (free.clamp(-most, most) - free) @ basis
 
 
-def _restored(found: Round, constraint: Constraint) -> Controls:
-    """The controls after the move that the deviation asks for, along the slopes of the surface.
+def _carried(departure: Departure, goal: Controls) -> Vector | None:
+    """Change of θ that the last step leads to expect of this one: θ goes on as far as the controls do, in logarithms.
 
-    A deviation that stays asks for twice as much each time: learning drives it, or the response is slower than a round.
+    Slow directions, which a step's epochs leave behind, so keep up; those that lead nowhere die out, since along a path
+    of equal steps each is a smaller part of the multipliers than the last.
     """
-    controls, gain = found.average.controls, 2.0**found.persistence
-    return _bounded(controls, controls + gain * found.asked @ constraint.directions, constraint)
+    assert departure.memory is not None
+    origin, at = departure.memory.origin, departure.at
+    if origin is None:
+        return None
+    last, now = relative_change(origin.controls, at.controls), relative_change(at.controls, goal)
+    share = (now @ last / last.square().sum().clamp_min(_TINY)).clamp(0.0, 1.0)
+    return share * (at.theta - origin.theta)
 
 
-def _stays(last: Round, found: Round) -> bool:
-    """Whether what is furthest off has kept its side and more than half of its distance."""
-    worst = int(found.deviation.abs().argmax())
-    now, before = float(found.deviation[worst]), float(last.deviation[worst])
-    return now * before > 0 and abs(now) > 0.5 * abs(before)
+def _restored(found: Round, constraint: Constraint) -> Controls:
+    """The controls after the move that the deviation asks for, along the slopes of the surface."""
+    controls = found.average.controls
+    return _bounded(controls, controls + found.move @ constraint.directions, constraint)
+
+
+def _persistence(last: Round, deviation: Float[Tensor, "m"], allowed: Float[Tensor, "m"]) -> Float[Tensor, "m"]:
+    """Rounds in a row that left a deviation beyond what is allowed on its side and at more than half of its size."""
+    stays = (deviation.abs() > allowed) & (deviation * last.deviation > 0.5 * last.deviation.square())
+    return torch.where(stays, last.persistence + 1, 0)
 
 
 def _seen(last: Round, found: Round, constraint: Constraint) -> Float[Tensor, "m m"]:
-    """The slopes after Broyden's update, where what is held has moved further than predicted: there M is too flat.
+    """The slopes after Broyden's update, where what is held has certainly moved further than predicted: M is too flat.
 
     Of all slopes that explain the move it takes those nearest to the old ones with multipliers in units of themselves.
     """
     change = found.average.controls - last.average.controls
     moved = torch.linalg.lstsq(constraint.directions.T, change).solution
-    answered, foreseen = found.deviation - last.deviation, last.slopes @ moved
-    flat = (answered.abs() > foreseen.abs()) & (answered * foreseen > 0)
+    foreseen = last.slopes @ moved
+    further = found.deviation - last.deviation - foreseen
+    error = constraint.weights.abs() @ torch.hypot(last.average.error, found.average.error)
+    further = further - further.clamp(-error, error)
+    flat = further * foreseen > 0
     unit = (constraint.directions @ last.average.controls).abs().clamp_min(_TINY)
     share = moved / unit
     nearest = share / unit / share.square().sum().clamp_min(_TINY)
-    return last.slopes + flat[:, None] * torch.outer(answered - foreseen, nearest)
+    return last.slopes + flat[:, None] * torch.outer(further, nearest)
 
 
 def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begin: Controls) -> NumericalFailure:

@@ -11,7 +11,7 @@ from rdc_dyn.curvature.graph import control_hessian
 from rdc_dyn.curvature.linearisation import Linearisation
 from rdc_dyn.dynamics.responses.base import ENTRIES, Estimate, Known, Response, extrapolated, finite
 from rdc_dyn.dynamics.responses.secant import concave, relative_scale
-from rdc_dyn.dynamics.state import State
+from rdc_dyn.dynamics.state import SMALLEST_T, State, relative_change
 from rdc_dyn.linalg.base import Controls
 from rdc_dyn.objective.base import OverData, terms_of
 
@@ -22,8 +22,6 @@ _GUESS, _UNKNOWN = 0.7, 0.3
 _CHANGE = 0.2
 #: The same of an entry of t when t doubles: where data are new, D and C turn while θ learns them.
 _TURN = 1.0
-#: Smallest scale of t, since the response changes fastest near the ends of t.
-_NEAR = 1e-3
 #: Data per block in the pass for the explicit derivatives.
 _BLOCK = 2000
 
@@ -39,7 +37,7 @@ class SecantFilter:
     this model of change: on an exact linear-Gaussian path with a nearly singular Hess F they were too small by half
     across the path; along it, which is what a process follows, M was right to 3 %.
 
-    θ_c is not learnt: θ waits for the corrector.
+    θ_c is not learnt: the corrector carries θ on.
     """
 
     tangent: bool = False
@@ -81,14 +79,24 @@ def _force_errors(at: Linearisation, noise: Float[Tensor, "3"] | None) -> Float[
 
 
 def _sizes(at: Linearisation, explicit: Float[Tensor, "3 3"]) -> Float[Tensor, "6"]:
-    """Orders of magnitude of X's entries: R/λ², C/γ, their geometric mean, and for t explicit derivatives of J."""
+    """Scales of X's entries: R/λ², C/γ, their geometric mean, and for t explicit derivatives of J."""
     scale, size = relative_scale(at.controls), at.functionals.abs()
     own = torch.stack([size[0] / scale[0] ** 2, size[2] / scale[1]])
     moving = explicit[:2, 2].abs()
     mixed = (own[0] * own[1]).sqrt()
     # θ learns the new data as their share grows, so ∂_tF falls by its own size while t grows by its own.
-    bend = (moving @ at.controls[:2].abs()) / at.controls[2].clamp_min(_NEAR)
+    bend = (moving @ at.controls[:2].abs()) / at.controls[2].clamp_min(SMALLEST_T)
     return torch.stack([own[0], mixed, own[1], *moving, bend])
+
+
+def _magnitudes(sizes: Float[Tensor, "6"], controls: Controls) -> Float[Tensor, "6"]:
+    """The scales, but for λγ the less of C/λ and R/λγ: no multiplier moves the other's loss more than its own does.
+
+    That is meant in logarithms. Where γC is far below R, as in a VAE, the geometric mean is several times too large.
+    """
+    scale, found = relative_scale(controls), sizes.clone()
+    found[1] = torch.minimum(sizes[2] * scale[1] / scale[0], sizes[0] * scale[0] / scale[1])
+    return found
 
 
 def _guess(at: Linearisation, explicit: Float[Tensor, "3 3"], errors: Float[Tensor, "3"]) -> Estimate:
@@ -96,7 +104,7 @@ def _guess(at: Linearisation, explicit: Float[Tensor, "3 3"], errors: Float[Tens
     sizes = _sizes(at, explicit)
     implicit = torch.zeros_like(explicit)
     implicit[0, 0], implicit[1, 1] = -_GUESS * sizes[0], -_GUESS * sizes[2]
-    uncertain = sizes * sizes.new_tensor([_UNKNOWN, _UNKNOWN, _UNKNOWN, 1.0, 1.0, 1.0])
+    uncertain = _magnitudes(sizes, at.controls) * sizes.new_tensor([_UNKNOWN, _UNKNOWN, _UNKNOWN, 1.0, 1.0, 1.0])
     return Estimate(implicit, explicit, torch.diag(uncertain.square()), errors, sizes)
 
 
@@ -109,15 +117,14 @@ def _updated(
     and `errors` are those at the end of the step.
     """
     known, now, then = before.double(), at.controls.double().cpu(), start.state.controls.double().cpu()
-    step, scale = now - then, relative_scale(0.5 * (now + then))
-    scale[2] = max(0.5 * float(now[2] + then[2]), _NEAR)
+    step, relative = now - then, relative_change(then, now)
     sizes = _sizes(at, explicit).double().cpu()
     half = torch.where(known.sizes > 0, sizes / known.sizes, 1.0).sqrt()  # to the middle of the step, and on to its end
     implicit, covariance = half * _vector(known.implicit), torch.outer(half, half) * known.covariance
-    change_of_entries = _CHANGE * float((step / scale).norm())
+    change_of_entries = _CHANGE * float(relative.norm())
     changes = step.new_full((len(ENTRIES),), change_of_entries)
-    changes[3:] += _TURN * float(step[2] / scale[2])
-    drift = changes * torch.maximum(half * known.sizes, implicit.abs())
+    changes[3:] += _TURN * float(relative[2])
+    drift = changes * torch.maximum(half * _magnitudes(known.sizes, then), implicit.abs())
     covariance = covariance + torch.diag(drift.square())
     change = (at.forces - start.response.forces).double().cpu()
     design = torch.stack([_row(i, step) for i in range(3)])

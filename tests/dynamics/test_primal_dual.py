@@ -171,6 +171,17 @@ def test_a_mixture_gives_j_what_is_held_and_what_a_multiplier_multiplies(
     torch.testing.assert_close(mixture.of_directions(held.directions) @ values, held.directions[:, :2] @ losses[1:])
 
 
+def test_a_step_that_is_tried_again_meets_other_minibatches() -> None:
+    objective, c = finite_latent(blobs(60), 3, 1e-2), controls(0.6, 2.0)
+    free_energy, theta = FreeEnergy(objective, Work()), equilibrium(objective, c, tolerance=1e-9).theta
+    corrector = primal_dual(10, 1e-9, 6, 2)
+    noise = [
+        float(corrector.correct(free_energy, State(theta, goal), None).notes["gradient_noise"])
+        for goal in (c, c, controls(0.6, 2.0 + 1e-9))
+    ]
+    assert noise[0] == noise[1] and abs(noise[2] / noise[0] - 1) > 1e-4
+
+
 # --- carrying θ on ----------------------------------------------------------------------------------------------------
 
 

@@ -130,7 +130,9 @@ class PrimalDual(Corrector):
         goal = state.controls if constraint is None else _bounded(begin, state.controls, constraint)
         State(state.theta, goal).require_bounds()
         memory = None if departure is None else departure.memory
-        draws, rates = stream(self.seed, state.theta), (self.learning_rate, self._annealed)
+        # Of the goal too, so that a shorter step does not meet the minibatches with which a longer one has failed.
+        draws = stream(self.seed, torch.cat([state.theta, goal]))
+        rates = (self.learning_rate, self._annealed)
         descent = Descent(free_energy, state.theta, begin, constraint, self.rule, memory, self.batch, rates, draws)
         carried = None if departure is None else _carried(departure, goal)
         settled, rounds, best, found = self._settle(free_energy, descent, (begin, goal), carried), 0, None, None
@@ -272,21 +274,18 @@ def _persistence(last: Round, deviation: Float[Tensor, "m"], allowed: Float[Tens
 
 
 def _seen(last: Round, found: Round, constraint: Constraint) -> Float[Tensor, "m m"]:
-    """The slopes after Broyden's update, where what is held has certainly moved further than predicted: M is too flat.
+    """The slopes after Broyden's update, where what is held has moved further than predicted: there M is too flat.
 
     Of all slopes that explain the move it takes those nearest to the old ones with multipliers in units of themselves.
     """
     change = found.average.controls - last.average.controls
     moved = torch.linalg.lstsq(constraint.directions.T, change).solution
-    foreseen = last.slopes @ moved
-    further = found.deviation - last.deviation - foreseen
-    error = constraint.weights.abs() @ torch.hypot(last.average.error, found.average.error)
-    further = further - further.clamp(-error, error)
-    flat = further * foreseen > 0
+    answered, foreseen = found.deviation - last.deviation, last.slopes @ moved
+    flat = (answered.abs() > foreseen.abs()) & (answered * foreseen > 0)
     unit = (constraint.directions @ last.average.controls).abs().clamp_min(_TINY)
     share = moved / unit
     nearest = share / unit / share.square().sum().clamp_min(_TINY)
-    return last.slopes + flat[:, None] * torch.outer(further, nearest)
+    return last.slopes + flat[:, None] * torch.outer(answered - foreseen, nearest)
 
 
 def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begin: Controls) -> NumericalFailure:

@@ -491,12 +491,23 @@ def test_slopes_are_corrected_in_units_of_the_multipliers() -> None:
     torch.testing.assert_close(found, torch.stack([tensors(5 + 0.45 / 0.02, 0.45 / 4), slopes[1]]))
 
 
+def test_slopes_never_turn_over() -> None:
+    """As once on a geodesic: what C did while both multipliers moved would have made C_γ positive."""
+    slopes, free = torch.stack([tensors(418.5, 0.8829), tensors(-0.07698, -0.000369)]), torch.eye(2, 3).double()
+    held = Constraint(free, tensors(0.0, 0.0), free, slopes)
+    found = []
+    for lam, gamma, d, c in ((0.2965, 11.577, 2.14, -0.0049), (0.2890, 12.7244, 2.14, -0.0039)):
+        average = Average(tensors(), controls(lam, gamma), torch.zeros((2, 3)).double(), 1, 1.0, 0.5)
+        found.append(around(average, tensors(d, c), slopes))
+    assert torch.equal(_seen(found[0], found[1], held), slopes)
+
+
 def test_each_deviation_that_stays_asks_for_twice_as_much() -> None:
     """Of two held functionals, 30 and 0.03 nat off, the second turns or stays, whatever the first does."""
     free, slopes = torch.eye(2, 3, dtype=torch.float64), torch.diag(tensors(100.0, -0.1))
     average = Average(tensors(), controls(3.0, 4.0), torch.zeros((2, 3), dtype=torch.float64), 1, 1.0, 0.5)
     last, allowed = around(average, tensors(30.0, 0.03), slopes), tensors(0.1, 0.001)
-    for answer, times in ((0.0, 1), (-0.01, 1), (-0.02, 0), (-0.05, 0)):
+    for answer, times in ((0.0, 1), (-0.006, 1), (-0.01, 0), (-0.05, 0)):
         stays = _persistence(last, last.deviation + tensors(-40.0, answer), allowed)
         assert stays.tolist() == [0, times]
         assert _persistence(replace(last, persistence=stays), last.deviation, allowed).tolist() == [1, times + 1]

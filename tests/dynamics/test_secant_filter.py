@@ -61,6 +61,15 @@ def test_along_the_path_it_knows_what_is_held() -> None:
     torch.testing.assert_close(process.rates(1.0, one.here), process.rates(1.0, points[-1].here), rtol=3e-2, atol=3e-3)
 
 
+def test_no_multiplier_is_thought_to_move_the_others_loss_more_than_its_own_does() -> None:
+    """C_λ is 0 ± 0.3 times the less of C/λ and R/λγ, and steps that tell nothing add a few per cent to its error."""
+    points = exact_points(IsoFunctional((0.0, 0.1)), 0.05)
+    for point, one in zip(points, filtered(points, torch.full((3,), 1e6, dtype=torch.float64))):
+        lam, gamma, (rate, _, c) = *point.at.controls[:2], point.at.functionals
+        assert one.response.error is not None
+        assert 0.29 < float(one.response.error[2, 0] * lam / torch.minimum(c, rate / gamma)) < 0.33
+
+
 def test_noise_is_not_taken_for_response() -> None:
     """Points whose (D, C) are said to be uncertain by more than they change leave M where it was guessed."""
     points = exact_points(IsoFunctional((0.0, 0.2)), 0.05)

@@ -268,15 +268,16 @@ def _restored(found: Round, constraint: Constraint) -> Controls:
 
 
 def _persistence(last: Round, deviation: Float[Tensor, "m"], allowed: Float[Tensor, "m"]) -> Float[Tensor, "m"]:
-    """Rounds in a row that left a deviation beyond what is allowed on its side and at more than half of its size."""
-    stays = (deviation.abs() > allowed) & (deviation * last.deviation > 0.5 * last.deviation.square())
+    """Rounds in a row that left a deviation beyond what is allowed on its side and at three quarters of its size."""
+    stays = (deviation.abs() > allowed) & (deviation * last.deviation > 0.75 * last.deviation.square())
     return torch.where(stays, last.persistence + 1, 0)
 
 
 def _seen(last: Round, found: Round, constraint: Constraint) -> Float[Tensor, "m m"]:
     """The slopes after Broyden's update, where what is held has moved further than predicted: there M is too flat.
 
-    Of all slopes that explain the move it takes those nearest to the old ones with multipliers in units of themselves.
+    Of all slopes that explain the move it takes those nearest to the old ones with multipliers in units of themselves,
+    unless these would turn the response over, whose sign the concavity of F fixes.
     """
     change = found.average.controls - last.average.controls
     moved = torch.linalg.lstsq(constraint.directions.T, change).solution
@@ -285,7 +286,8 @@ def _seen(last: Round, found: Round, constraint: Constraint) -> Float[Tensor, "m
     unit = (constraint.directions @ last.average.controls).abs().clamp_min(_TINY)
     share = moved / unit
     nearest = share / unit / share.square().sum().clamp_min(_TINY)
-    return last.slopes + flat[:, None] * torch.outer(answered - foreseen, nearest)
+    seen = last.slopes + flat[:, None] * torch.outer(answered - foreseen, nearest)
+    return seen if bool(torch.linalg.det(seen) * torch.linalg.det(last.slopes) > 0) else last.slopes
 
 
 def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begin: Controls) -> NumericalFailure:

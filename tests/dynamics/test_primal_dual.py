@@ -182,6 +182,22 @@ def test_a_step_that_is_tried_again_meets_other_minibatches() -> None:
     assert noise[0] == noise[1] and abs(noise[2] / noise[0] - 1) > 1e-4
 
 
+def test_multipliers_at_rest_cost_no_more_than_none() -> None:
+    """Two held functionals need three gradients of an update while feedback moves λ and γ, and one when these rest."""
+    objective, c = finite_latent(blobs(60), 3, 1e-2), controls(0.6, 2.0)
+    free = torch.eye(2, 3, dtype=torch.float64)
+    held = Constraint(free, tensors(1.0, 0.5), free, torch.diag(tensors(-1.0, -0.1)))
+    ends, cost = [], []
+    for constraint_ in (None, held):
+        free_energy = FreeEnergy(objective, Work())
+        at = descent(free_energy, objective.initial(generator(2)), c, constraint_)
+        at.fix(c)
+        free_energy.work.gradient_evaluations = 0.0
+        ends.append(at.average(2, 1e-3).theta)
+        cost.append(free_energy.work.gradient_evaluations)
+    assert torch.equal(*ends) and cost == pytest.approx([2.0, 2.0])
+
+
 # --- carrying θ on ----------------------------------------------------------------------------------------------------
 
 

@@ -233,8 +233,15 @@ class Descent:
 
     def fix(self, controls: Controls) -> None:
         """Hold the multipliers at these controls from now on."""
-        self._base, self._fixed = controls, True
+        self._rest()
+        self._base = controls
         self._dual = Controlled(*(torch.zeros_like(self._dual.amount) for _ in range(3)))
+
+    def _rest(self) -> None:
+        """Let feedback rest: no momentum then holds a stale multiplier, and ∇J as one row costs one backward pass."""
+        if not self._fixed:
+            self._momenta = (self._mixture.of_controls(self.controls) @ self._momenta)[None]
+            self._mixture, self._fixed = Mixture(()), True
 
     def average(
         self,
@@ -250,11 +257,12 @@ class Descent:
         θ goes by `carried` besides its updates; None keeps each. A rule that tests for arrival gives no feedback once
         the data move: what θ has yet to learn is no fault of the multipliers.
         """
+        moves = base is not None and bool(base[0][2] != base[1][2])
+        if moves and self._rule.arrives:
+            self._rest()
         n, theta = math.ceil(epochs * self.length), torch.zeros_like(self.theta)
         moved, readings = torch.zeros_like(self._base), self._base.new_zeros((n, 3))
         gradients, square = torch.zeros_like(self._momenta), self._base.new_zeros(())
-        moves = base is not None and bool(base[0][2] != base[1][2])
-        self._fixed = self._fixed or (moves and self._rule.arrives)
         whole = (self._objective.data.epoch(self._batch, self._draws) for _ in range(math.ceil(epochs)))
         for k, blocks in enumerate(islice(chain.from_iterable(whole), n)):
             done = (k + 1) / n
@@ -329,7 +337,7 @@ class Descent:
         mixed = self._mixture.of_controls(controls)
         gradient = mixed @ rows
         self._squares.mul_(_SECOND).addcmul_(gradient, gradient, value=1 - _SECOND)
-        if self._constraint is not None and self.taken > 1:
+        if self._constraint is not None and not self._fixed and self.taken > 1:
             self._observe(rows)
         self._momenta.lerp_(rows, 1 - _FIRST)
         self._scaled = self._momenta * self._preconditioner

@@ -217,10 +217,12 @@ def test_theta_goes_on_as_far_as_the_multipliers_do(
     losses = torch.zeros((0, 3), dtype=torch.float64)
     memory = Memory(losses, tensors(), losses, losses, losses, 0, origin=State(tensors(1.0, 2.0), controls(*origin)))
     at: Any = SimpleNamespace(theta=tensors(1.0, 4.0), controls=controls(1.0, 2.0))
-    carried = _carried(Departure(at, memory, {}), controls(*goal))
+    end = State(at.theta, controls(*goal))
+    carried = _carried(Departure(at, memory, {}), end)
     assert carried is not None
     torch.testing.assert_close(carried, tensors(0.0, 2 * share))
-    assert _carried(Departure(at, replace(memory, origin=None), {}), controls(*goal)) is None
+    assert _carried(Departure(at, replace(memory, origin=None), {}), end) is None
+    assert _carried(Departure(at, memory, {}), replace(end, theta=at.theta + 1e-9)) is None
 
 
 def test_t_goes_on_in_its_logarithm_too() -> None:

@@ -134,7 +134,7 @@ class PrimalDual(Corrector):
         draws = stream(self.seed, torch.cat([state.theta, goal]))
         rates = (self.learning_rate, self._annealed)
         descent = Descent(free_energy, state.theta, begin, constraint, self.rule, memory, self.batch, rates, draws)
-        carried = None if departure is None else _carried(departure, goal)
+        carried = None if departure is None else _carried(departure, State(state.theta, goal))
         settled, rounds, best, found = self._settle(free_energy, descent, (begin, goal), carried), 0, None, None
         while rounds < self.epochs and (best is None or best[1].residual > best[0].average.gradient_noise > 0):
             rounds, found = rounds + 1, self._round(free_energy, descent, constraint, departure, found)
@@ -246,17 +246,18 @@ def _bounded(begin: Controls, goal: Controls, constraint: Constraint) -> Control
     return goal + (free.clamp(-most, most) - free) @ basis
 
 
-def _carried(departure: Departure, goal: Controls) -> Vector | None:
+def _carried(departure: Departure, goal: State) -> Vector | None:
     """Change of θ that the last step leads to expect of this one: θ goes on as far as the controls do, in logarithms.
 
     Slow directions, which a step's epochs leave behind, so keep up; those that lead nowhere die out, since along a path
-    of equal steps each is a smaller part of the multipliers than the last.
+    of equal steps each is a smaller part of the multipliers than the last. None where there was no step before, or
+    where θ has been predicted already.
     """
     assert departure.memory is not None
     origin, at = departure.memory.origin, departure.at
-    if origin is None:
+    if origin is None or not torch.equal(goal.theta, at.theta):
         return None
-    last, now = relative_change(origin.controls, at.controls), relative_change(at.controls, goal)
+    last, now = relative_change(origin.controls, at.controls), relative_change(at.controls, goal.controls)
     share = (now @ last / last.square().sum().clamp_min(_TINY)).clamp(0.0, 1.0)
     return share * (at.theta - origin.theta)
 

@@ -509,14 +509,22 @@ def test_slopes_are_corrected_in_units_of_the_multipliers() -> None:
     torch.testing.assert_close(found, torch.stack([tensors(5 + 0.45 / 0.02, 0.45 / 4), slopes[1]]))
 
 
-def test_slopes_never_turn_over() -> None:
-    """As once on a geodesic: what C did while both multipliers moved would have made C_γ positive."""
-    slopes, free = torch.stack([tensors(418.5, 0.8829), tensors(-0.07698, -0.000369)]), torch.eye(2, 3).double()
-    held = Constraint(free, tensors(0.0, 0.0), free, slopes)
-    found = []
-    for lam, gamma, d, c in ((0.2965, 11.577, 2.14, -0.0049), (0.2890, 12.7244, 2.14, -0.0039)):
-        average = Average(tensors(), controls(lam, gamma), torch.zeros((2, 3)).double(), 1, 1.0, 0.5)
-        found.append(around(average, tensors(d, c), slopes))
+@pytest.mark.parametrize(
+    ("c_row", "before", "after"),
+    [
+        ((-0.07698, -0.000369), (0.2965, 11.577, -0.0049), (0.2890, 12.7244, -0.0039)),
+        ((-0.04616, -0.0007373), (0.2647, 14.5194, -0.00019), (0.2448, 15.5047, 0.00124)),
+    ],
+)
+def test_slopes_never_become_flatter_as_a_whole(
+    c_row: tuple[float, ...], before: tuple[float, ...], after: tuple[float, ...]
+) -> None:
+    """As on two geodesics: what C did while both multipliers moved would have made C_γ positive, or a quarter of it."""
+    slopes, free = torch.stack([tensors(400.0, 0.8), tensors(*c_row)]), torch.eye(2, 3, dtype=torch.float64)
+    held, found = Constraint(free, tensors(0.0, 0.0), free, slopes), []
+    for lam, gamma, c in (before, after):
+        average = Average(tensors(), controls(lam, gamma), torch.zeros((2, 3), dtype=torch.float64), 1, 1.0, 0.5)
+        found.append(around(average, tensors(2.0, c), slopes))
     assert torch.equal(_seen(found[0], found[1], held), slopes)
 
 

@@ -278,7 +278,7 @@ def _seen(last: Round, found: Round, constraint: Constraint) -> Float[Tensor, "m
     """The slopes after Broyden's update, where what is held has moved further than predicted: there M is too flat.
 
     Of all slopes that explain the move it takes those nearest to the old ones with multipliers in units of themselves,
-    unless these would turn the response over, whose sign the concavity of F fixes.
+    unless these would make the response flatter as a whole, or turn it over.
     """
     change = found.average.controls - last.average.controls
     moved = torch.linalg.lstsq(constraint.directions.T, change).solution
@@ -288,7 +288,7 @@ def _seen(last: Round, found: Round, constraint: Constraint) -> Float[Tensor, "m
     share = moved / unit
     nearest = share / unit / share.square().sum().clamp_min(_TINY)
     seen = last.slopes + flat[:, None] * torch.outer(answered - foreseen, nearest)
-    return seen if bool(torch.linalg.det(seen) * torch.linalg.det(last.slopes) > 0) else last.slopes
+    return seen if bool(torch.linalg.det(seen) / torch.linalg.det(last.slopes) >= 1) else last.slopes
 
 
 def _not_arrived(found: Round, constraint: Constraint | None, size: Tensor, begin: Controls) -> NumericalFailure:

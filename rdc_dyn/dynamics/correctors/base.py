@@ -49,7 +49,7 @@ class Memory:
         updates: Number of updates so far.
         iterate: Last iterate, shape (P,); None where the next correction begins at the mean.
         momenta: Running averages of gradients, shape (k, P); None where the next correction begins without momentum.
-        origin: θ and controls where the last step began; None before the first, and where θ is not extrapolated.
+        origin: θ and controls where the last step began; None before the first, and where θ is not carried on.
     """
 
     losses: Float[Tensor, "N 3"]

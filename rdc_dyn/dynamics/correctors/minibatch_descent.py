@@ -238,7 +238,7 @@ class Descent:
         self._dual = Controlled(*(torch.zeros_like(self._dual.amount) for _ in range(3)))
 
     def _rest(self) -> None:
-        """Let feedback rest: multipliers then change between means only, and one row, ∇J by one backward pass, will do."""
+        """Let feedback rest: multipliers then change between means only, and one row, ∇J, will do."""
         if not self._fixed:
             self._momenta = (self._mixture.of_controls(self.controls) @ self._momenta)[None]
             self._mixture, self._fixed = Mixture(()), True

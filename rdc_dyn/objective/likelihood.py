@@ -72,7 +72,8 @@ class Bernoulli:
 
     def log_prob(self, x: Float[Tensor, "*b n"], output: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
         """log d(x|z) with logits `output`."""
-        return (x * output - softplus(output)).sum(-1)
+        # One pass over the pixels less than x·a − Σ softplus, and as exact where logits are large.
+        return -torch.addcmul(softplus(output), x, output, value=-1).sum(-1)
 
     def log_prob_table(self, x: Float[Tensor, "N n"], output: Float[Tensor, "K n"]) -> Float[Tensor, "N K"]:
         """log d(x|z) for every pair."""

@@ -296,7 +296,7 @@ class Descent:
             columns = [parts[0] if len(parts) == 1 else torch.cat(parts) for parts in found]
             weights = torch.cat([self._objective.data.weights(b, controls[2]) for b in blocks])
             values = self._mixture.values([weights @ column for column in columns], controls)
-            rows = torch.stack([torch.autograd.grad(v, leaf, retain_graph=True)[0] for v in values])
+            rows = torch.stack([torch.autograd.grad(v, leaf, retain_graph=v is not values[-1])[0] for v in values])
         each = torch.stack([column.detach() for column in columns], dim=1)
         self.theta = leaf.detach()
         rows[0].add_(self.theta, alpha=self._objective.weight_prior_precision)

@@ -95,7 +95,8 @@ class Feedback:
         error = at.error + _SMOOTHING * (deviation - at.error)
         error = error.clamp(-bound, bound)
         certain = error - error.clamp(-plant.doubt, plant.doubt)
-        by_surface, by_plant = torch.linalg.solve_ex(torch.stack([-plant.slopes, plant.gain]), certain[:, None])[0][..., 0]
+        both = torch.stack([-plant.slopes, plant.gain])
+        by_surface, by_plant = torch.linalg.solve_ex(both, certain[:, None])[0][..., 0]
         pace = by_surface.norm() / by_plant.norm().clamp_min(torch.finfo(error.dtype).tiny)
         answer = by_surface * torch.minimum(pace.new_tensor(self.gain), _FASTEST / pace)
         amount = at.amount + (self.integral * pace).clamp_max(_FASTEST) * answer

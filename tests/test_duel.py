@@ -61,3 +61,24 @@ def test_the_script_compares_the_three(tmp_path: Path, capsys: pytest.CaptureFix
     assert table in capsys.readouterr().out
     assert all(words in table for words in ("β = 10 ", "β = 0.01 ", "one path", "| 16 |", "separate trainings"))
     assert (tmp_path / "duel.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (DATA / "MNIST").is_dir(), reason="needs MNIST in ../shared/data")
+@pytest.mark.filterwarnings("ignore")
+def test_the_price_counts_epochs(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    few = (*SMALL, "start.equilibrate.adam_steps=8")
+    rdc_dyn.run(load(DUEL / "mnist_path.yaml", few), tmp_path / "path", progress=False)
+    grid = {"process.path.lam": [[0.1, 0.1], [100, 100]], "start.equilibrate.adam_steps": [0, 400]}
+    with ThreadPoolExecutor(1) as executor:
+        separate = load(DUEL / "mnist_separate.yaml", SMALL)
+        assert not rdc_dyn.sweep(separate, grid, output=tmp_path / "separate", executor=executor).failed
+    matplotlib.use("Agg")
+    places = [str(tmp_path / name) for name in ("price.png", "price.md", "path", "separate")]
+    monkeypatch.setattr(sys, "argv", ["price", *places])
+    monkeypatch.syspath_prepend(ROOT / "analysis")
+    runpy.run_path(str(ROOT / "analysis" / "price.py"))
+    table = (tmp_path / "price.md").read_text(encoding="utf-8")
+    assert table in capsys.readouterr().out
+    # 8 updates of a quarter of the data and 16 points of 1.5 epochs; 2 points after 0 and 400 updates.
+    assert table.count("| 26 |") == 2 and "alone for 3 epochs" in table and "alone for 103 epochs" in table

@@ -543,6 +543,12 @@ def test_each_deviation_that_stays_asks_for_twice_as_much() -> None:
     torch.testing.assert_close(moved, tensors(-0.3, 2 * 0.3, 0.0))
 
 
+@pytest.mark.parametrize(("held", "stationary", "share"), [(0.7, 1.4, 0.5), (2.0, 1.0, 1.0), (0.0, 0.0, 1.0)])
+def test_a_deviation_within_tolerance_may_still_ask_too_much(held: float, stationary: float, share: float) -> None:
+    """At 0.7 of a tolerance of 3 % γ had to change by 4 %, mean after mean, until the run ended in a step of 1e-4."""
+    assert Judgement(held, stationary, 0.2, 0.0).strictness == share
+
+
 @pytest.mark.parametrize(
     ("weights", "size"),
     [((0.0, 0.0, 1.0), 0.5), ((0.01, 0.0, 1.0), 0.5), ((40.0, 1.0, 0.0), 0.15), ((-0.01, 0.0, 1.0), 0.15)],

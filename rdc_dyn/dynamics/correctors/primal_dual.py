@@ -49,6 +49,11 @@ class Judgement:
         """Whether all tests are passed."""
         return max(self.held, self.stationary, self.gradient, self.loss) <= 1
 
+    @property
+    def strictness(self) -> float:
+        """Share of the tolerance within which a deviation lets the multipliers be stationary as well, at most one."""
+        return min(1.0, self.held / self.stationary) if self.stationary > 0 else 1.0
+
     def __str__(self) -> str:
         parts = (("what is held", self.held), ("multipliers", self.stationary), ("grad J", self.gradient))
         return ", ".join(f"{name} {value:.2g}" for name, value in (*parts, ("J lost per epoch", self.loss)))
@@ -200,7 +205,8 @@ class PrimalDual(Corrector):
             deviation = constraint.weights @ functionals - constraint.values
             found = Round(average, deviation, constraint.slopes, found.judgement, torch.zeros_like(deviation))
             if last is not None:
-                persistence = _persistence(last, deviation, self.tolerance * descent.size)
+                allowed = self.tolerance * last.judgement.strictness * descent.size
+                persistence = _persistence(last, deviation, allowed)
                 found = replace(found, slopes=_seen(last, found, constraint), persistence=persistence)
         return replace(found, judgement=self._judge(found, descent.size, functionals, constraint, departure))
 

@@ -22,6 +22,8 @@ from rdc_dyn.status import NumericalFailure, Status
 _ANNEALED = 0.3
 #: Relative change of a free multiplier above which it is not stationary.
 _STATIONARY = 0.03
+#: Share of a deviation that must be left for it to count as one that stays.
+_STAYS = 0.75
 #: Keeps a quotient finite where no multiplier has moved.
 _TINY = 1e-30
 #: Rounds up to which a step counts as easy, and beyond which it counts as hard.
@@ -276,7 +278,7 @@ def _restored(found: Round, constraint: Constraint) -> Controls:
 
 def _persistence(last: Round, deviation: Float[Tensor, "m"], allowed: Float[Tensor, "m"]) -> Float[Tensor, "m"]:
     """Rounds in a row that left a deviation beyond what is allowed on its side and at three quarters of its size."""
-    stays = (deviation.abs() > allowed) & (deviation * last.deviation > 0.75 * last.deviation.square())
+    stays = (deviation.abs() > allowed) & (deviation * last.deviation > _STAYS * last.deviation.square())
     return torch.where(stays, last.persistence + 1, 0)
 
 

@@ -34,10 +34,11 @@ for directory in sorted(directory for folder in folders for directory in folder.
     if (directory / "scenario.yaml").is_file():
         ds = rdc_dyn.open_run(directory)
         scenario = ways.scenario(ds)
-        runs[scenario["start"]["equilibrate"]["adam_steps"], scenario["integrator"]["step_size"]] = ds
+        if ds.sizes["time"] > 1:
+            runs[scenario["start"]["equilibrate"]["adam_steps"], scenario["integrator"]["step_size"]] = ds
 runs = dict(sorted(runs.items(), key=lambda item: (item[0][0], -item[0][1])))
 if not runs:
-    parser.exit(4, f"{', '.join(map(str, given.runs))}: no run\n")
+    parser.exit(4, f"{', '.join(map(str, given.runs))}: no run of at least two points\n")
 
 
 # %% [markdown]
@@ -56,14 +57,15 @@ def share(ds: xr.Dataset, first: int) -> tuple[float, float]:
 
 rows = [
     "| updates of the start | step in λ | status | gradient-equivalents | F at the start | F at the end "
-    "| dissipation / work | in the second half | ageing at the end, nat an epoch |",
-    "|---|---|---|---|---|---|---|---|---|",
+    "| max ‖∇J‖ | dissipation / work | in the second half | ageing at the end, nat an epoch |",
+    "|---|---|---|---|---|---|---|---|---|---|",
 ]
 for (updates, step), ds in runs.items():
     (whole, error), (later, later_error) = share(ds, 0), share(ds, ds.sizes["time"] // 2)
     rows.append(
         f"| {updates} | {step:g} | {ds.attrs['status']} | {float(np.ptp(ds.gradient_evaluations.values)):.1f} "
-        f"| {float(ds.free_energy[0]):.3f} | {float(ds.free_energy[-1]):.2f} | {whole:.2f} ± {error:.2f} % "
+        f"| {float(ds.free_energy[0]):.3f} | {float(ds.free_energy[-1]):.2f} "
+        f"| {float(ds.equilibrium_residual.max()):.2f} | {whole:.2f} ± {error:.2f} % "
         f"| {later:.2f} ± {later_error:.2f} % | {float(ds.ageing[-1]):.3f} |"
     )
 text = "\n".join(rows) + "\n"
@@ -86,19 +88,21 @@ for number, ((updates, step), ds) in enumerate(runs.items()):
         color=line["color"],
         alpha=0.15,
     )
-standard, length = next(iter(runs))[0], max(step for _, step in runs)
-by_start = {u: share(ds, 0) for (u, step), ds in runs.items() if step == length}
-by_speed = {step: share(ds, 0) for (u, step), ds in runs.items() if u == standard}
-axes[1].errorbar(
-    list(by_start), [v for v, _ in by_start.values()], [e for _, e in by_start.values()], marker="o", capsize=3
-)
-axes[2].errorbar(
-    list(by_speed), [v for v, _ in by_speed.values()], [e for _, e in by_speed.values()], marker="o", capsize=3
-)
+length = max(step for _, step in runs)
+by_start = {updates: share(ds, 0) for (updates, step), ds in runs.items() if step == length}
+draw = {"marker": "o", "capsize": 3}
+axes[1].errorbar(list(by_start), [v for v, _ in by_start.values()], [e for _, e in by_start.values()], **draw)
+for updates in by_start:
+    by_speed = {step: share(ds, 0) for (start, step), ds in runs.items() if start == updates}
+    if len(by_speed) > 1:
+        losses, errors = zip(*by_speed.values())
+        axes[2].errorbar(list(by_speed), losses, errors, label=f"{updates:,} updates to start", **draw)
 axes[0].set(xlabel=r"process clock $s = \lambda$", ylabel="dissipation (nat)", title="Free energy lost on the way")
 axes[0].legend(fontsize=8)
 axes[1].set(xscale="log", xlabel="updates of the start", ylabel="dissipation / work (%)", title=f"Steps of {length:g}")
-axes[2].set(xlabel=r"step in $\lambda$", ylabel="dissipation / work (%)", title=f"Start of {standard:,} updates")
+axes[2].set(xlabel=r"step in $\lambda$", ylabel="dissipation / work (%)", title="Speed of the path")
+if axes[2].get_legend_handles_labels()[0]:
+    axes[2].legend(fontsize=8)
 for panel in axes[1:]:
     panel.axhline(1, color="0.6", linestyle=":", linewidth=1)
     panel.set_ylim(bottom=0)

@@ -7,7 +7,8 @@
 #
 #     rdc-dyn run scenarios/duel/mnist_path.yaml -o runs/duel/path
 #     rdc-dyn sweep scenarios/duel/mnist_separate.yaml --grid 'process.path.lam=[0.1,0.1],[1,1],[10,10],[100,100]' \
-#         --grid start.equilibrate.adam_steps=1000,2600,5800,12200 -o sweeps/duel_lengths
+#         --grid start.equilibrate.adam_steps=1000,2600,5800,12200 --set start.equilibrate.drop_every=20000 \
+#         -o sweeps/duel_lengths
 #     python analysis/price.py price.png price.md runs/duel/path sweeps/duel_lengths
 
 # %%
@@ -60,7 +61,7 @@ trained = {lam: sorted(trained[lam], key=lambda pair: pair[0]) for lam in sorted
 # %%
 def needed(lam: float, on: str) -> tuple[float, bool]:
     """Epochs after which a training at λ is as good as the path, and whether any was."""
-    wanted = objective(path.isel(time=int(abs(path.lam - lam).argmin())), on)
+    wanted = objective(path.isel(time=int(abs(path.lam.values - lam).argmin())), on)
     lengths = np.array([length for length, _ in trained[lam]])
     values = np.minimum.accumulate([objective(model, on) for _, model in trained[lam]])
     if values[-1] > wanted:
@@ -75,7 +76,7 @@ rows = [f"| | {betas} | {MODELS} models, epochs |", f"|---|{'---|' * (len(lams) 
 figure, axes = plt.subplots(1, len(ON), figsize=(11.0, 4.2), layout="constrained")
 for axis, (data, on) in zip(axes, ON.items()):
     found = [needed(lam, on) for lam in lams]
-    own = [objective(path.isel(time=int(abs(path.lam - lam).argmin())), on) for lam in lams]
+    own = [objective(path.isel(time=int(abs(path.lam.values - lam).argmin())), on) for lam in lams]
     rows.append(f"| βR + D on {data} (nat), one path | {' | '.join(f'{v:.2f}' for v in own)} | {epochs(path):g} |")
     for count in sorted({length for pairs in trained.values() for length, _ in pairs}):
         at = [[objective(model, on) for length, model in trained[lam] if length == count] for lam in lams]

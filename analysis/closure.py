@@ -8,7 +8,9 @@
 #     S=scenarios/paper/fig2_mnist_primal_dual_cpu.yaml
 #     rdc-dyn sweep $S --grid start.gamma=4 --grid start.equilibrate.adam_steps=8000,32000,128000 -o sweeps/starts
 #     rdc-dyn sweep $S --grid start.gamma=4 --grid integrator.step_size=0.15,0.075 -o sweeps/speeds
-#     python analysis/closure.py closure.png closure.md sweeps/starts sweeps/speeds
+#     rdc-dyn sweep $S --grid start.gamma=4 --grid start.equilibrate.adam_steps=128000 \
+#         --set integrator.step_size=0.15 -o sweeps/both
+#     python analysis/closure.py closure.png closure.md sweeps/starts sweeps/speeds sweeps/both
 
 # %%
 import argparse

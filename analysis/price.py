@@ -46,6 +46,15 @@ def objective(model: xr.Dataset, on: str) -> float:
 
 
 path = rdc_dyn.open_run(given.path)
+
+
+def of_path(lam: float, on: str) -> float:
+    """βR + D of the path's model at λ."""
+    nearest = int(abs(path.lam.values - lam).argmin())
+    assert abs(float(path.lam[nearest]) / lam - 1) < 1e-3, f"the path has no model at lam = {lam}"
+    return objective(path.isel(time=nearest), on)
+
+
 trained: dict[float, list[tuple[float, xr.Dataset]]] = {}
 for directory in sorted(place for sweep in given.separate for place in (sweep / "runs").iterdir()):
     ds = rdc_dyn.open_run(directory)
@@ -61,7 +70,7 @@ trained = {lam: sorted(trained[lam], key=lambda pair: pair[0]) for lam in sorted
 # %%
 def needed(lam: float, on: str) -> tuple[float, bool]:
     """Epochs after which a training at λ is as good as the path, and whether any was."""
-    wanted = objective(path.isel(time=int(abs(path.lam.values - lam).argmin())), on)
+    wanted = of_path(lam, on)
     lengths = np.array([length for length, _ in trained[lam]])
     values = np.minimum.accumulate([objective(model, on) for _, model in trained[lam]])
     if values[-1] > wanted:
@@ -76,7 +85,7 @@ rows = [f"| | {betas} | {MODELS} models, epochs |", f"|---|{'---|' * (len(lams) 
 figure, axes = plt.subplots(1, len(ON), figsize=(11.0, 4.2), layout="constrained")
 for axis, (data, on) in zip(axes, ON.items()):
     found = [needed(lam, on) for lam in lams]
-    own = [objective(path.isel(time=int(abs(path.lam.values - lam).argmin())), on) for lam in lams]
+    own = [of_path(lam, on) for lam in lams]
     rows.append(f"| βR + D on {data} (nat), one path | {' | '.join(f'{v:.2f}' for v in own)} | {epochs(path):g} |")
     for count in sorted({length for pairs in trained.values() for length, _ in pairs}):
         at = [[objective(model, on) for length, model in trained[lam] if length == count] for lam in lams]

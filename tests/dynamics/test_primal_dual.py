@@ -543,10 +543,13 @@ def test_each_deviation_that_stays_asks_for_twice_as_much() -> None:
     torch.testing.assert_close(moved, tensors(-0.3, 2 * 0.3, 0.0))
 
 
-@pytest.mark.parametrize(("held", "stationary", "share"), [(0.7, 1.4, 0.5), (2.0, 1.0, 1.0), (0.0, 0.0, 1.0)])
-def test_a_deviation_within_tolerance_may_still_ask_too_much(held: float, stationary: float, share: float) -> None:
+@pytest.mark.parametrize(("held", "stationary", "times"), [(0.7, 1.4, 1), (0.7, 0.9, 0), (2.0, 1.0, 0), (0.0, 0.0, 0)])
+def test_a_deviation_within_tolerance_may_still_ask_too_much(held: float, stationary: float, times: int) -> None:
     """At 0.7 of a tolerance of 3 % γ had to change by 4 %, mean after mean, until the run ended in a step of 1e-4."""
-    assert Judgement(held, stationary, 0.2, 0.0).strictness == share
+    average = Average(tensors(), controls(4.0, 20.0), torch.zeros((2, 3), dtype=torch.float64), 1, 1.0, 0.5)
+    last = around(average, tensors(-0.021), tensors(-0.034)[None])
+    last = replace(last, judgement=Judgement(held, stationary, 0.2, 0.0))
+    assert _persistence(last, last.deviation, tensors(0.03)).tolist() == [times]
 
 
 @pytest.mark.parametrize(

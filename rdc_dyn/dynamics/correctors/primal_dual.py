@@ -207,8 +207,7 @@ class PrimalDual(Corrector):
             deviation = constraint.weights @ functionals - constraint.values
             found = Round(average, deviation, constraint.slopes, found.judgement, torch.zeros_like(deviation))
             if last is not None:
-                allowed = self.tolerance * last.judgement.strictness * descent.size
-                persistence = _persistence(last, deviation, allowed)
+                persistence = _persistence(last, deviation, self.tolerance * descent.size)
                 found = replace(found, slopes=_seen(last, found, constraint), persistence=persistence)
         return replace(found, judgement=self._judge(found, descent.size, functionals, constraint, departure))
 
@@ -276,8 +275,9 @@ def _restored(found: Round, constraint: Constraint) -> Controls:
     return _bounded(controls, controls + found.move @ constraint.directions, constraint)
 
 
-def _persistence(last: Round, deviation: Float[Tensor, "m"], allowed: Float[Tensor, "m"]) -> Float[Tensor, "m"]:
+def _persistence(last: Round, deviation: Float[Tensor, "m"], tolerance: Float[Tensor, "m"]) -> Float[Tensor, "m"]:
     """Rounds in a row that left a deviation beyond what is allowed on its side and at three quarters of its size."""
+    allowed = last.judgement.strictness * tolerance
     stays = (deviation.abs() > allowed) & (deviation * last.deviation > _STAYS * last.deviation.square())
     return torch.where(stays, last.persistence + 1, 0)
 
